@@ -1,0 +1,17 @@
+# The base images are Debian 12 in both stages, so the libc that the binary was linked against is
+# the one it runs with.
+FROM rust:1.95-bookworm AS build
+WORKDIR /src
+COPY . .
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    cargo build --release --locked --bin aka \
+    && install -D --mode=755 target/release/aka /out/aka
+
+# No shell and no package manager; runs as uid 65532.
+FROM gcr.io/distroless/cc-debian12:nonroot
+COPY --from=build /out/aka /usr/local/bin/aka
+USER nonroot
+EXPOSE 50051 9464
+ENTRYPOINT ["aka"]
+CMD ["serve", "--listen", "0.0.0.0:50051", "--metrics-listen", "0.0.0.0:9464"]

@@ -1,0 +1,86 @@
+//! Creating many aliases at once.
+
+use super::{Admin, Answer, NewAlias, Refusal};
+use crate::clock::Boottime;
+use bytes::Bytes;
+use std::collections::HashMap;
+
+impl Admin {
+    /// Creates each alias on its own, and answers in order. Requests that have nothing to do with each
+    /// other run together, and so share transactions; those that name an id that an earlier one made
+    /// an alias, or pinned, come after it, as if they had been sent one by one.
+    pub async fn create_all(
+        &self,
+        news: Vec<NewAlias>,
+        deadline: Boottime,
+    ) -> Vec<Result<Answer, Refusal>> {
+        let waves = waves(&news);
+        let mut answers: Vec<_> = news.iter().map(|_| None).collect();
+        for wave in waves {
+            let created = wave.iter().map(|&index| self.create(&news[index], deadline));
+            let created = futures::future::join_all(created).await;
+            for (index, answer) in wave.into_iter().zip(created) {
+                answers[index] = Some(answer);
+            }
+        }
+        // Every index is in one wave.
+        answers.into_iter().map(|answer| answer.unwrap_or(Err(Refusal::RetryLater))).collect()
+    }
+}
+
+/// Indexes of requests that may run together, in the order in which the groups must run.
+///
+/// Two requests may run together unless one's alias id is one of the other's ids: several aliases of
+/// one canonical id do not get into each other's way.
+fn waves(news: &[NewAlias]) -> Vec<Vec<usize>> {
+    /// The waves in which an id was last used, from 1.
+    #[derive(Default, Clone, Copy)]
+    struct Used {
+        as_alias: usize,
+        as_canonical: usize,
+    }
+    let mut used: HashMap<(u64, &Bytes), Used> = HashMap::new();
+    let mut waves: Vec<Vec<usize>> = Vec::new();
+    for (index, new) in news.iter().enumerate() {
+        let (alias, canonical) =
+            ((new.project_id, &new.alias_id), (new.project_id, &new.canonical_id));
+        let of_alias = used.get(&alias).copied().unwrap_or_default();
+        let of_canonical = used.get(&canonical).copied().unwrap_or_default();
+        let wave = of_alias.as_alias.max(of_alias.as_canonical).max(of_canonical.as_alias);
+        if wave == waves.len() {
+            waves.push(Vec::new());
+        }
+        waves[wave].push(index);
+        used.entry(alias).or_default().as_alias = wave + 1;
+        let entry = used.entry(canonical).or_default();
+        entry.as_canonical = entry.as_canonical.max(wave + 1);
+    }
+    waves
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waves_of(pairs: &[(&'static str, &'static str)]) -> Vec<Vec<usize>> {
+        let news: Vec<_> = pairs
+            .iter()
+            .map(|&(alias, canonical)| NewAlias {
+                project_id: 1,
+                alias_id: Bytes::from_static(alias.as_bytes()),
+                canonical_id: Bytes::from_static(canonical.as_bytes()),
+                dry_run: false,
+            })
+            .collect();
+        waves(&news)
+    }
+
+    #[test]
+    fn what_depends_on_an_earlier_request_comes_after_it() {
+        assert_eq!(waves_of(&[("a", "x"), ("b", "x"), ("c", "y")]), [vec![0, 1, 2]]);
+        assert_eq!(waves_of(&[("a", "x"), ("a", "y")]), [vec![0], vec![1]]);
+        assert_eq!(waves_of(&[("a", "b"), ("b", "c")]), [vec![0], vec![1]]);
+        assert_eq!(waves_of(&[("b", "c"), ("a", "b"), ("d", "e")]), [vec![0, 2], vec![1]]);
+        assert_eq!(waves_of(&[("a", "a"), ("a", "b")]), [vec![0], vec![1]]);
+    }
+}

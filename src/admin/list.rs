@@ -1,0 +1,102 @@
+//! Listing the aliases of a canonical id, page by page.
+
+use super::{Admin, Refusal, Shown, Subject, id, project, unavailable};
+use crate::domain::{Id, Key, Stamp};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use bytes::Bytes;
+
+/// The most aliases a page.
+pub const MAX_PAGE: u32 = 1_000;
+const DEFAULT_PAGE: u32 = 100;
+const FORMAT: u8 = 1;
+
+/// A page of aliases.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    pub aliases: Vec<Shown>,
+    /// Empty: there are no more.
+    pub next_page_token: String,
+}
+
+impl Admin {
+    /// Lists aliases by alias id, byte for byte. A page may be short: orphans are left out.
+    pub async fn list(
+        &self,
+        project_id: u64,
+        canonical_id: Bytes,
+        page_size: i32,
+        page_token: &str,
+    ) -> Result<Page, Refusal> {
+        let canonical = Key::new(project(project_id)?, id(Subject::Canonical, canonical_id)?);
+        let size = match u32::try_from(page_size).map_err(|_| Refusal::PageSize)? {
+            0 => DEFAULT_PAGE,
+            size => size.min(MAX_PAGE),
+        };
+        let after = PageToken::parse(page_token, &canonical)?;
+        let after = after.as_ref().map(|token| (&token.alias, token.stamp));
+        let shard = self.shard(&canonical)?;
+        // One row more than is shown says whether there is another page.
+        let mut rows =
+            shard.inverse_rows(&canonical, after, size + 1).await.map_err(unavailable)?;
+        let more = rows.len() > size as usize;
+        rows.truncate(size as usize);
+        let forward = self.forward_rows(&rows).await?;
+        let next = rows
+            .last()
+            .filter(|_| more)
+            .map(|row| PageToken { alias: row.alias.clone(), stamp: row.stamp });
+        let shown = rows.iter().filter_map(|inverse| {
+            let (row, at) = forward.of(inverse)?;
+            let alias = canonical.sibling(inverse.alias.clone());
+            self.shown(&alias, *at);
+            Some(Shown { alias, row: row.clone() })
+        });
+        Ok(Page {
+            aliases: shown.collect(),
+            next_page_token: next.map_or_else(String::new, |token| token.text(&canonical)),
+        })
+    }
+}
+
+/// The last row of a page. As text: base64url of a format byte, a checksum that ties it to the list
+/// it is of, the stamp, and the alias id.
+struct PageToken {
+    alias: Id,
+    stamp: Stamp,
+}
+
+impl PageToken {
+    fn text(&self, list: &Key) -> String {
+        let mut bytes = vec![FORMAT];
+        bytes.extend(self.checksum(list).to_be_bytes());
+        bytes.extend(self.stamp.0.to_be_bytes());
+        bytes.extend(self.alias.as_bytes());
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    fn parse(text: &str, list: &Key) -> Result<Option<Self>, Refusal> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let read = || {
+            let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+            let (&FORMAT, rest) = bytes.split_first()? else { return None };
+            let (checksum, rest) = rest.split_first_chunk()?;
+            let (stamp, alias) = rest.split_first_chunk()?;
+            let stamp = Stamp(u64::from_be_bytes(*stamp));
+            let token = Self { alias: Id::new(Bytes::copy_from_slice(alias)).ok()?, stamp };
+            (token.checksum(list) == u64::from_be_bytes(*checksum)).then_some(token)
+        };
+        read().map(Some).ok_or(Refusal::PageToken)
+    }
+
+    fn checksum(&self, list: &Key) -> u64 {
+        let mut hasher = xxhash_rust::xxh3::Xxh3Default::new();
+        hasher.update(&list.project().get().to_be_bytes());
+        hasher.update(&[list.id().as_bytes().len() as u8]);
+        hasher.update(list.id().as_bytes());
+        hasher.update(&self.stamp.0.to_be_bytes());
+        hasher.update(self.alias.as_bytes());
+        hasher.digest()
+    }
+}

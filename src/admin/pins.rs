@@ -1,0 +1,113 @@
+//! Inverse rows: which of them pin, and which are orphans.
+
+use super::{Admin, Refusal, STEP_LIMIT, unavailable};
+use crate::domain::{ForwardRow, Id, InverseRow, Key, Micros, Position, Stamp};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+/// Inverse rows that are read at once.
+const PAGE: u32 = 1_000;
+
+/// An inverse row without a forward row is certainly no write under way any more at this age: a write
+/// that has not begun its second step within [`STEP_LIMIT`] does not begin it. The rest is for the
+/// transaction itself.
+const SURELY_ORPHAN: Duration = Duration::from_secs(2 * STEP_LIMIT.as_secs());
+
+/// Whether one more alias fits.
+pub(super) enum Room {
+    /// It does, if these orphans are left out of the count.
+    Free(Vec<(Id, Stamp)>),
+    Full,
+    /// It depends on writes that are under way.
+    Unsure,
+}
+
+/// Forward rows by alias id, each with the position that it was read at.
+#[derive(Default)]
+pub(super) struct ForwardRows(HashMap<Id, (ForwardRow, Position)>);
+
+impl ForwardRows {
+    /// The forward row that is the other half of an inverse row.
+    pub fn of(&self, inverse: &InverseRow) -> Option<&(ForwardRow, Position)> {
+        self.0.get(&inverse.alias).filter(|(row, _)| inverse.is_pinned_by(row))
+    }
+
+    pub fn pins(&self, inverse: &InverseRow) -> bool {
+        self.of(inverse).is_some()
+    }
+}
+
+impl Admin {
+    /// Counts the aliases of `canonical` beside `alias` itself.
+    pub(super) async fn room(&self, canonical: &Key, alias: &Id) -> Result<Room, Refusal> {
+        let (now, rows) = self.all_pins(canonical).await?;
+        let forward = self.forward_rows(&rows).await?;
+        let (mut live, mut young, mut orphans) = (HashSet::new(), HashSet::new(), Vec::new());
+        for row in rows.iter().filter(|row| row.alias != *alias) {
+            if forward.pins(row) {
+                live.insert(&row.alias);
+            } else if now.since(row.created) < SURELY_ORPHAN {
+                young.insert(&row.alias);
+            } else {
+                orphans.push((row.alias.clone(), row.stamp));
+            }
+        }
+        young.retain(|id| !live.contains(id));
+        let limit = self.rules.max_aliases as usize;
+        Ok(match () {
+            () if live.len() >= limit => Room::Full,
+            () if live.len() + young.len() >= limit => Room::Unsure,
+            () => Room::Free(orphans),
+        })
+    }
+
+    /// # Errors
+    /// [`Refusal::AliasIsCanonical`] if an alias pins the id, [`Refusal::RetryLater`] if only
+    /// orphans, or writes under way, do.
+    pub(super) async fn refuse_if_pinned(&self, id: &Key) -> Result<(), Refusal> {
+        let (_, rows) = self.all_pins(id).await?;
+        let forward = self.forward_rows(&rows).await?;
+        if rows.iter().any(|row| forward.pins(row)) {
+            return Err(Refusal::AliasIsCanonical);
+        }
+        if rows.is_empty() { Ok(()) } else { Err(Refusal::RetryLater) }
+    }
+
+    /// Every inverse row of an id, and the time on its shard.
+    async fn all_pins(&self, canonical: &Key) -> Result<(Micros, Vec<InverseRow>), Refusal> {
+        let shard = self.shard(canonical)?;
+        let now = shard.load(&[]).await.map_err(unavailable)?.now;
+        let mut rows: Vec<InverseRow> = Vec::new();
+        loop {
+            let after = rows.last().map(|row| (&row.alias, row.stamp));
+            let page = shard.inverse_rows(canonical, after, PAGE).await.map_err(unavailable)?;
+            let last = page.len() < PAGE as usize;
+            rows.extend(page);
+            if last {
+                return Ok((now, rows));
+            }
+        }
+    }
+
+    /// The forward rows of the alias ids of some inverse rows, from whichever shards have them. They
+    /// are read after the inverse rows were: a write makes its inverse row first.
+    pub(super) async fn forward_rows(&self, rows: &[InverseRow]) -> Result<ForwardRows, Refusal> {
+        let mut keys: BTreeMap<u16, Vec<Key>> = BTreeMap::new();
+        for row in rows {
+            let key = row.canonical.sibling(row.alias.clone());
+            keys.entry(self.shard(&key)?.id.0).or_default().push(key);
+        }
+        let mut found = ForwardRows::default();
+        for (shard, mut keys) in keys {
+            keys.dedup();
+            let Some(shard) = self.cluster.shards().get(usize::from(shard)) else { continue };
+            for keys in keys.chunks(PAGE as usize) {
+                let loaded = shard.load(keys).await.map_err(unavailable)?;
+                for (key, row) in loaded.rows {
+                    found.0.insert(key.into_id(), (row, loaded.at));
+                }
+            }
+        }
+        Ok(found)
+    }
+}

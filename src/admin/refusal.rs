@@ -1,0 +1,74 @@
+//! Why a write, or a read of the admin service, was refused: the table of section 2 of the design.
+
+use crate::domain::{Id, IdFault};
+use std::fmt;
+
+/// Which of the two ids of an alias.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    Alias,
+    Canonical,
+}
+
+impl Subject {
+    /// The name of its field in the contract.
+    pub fn field(self) -> &'static str {
+        match self {
+            Self::Alias => "alias_id",
+            Self::Canonical => "canonical_id",
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.field())
+    }
+}
+
+/// A refusal that a client can act on. It names no database.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("project_id is 0 or above 2^63 - 1")]
+    Project,
+    #[error("{0} {1}")]
+    Id(Subject, IdFault),
+    #[error(
+        "{0} is a placeholder that broken clients send; an alias of it would merge strangers. Send the real id"
+    )]
+    Placeholder(Subject),
+    #[error("an id cannot be an alias of itself, and canonical_id is, or leads to, alias_id")]
+    SelfAlias,
+    #[error(
+        "alias_id is already an alias of {canonical:?} (version {version}); update or delete that alias first"
+    )]
+    AliasTaken { canonical: Id, version: u64 },
+    #[error(
+        "alias_id is the canonical id of other ids, so it cannot be an alias itself; re-point or delete those aliases first"
+    )]
+    AliasIsCanonical,
+    #[error("another write of one of these ids is under way; try again")]
+    RetryLater,
+    #[error("alias_id is not an alias")]
+    NotFound,
+    #[error("expected_version is required: get the alias, and send the version that you saw")]
+    VersionRequired,
+    #[error("the alias has version {current}, not the expected one; get it, look, and try again")]
+    VersionMismatch { current: u64 },
+    #[error("canonical_id has {limit} aliases already, which is the limit")]
+    TooManyAliases { limit: u64 },
+    #[error("page_size is negative; 0 means the default")]
+    PageSize,
+    #[error("page_token is not one that this list returned; begin again without one")]
+    PageToken,
+    #[error("a shard that holds one of these ids cannot be reached; try again")]
+    Unavailable,
+    #[error(
+        "the shard's answer was lost: the write happened whole or not at all, and repeating it is safe"
+    )]
+    Unknown,
+    #[error("too many writes are waiting; try again later")]
+    Overloaded,
+    #[error("the deadline passed before the write was begun")]
+    DeadlineExceeded,
+}

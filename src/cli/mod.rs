@@ -1,0 +1,65 @@
+//! The command line.
+
+mod migrate;
+mod serve;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Exit codes, from BSD's sysexits.
+mod exit {
+    pub const REFUSED: u8 = 1;
+    pub const USAGE: u8 = 2;
+    pub const CONFIG: u8 = 64;
+    pub const UNAVAILABLE: u8 = 69;
+}
+
+/// aka: is this distinct_id an alias, and if so, of whom?
+#[derive(Parser)]
+#[command(name = "aka", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the service
+    Serve(serve::ServeArgs),
+    /// Create or upgrade the tables of the shards that are named
+    Migrate(migrate::MigrateArgs),
+}
+
+/// Reads the command line and does what it says.
+pub async fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    match cli.command {
+        Command::Serve(args) => serve::run(args).await,
+        Command::Migrate(args) => migrate::run(args).await,
+    }
+}
+
+/// Prints what clap has to say. A value that cannot be read is bad configuration where it
+/// configures a server, wrong usage elsewhere.
+fn usage(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind::{InvalidValue, ValueValidation};
+    // Nothing can be done where even stderr is closed.
+    let _ = error.print();
+    let configures = std::env::args()
+        .nth(1)
+        .is_some_and(|command| ["serve", "migrate", "check"].contains(&command.as_str()));
+    match error.kind() {
+        _ if !error.use_stderr() => ExitCode::SUCCESS,
+        InvalidValue | ValueValidation if configures => ExitCode::from(exit::CONFIG),
+        _ => ExitCode::from(exit::USAGE),
+    }
+}
+
+/// Says in one sentence why the command failed.
+fn fail(code: u8, error: impl std::fmt::Display) -> ExitCode {
+    eprintln!("aka: {error}");
+    ExitCode::from(code)
+}

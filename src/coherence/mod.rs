@@ -1,0 +1,23 @@
+//! What makes a remembered answer right (section 5 of the design).
+//!
+//! [`Memory`] is all that one instance remembers of one shard. It knows no database and runs no
+//! task: the lanes, the feed and the writer tell it what they saw, under the rules below.
+//!
+//! - A [`Flight`](flight) is one load that many readers wait for.
+//! - A [`Stripe`](stripe) holds the fence and the flights of a few keys; its lock is the per-key
+//!   exclusion under which the cache is filled, updated and emptied.
+//! - [`History`](history) knows where in the shard's history this instance is, and whether a
+//!   position that somebody brings belongs to that history.
+//! - The [`Cache`] is a dumb store: bounded, and never asked whether an answer is right.
+
+mod cache;
+mod flight;
+mod freshness;
+mod history;
+mod memory;
+mod stripe;
+
+pub use cache::{Cache, Footprint};
+pub use flight::{Failure, Found, Gather, Source};
+pub use freshness::Freshness;
+pub use memory::{Batch, Limits, LookAhead, LookEnd, Lookup, Memory, Need};

@@ -1,0 +1,134 @@
+//! Consistency tokens: "answer me at least as fresh as that write".
+
+use super::{ClusterId, Position, ShardId};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use std::fmt;
+
+const FORMAT: u8 = 1;
+const MARK_BYTES: usize = 18;
+
+/// A position in the history of one or several shards of a cluster.
+///
+/// As text it is opaque to clients: base64url of a format byte, the cluster, and for each shard its
+/// number, seq and nonce, all big-endian. Several tokens joined with commas are a token, too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    cluster: ClusterId,
+    /// At most one mark a shard, sorted by shard.
+    marks: Vec<(ShardId, Position)>,
+}
+
+/// The text is no token of this cluster. It says nothing more: a token is opaque.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MalformedToken {
+    #[error("is not a token that aka returned")]
+    Unreadable,
+    #[error("is of another cluster")]
+    OtherCluster,
+}
+
+impl Token {
+    pub fn new(cluster: ClusterId, shard: ShardId, at: Position) -> Self {
+        Self { cluster, marks: vec![(shard, at)] }
+    }
+
+    /// The token of several writes: the greatest position of each shard.
+    pub fn join(mut self, other: &Token) -> Self {
+        for &(shard, at) in &other.marks {
+            self.add(shard, at);
+        }
+        self
+    }
+
+    /// The position that a read on this shard must have reached, if the token names the shard.
+    pub fn mark(&self, shard: ShardId) -> Option<Position> {
+        let index = self.marks.binary_search_by_key(&shard, |mark| mark.0).ok()?;
+        Some(self.marks[index].1)
+    }
+
+    /// Reads a client's text. `None` for an empty one.
+    pub fn parse(text: &str, cluster: ClusterId) -> Result<Option<Self>, MalformedToken> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let mut token = Self { cluster, marks: Vec::new() };
+        for part in text.split(',') {
+            token.parse_part(part)?;
+        }
+        Ok(Some(token))
+    }
+
+    fn parse_part(&mut self, part: &str) -> Result<(), MalformedToken> {
+        let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| MalformedToken::Unreadable)?;
+        let [FORMAT, rest @ ..] = bytes.as_slice() else { return Err(MalformedToken::Unreadable) };
+        let (cluster, marks) = rest.split_first_chunk().ok_or(MalformedToken::Unreadable)?;
+        let (marks, rest) = marks.as_chunks::<MARK_BYTES>();
+        if marks.is_empty() || !rest.is_empty() {
+            return Err(MalformedToken::Unreadable);
+        }
+        if ClusterId(u64::from_be_bytes(*cluster)) != self.cluster {
+            return Err(MalformedToken::OtherCluster);
+        }
+        for mark in marks {
+            let number = |bytes: &[u8]| bytes.iter().fold(0u64, |n, &b| n << 8 | u64::from(b));
+            let at = Position { seq: number(&mark[2..10]), nonce: number(&mark[10..]) };
+            self.add(ShardId(number(&mark[..2]) as u16), at);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, shard: ShardId, at: Position) {
+        match self.marks.binary_search_by_key(&shard, |mark| mark.0) {
+            Ok(index) if self.marks[index].1.seq < at.seq => self.marks[index].1 = at,
+            Ok(_) => {}
+            Err(index) => self.marks.insert(index, (shard, at)),
+        }
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut bytes = Vec::with_capacity(9 + MARK_BYTES * self.marks.len());
+        bytes.push(FORMAT);
+        bytes.extend(self.cluster.0.to_be_bytes());
+        for (shard, at) in &self.marks {
+            bytes.extend(shard.0.to_be_bytes());
+            bytes.extend(at.seq.to_be_bytes());
+            bytes.extend(at.nonce.to_be_bytes());
+        }
+        f.write_str(&URL_SAFE_NO_PAD.encode(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLUSTER: ClusterId = ClusterId(7);
+
+    fn token(shard: u16, seq: u64) -> Token {
+        Token::new(CLUSTER, ShardId(shard), Position { seq, nonce: seq * 31 })
+    }
+
+    #[test]
+    fn joining_keeps_the_greatest_of_each_shard() {
+        let joined = token(1, 5).join(&token(0, 2)).join(&token(1, 3)).join(&token(0, 9));
+        assert_eq!(joined.mark(ShardId(0)).map(|at| at.seq), Some(9));
+        assert_eq!(joined.mark(ShardId(1)).map(|at| at.seq), Some(5));
+        assert_eq!(joined.mark(ShardId(2)), None);
+        let by_comma = format!("{},{},{}", token(1, 5), token(0, 9), token(1, 3));
+        assert_eq!(Token::parse(&by_comma, CLUSTER), Ok(Some(joined.clone())));
+        assert_eq!(Token::parse(&joined.to_string(), CLUSTER), Ok(Some(joined)));
+    }
+
+    #[test]
+    fn what_is_no_token_is_refused() {
+        let good = token(0, 1).to_string();
+        assert_eq!(Token::parse("", CLUSTER), Ok(None));
+        assert_eq!(Token::parse(&good, ClusterId(8)), Err(MalformedToken::OtherCluster));
+        let bad = [&good[1..], &good[..good.len() - 1], "x", ",", &format!("{good},"), "ä", "AQ"];
+        for bad in bad {
+            assert_eq!(Token::parse(bad, CLUSTER), Err(MalformedToken::Unreadable), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,14 @@
+pub mod admin;
+pub mod cli;
+pub mod clock;
+pub mod coherence;
+pub mod config;
+pub mod domain;
+pub mod ops;
+mod queue;
+pub mod resolve;
+pub mod rpc;
+pub mod server;
+pub mod shard;
+pub mod store;
+pub mod write;

@@ -1,0 +1,98 @@
+//! The operations port: `/metrics` for Prometheus, `/livez` and `/readyz` for orchestrators.
+
+use super::Metrics;
+use crate::shard::Cluster;
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+/// Connections at once; scrapers and probes need a handful.
+const CONNECTIONS: usize = 64;
+
+/// How long a client may take to send its request.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the operations port tells.
+pub struct Operations {
+    pub metrics: Arc<Metrics>,
+    pub cluster: Arc<Cluster>,
+    /// False once the server begins to stop.
+    pub serving: AtomicBool,
+}
+
+/// Answers on `listener` for ever.
+pub async fn serve(listener: TcpListener, operations: Arc<Operations>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, most likely: asking again at once would only spin.
+                tracing::warn!(%error, "cannot accept on the operations port");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let operations = operations.clone();
+        tokio::spawn(async move {
+            let service = service_fn(|request| {
+                let response = answer(&operations, &request);
+                async move { Ok::<_, Infallible>(response) }
+            });
+            let mut connection = http1::Builder::new();
+            connection.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+            // A client that breaks off is no concern of the server's.
+            let _ = connection.serve_connection(TokioIo::new(stream), service).await;
+            drop(place);
+        });
+    }
+}
+
+fn answer(operations: &Operations, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned());
+    }
+    match request.uri().path() {
+        "/metrics" => {
+            operations.cluster.gauge(&operations.metrics);
+            text(StatusCode::OK, operations.metrics.render())
+        }
+        "/livez" => text(StatusCode::OK, "alive\n".to_owned()),
+        "/readyz" => readiness(operations),
+        _ => text(StatusCode::NOT_FOUND, "try /metrics, /livez or /readyz\n".to_owned()),
+    }
+}
+
+/// Ready: not stopping, and some shard can be reached. One sick shard does not take an instance out
+/// of service: the ids of the others are answered.
+fn readiness(operations: &Operations) -> Response<Full<Bytes>> {
+    if !operations.serving.load(Ordering::Acquire) {
+        return text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned());
+    }
+    let shards = operations.cluster.shards();
+    let line = |shard: &Arc<crate::shard::Shard>| {
+        format!("shard {}: {}\n", shard.id, if shard.is_up() { "up" } else { "down" })
+    };
+    let lines: String = shards.iter().map(line).collect();
+    let ready = shards.iter().any(|shard| shard.is_up());
+    text(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, lines)
+}
+
+fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    let kind = header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}

@@ -1,0 +1,56 @@
+//! A bounded queue whose consumers take all that has gathered since they last came.
+
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use tokio::sync::Notify;
+
+/// What waits for a lane or for the writer of a shard.
+pub(crate) struct Queue<T> {
+    items: Mutex<VecDeque<T>>,
+    capacity: usize,
+    filled: Notify,
+}
+
+impl<T> Queue<T> {
+    pub fn new(capacity: usize) -> Self {
+        Self { items: Mutex::default(), capacity, filled: Notify::new() }
+    }
+
+    /// Returns the items that found no room.
+    pub fn push(&self, mut items: Vec<T>) -> Vec<T> {
+        let mut queue = self.items.lock();
+        let room = self.capacity.saturating_sub(queue.len()).min(items.len());
+        let refused = items.split_off(room);
+        queue.extend(items);
+        drop(queue);
+        self.filled.notify_one();
+        refused
+    }
+
+    /// Takes up to `most` items, perhaps none.
+    pub fn take(&self, most: usize) -> Vec<T> {
+        let mut queue = self.items.lock();
+        let count = queue.len().min(most);
+        let taken = queue.drain(..count).collect();
+        if !queue.is_empty() {
+            // Another consumer may be free: `push` wakes only one.
+            self.filled.notify_one();
+        }
+        taken
+    }
+
+    /// Waits until there is something to take. Cancel safe: nothing is lost.
+    pub async fn wait(&self, most: usize) -> Vec<T> {
+        loop {
+            let taken = self.take(most);
+            if !taken.is_empty() {
+                return taken;
+            }
+            self.filled.notified().await;
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.items.lock().len()
+    }
+}

@@ -1,0 +1,228 @@
+//! The path of a read: validate, find the slot, look into memory, else wait for a load.
+
+use crate::clock::Boottime;
+use crate::coherence::{Failure, Found, Gather, Lookup, Need, Source};
+use crate::domain::{Id, Key, MalformedToken, Placeholders, Project, Slot, Token};
+use crate::ops::Metrics;
+use crate::shard::{Cluster, Shard};
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Ids that one batch may hold.
+pub const MAX_BATCH: usize = 10_000;
+
+/// Answers reads. One for the service; cheap to share.
+pub struct Resolver {
+    cluster: Arc<Cluster>,
+    placeholders: Placeholders,
+    metrics: Arc<Metrics>,
+}
+
+/// When a read arrived, and until when it is worth an answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline {
+    pub arrived: Boottime,
+    pub until: Boottime,
+}
+
+/// What a whole read is refused for. Never for an id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadRefusal {
+    #[error("project_id is 0 or above 2^63 - 1")]
+    Project,
+    #[error("{0} ids are more than the {MAX_BATCH} that a batch may hold")]
+    TooMany(usize),
+    #[error("consistency_token {0}")]
+    Token(#[from] MalformedToken),
+}
+
+/// The answer to a batch: what is in neither list resolves to itself.
+#[derive(Debug, Default)]
+pub struct Resolution {
+    /// Ids that are aliases, by index, sorted.
+    pub aliases: Vec<(u32, Bytes)>,
+    /// Ids that could not be found out about, by index, sorted.
+    pub failures: Vec<(u32, Failure)>,
+    pub degraded: bool,
+}
+
+/// A key that memory did not answer, and where its answer belongs.
+struct Miss {
+    index: u32,
+    key: Key,
+}
+
+impl Resolver {
+    pub fn new(cluster: Arc<Cluster>, placeholders: Placeholders, metrics: Arc<Metrics>) -> Self {
+        Self { cluster, placeholders, metrics }
+    }
+
+    /// Resolves the ids of one request, together. The answer comes by the deadline; what is not
+    /// known by then is a failure of its own.
+    ///
+    /// # Errors
+    /// Only for what is wrong with the request as a whole.
+    pub async fn resolve(
+        &self,
+        project_id: u64,
+        ids: &[Bytes],
+        token: &str,
+        deadline: Deadline,
+    ) -> Result<Resolution, ReadRefusal> {
+        let project = Project::new(project_id).ok_or(ReadRefusal::Project)?;
+        if ids.len() > MAX_BATCH {
+            return Err(ReadRefusal::TooMany(ids.len()));
+        }
+        let token = Token::parse(token, self.cluster.id)?;
+        let read = Read { resolver: self, project, token: token.as_ref(), deadline };
+        let mut resolution = Resolution::default();
+        let misses = read.remember(ids, &mut resolution);
+        if !misses.is_empty() {
+            read.load(misses, &mut resolution).await;
+            // Duplicates and misses come in any order; a client may count on theirs.
+            resolution.aliases.sort_unstable_by_key(|(index, _)| *index);
+            resolution.failures.sort_unstable_by_key(|(index, _)| *index);
+        }
+        Ok(resolution)
+    }
+}
+
+/// One request on its way.
+struct Read<'a> {
+    resolver: &'a Resolver,
+    project: Project,
+    token: Option<&'a Token>,
+    deadline: Deadline,
+}
+
+impl Read<'_> {
+    /// Answers what can be answered from memory; returns the rest.
+    fn remember(&self, ids: &[Bytes], resolution: &mut Resolution) -> Vec<Miss> {
+        let Resolver { cluster, placeholders, metrics } = self.resolver;
+        let (mut filtered, mut negative) = (0, 0);
+        let mut misses = Vec::new();
+        for (index, id) in (0..).zip(ids) {
+            // What cannot be an alias is none: an event must not be lost for its id.
+            let Some(valid) = Id::new(id.clone()).ok().filter(|_| !placeholders.contains(id))
+            else {
+                filtered += 1;
+                continue;
+            };
+            let slot = Slot::of(self.project, id);
+            let remembered = cluster.shard_of_slot(slot).and_then(|shard| {
+                let place = cluster.cache.footprint(self.project.get(), id);
+                shard.memory.get(place, self.project.get(), id, &self.need(shard))
+            });
+            match remembered {
+                Some(Found { canonical: Some(canonical), .. }) => {
+                    resolution.aliases.push((index, canonical));
+                }
+                Some(_) => negative += 1,
+                None => misses.push(Miss { index, key: Key::new(self.project, valid) }),
+            }
+        }
+        metrics.lookups.filtered.increment(filtered);
+        metrics.lookups.hit.increment(resolution.aliases.len() as u64);
+        metrics.lookups.negative_hit.increment(negative);
+        misses
+    }
+
+    /// Waits for loads of the misses, until the deadline.
+    async fn load(&self, misses: Vec<Miss>, resolution: &mut Resolution) {
+        let gather = Gather::new(misses.len(), self.deadline.until);
+        let leave = LeaveOnDrop(&gather);
+        let keys: HashMap<u32, Key> =
+            misses.iter().map(|miss| (miss.index, miss.key.clone())).collect();
+        self.start(misses, &gather);
+        let left = self.deadline.until.since(Boottime::now());
+        let complete = tokio::time::timeout(left, gather.complete()).await.is_ok();
+        drop(leave);
+        let mut keys = keys;
+        for (index, answer) in gather.take() {
+            if let Some(key) = keys.remove(&index) {
+                self.settle(index, &key, answer, resolution);
+            }
+        }
+        debug_assert!(!complete || keys.is_empty());
+        for (index, key) in keys {
+            self.settle(index, &key, Err(Failure::DeadlineExceeded), resolution);
+        }
+    }
+
+    /// Joins the flights of all misses and gives the new ones to the lanes of their shards.
+    fn start(&self, misses: Vec<Miss>, gather: &Arc<Gather>) {
+        let mut started: HashMap<u16, Vec<Key>> = HashMap::new();
+        for Miss { index, key } in misses {
+            let Some(shard) = self.resolver.cluster.shard_of(&key) else {
+                // Its shard has not been reached since the start.
+                gather.deliver(index, Err(Failure::Unavailable));
+                continue;
+            };
+            match shard.memory.join(&key, &self.need(shard), gather, index) {
+                Lookup::Found(found) => gather.deliver(index, Ok(found)),
+                Lookup::Joined => {}
+                Lookup::Started => started.entry(shard.id.0).or_default().push(key),
+            }
+        }
+        for (shard, keys) in started {
+            if let Some(shard) = self.resolver.cluster.shards().get(usize::from(shard)) {
+                shard.enqueue(keys);
+            }
+        }
+    }
+
+    /// Files one answer; a failed one is replaced by the last known state, where that is allowed.
+    fn settle(
+        &self,
+        index: u32,
+        key: &Key,
+        answer: Result<Found, Failure>,
+        resolution: &mut Resolution,
+    ) {
+        let answer = match answer {
+            Err(failure) => self.degraded(key).ok_or(failure),
+            found => found,
+        };
+        let lookups = &self.resolver.metrics.lookups;
+        let counter = match &answer {
+            Ok(Found { source, .. }) => match source {
+                Source::Hit => &lookups.hit,
+                Source::NegativeHit => &lookups.negative_hit,
+                Source::Loaded => &lookups.loaded,
+                Source::Coalesced => &lookups.coalesced,
+                Source::Degraded => &lookups.degraded,
+            },
+            Err(Failure::Unavailable) => &lookups.unavailable,
+            Err(Failure::Overloaded) => &lookups.overloaded,
+            Err(Failure::DeadlineExceeded) => &lookups.deadline_exceeded,
+        };
+        counter.increment(1);
+        match answer {
+            Ok(found) => {
+                resolution.degraded |= found.source == Source::Degraded;
+                resolution.aliases.extend(found.canonical.map(|canonical| (index, canonical)));
+            }
+            Err(failure) => resolution.failures.push((index, failure)),
+        }
+    }
+
+    fn degraded(&self, key: &Key) -> Option<Found> {
+        let shard = self.resolver.cluster.shard_of(key)?;
+        shard.memory.get_degraded(key, &self.need(shard))
+    }
+
+    fn need(&self, shard: &Shard) -> Need {
+        let mark = self.token.and_then(|token| token.mark(shard.id));
+        Need { arrived: self.deadline.arrived, mark }
+    }
+}
+
+/// Tells the flights that nobody waits any more, also when the request's future is dropped.
+struct LeaveOnDrop<'a>(&'a Gather);
+
+impl Drop for LeaveOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}

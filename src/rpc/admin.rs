@@ -1,0 +1,217 @@
+//! The AliasAdmin service: messages in, messages out.
+
+use super::deadline::deadline;
+use super::pb::alias_admin_server::AliasAdmin;
+use super::pb::{
+    Alias, BatchCreateAliasesRequest, BatchCreateAliasesResponse, CreateAliasRequest,
+    CreateAliasResponse, CreateAliasResult, DeleteAliasRequest, DeleteAliasResponse,
+    GetAliasRequest, ListAliasesRequest, ListAliasesResponse, UpdateAliasRequest,
+    UpdateAliasResponse,
+};
+use super::status::{self, Fault};
+use crate::admin::{Admin, Answer, NewAlias, Refusal, Shown};
+use crate::clock::Boottime;
+use crate::domain::{Micros, Token};
+use crate::ops::{Metrics, WriteResult};
+use std::sync::Arc;
+use std::time::Duration;
+use tonic::{Request, Response, Status};
+
+/// Creates that one batch may hold.
+pub const MAX_BATCH: usize = 1_000;
+
+pub(super) struct AdminService {
+    pub admin: Admin,
+    pub metrics: Arc<Metrics>,
+    /// How long the server works on one request.
+    pub limit: Duration,
+}
+
+impl AdminService {
+    /// Carries a write out as a task of its own, so that a client that gives up half-way leaves no
+    /// half-done write; answers by the deadline.
+    async fn carry_out<T: Send + 'static>(
+        &self,
+        until: Boottime,
+        write: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+        result: impl FnOnce(&T) -> WriteResult,
+    ) -> Result<T, Status> {
+        let outcome = in_time(until, tokio::spawn(write)).await;
+        let outcome = outcome.and_then(|joined| match joined {
+            Ok(done) => done.map_err(|refusal| status::refusal(&refusal).into()),
+            Err(error) => Err(Fault::Internal(error.to_string()).into()),
+        });
+        self.metrics.wrote(match &outcome {
+            Ok(done) => result(done),
+            Err(status) => failed_or_refused(status.code()),
+        });
+        outcome
+    }
+}
+
+#[tonic::async_trait]
+impl AliasAdmin for AdminService {
+    async fn create_alias(
+        &self,
+        request: Request<CreateAliasRequest>,
+    ) -> Result<Response<CreateAliasResponse>, Status> {
+        let until = deadline(request.metadata(), self.limit).until;
+        let (admin, new) = (self.admin.clone(), new_alias(request.into_inner()));
+        let answer = async move { admin.create(&new, until).await };
+        let answer = self.carry_out(until, answer, |answer| created_or_unchanged(answer)).await?;
+        Ok(Response::new(created(answer)))
+    }
+
+    async fn batch_create_aliases(
+        &self,
+        request: Request<BatchCreateAliasesRequest>,
+    ) -> Result<Response<BatchCreateAliasesResponse>, Status> {
+        let until = deadline(request.metadata(), self.limit).until;
+        let requests = request.into_inner().requests;
+        if requests.len() > MAX_BATCH {
+            return Err(Fault::BatchTooLarge(requests.len(), MAX_BATCH).into());
+        }
+        let admin = self.admin.clone();
+        let news = requests.into_iter().map(new_alias).collect();
+        let answers = tokio::spawn(async move { admin.create_all(news, until).await });
+        let answers = in_time(until, answers).await?;
+        let answers = answers.map_err(|error| Fault::Internal(error.to_string()))?;
+        let mut token: Option<Token> = None;
+        let results = (0..).zip(answers).map(|(index, answer)| {
+            self.metrics.wrote(match &answer {
+                Ok(answer) => created_or_unchanged(answer),
+                Err(refusal) => failed_or_refused(Status::from(status::refusal(refusal)).code()),
+            });
+            if let Some(new) = answer.as_ref().ok().and_then(|answer| answer.token.as_ref()) {
+                token = Some(token.take().map_or_else(|| new.clone(), |token| token.join(new)));
+            }
+            match answer {
+                Ok(answer) => CreateAliasResult { response: Some(created(answer)), failure: None },
+                Err(refusal) => {
+                    let failure = status::refusal(&refusal).into_item(index);
+                    CreateAliasResult { response: None, failure: Some(failure) }
+                }
+            }
+        });
+        let results = results.collect();
+        let consistency_token = token.map_or_else(String::new, |token| token.to_string());
+        Ok(Response::new(BatchCreateAliasesResponse { results, consistency_token }))
+    }
+
+    async fn get_alias(
+        &self,
+        request: Request<GetAliasRequest>,
+    ) -> Result<Response<Alias>, Status> {
+        let until = deadline(request.metadata(), self.limit).until;
+        let GetAliasRequest { project_id, alias_id } = request.into_inner();
+        let shown = in_time(until, self.admin.get(project_id, alias_id)).await?;
+        Ok(Response::new(alias(shown.map_err(|refusal| status::refusal(&refusal))?)))
+    }
+
+    async fn update_alias(
+        &self,
+        request: Request<UpdateAliasRequest>,
+    ) -> Result<Response<UpdateAliasResponse>, Status> {
+        let until = deadline(request.metadata(), self.limit).until;
+        let admin = self.admin.clone();
+        let UpdateAliasRequest { project_id, alias_id, canonical_id, expected_version } =
+            request.into_inner();
+        let answer = async move {
+            admin.update(project_id, alias_id, canonical_id, expected_version, until).await
+        };
+        let result = |answer: &Answer| match answer.changed {
+            true => WriteResult::Updated,
+            false => WriteResult::Unchanged,
+        };
+        let answer = self.carry_out(until, answer, result).await?;
+        let consistency_token = token_text(answer.token.as_ref());
+        let alias = Some(alias(answer.shown));
+        Ok(Response::new(UpdateAliasResponse { alias, consistency_token }))
+    }
+
+    async fn delete_alias(
+        &self,
+        request: Request<DeleteAliasRequest>,
+    ) -> Result<Response<DeleteAliasResponse>, Status> {
+        let until = deadline(request.metadata(), self.limit).until;
+        let admin = self.admin.clone();
+        let DeleteAliasRequest { project_id, alias_id, expected_version } = request.into_inner();
+        let deleted =
+            async move { admin.delete(project_id, alias_id, expected_version, until).await };
+        let token = self.carry_out(until, deleted, |_| WriteResult::Deleted).await?;
+        Ok(Response::new(DeleteAliasResponse { consistency_token: token.to_string() }))
+    }
+
+    async fn list_aliases(
+        &self,
+        request: Request<ListAliasesRequest>,
+    ) -> Result<Response<ListAliasesResponse>, Status> {
+        let until = deadline(request.metadata(), self.limit).until;
+        let ListAliasesRequest { project_id, canonical_id, page_size, page_token } =
+            request.into_inner();
+        let page = self.admin.list(project_id, canonical_id, page_size, &page_token);
+        let page = in_time(until, page).await?.map_err(|refusal| status::refusal(&refusal))?;
+        Ok(Response::new(ListAliasesResponse {
+            aliases: page.aliases.into_iter().map(alias).collect(),
+            next_page_token: page.next_page_token,
+        }))
+    }
+}
+
+/// Waits for a call until the deadline.
+async fn in_time<T>(until: Boottime, call: impl Future<Output = T>) -> Result<T, Status> {
+    let left = until.since(Boottime::now());
+    tokio::time::timeout(left, call).await.map_err(|_| Fault::DeadlineExceeded.into())
+}
+
+fn new_alias(request: CreateAliasRequest) -> NewAlias {
+    let CreateAliasRequest { project_id, alias_id, canonical_id, dry_run } = request;
+    NewAlias { project_id, alias_id, canonical_id, dry_run }
+}
+
+fn created(answer: Answer) -> CreateAliasResponse {
+    let consistency_token = token_text(answer.token.as_ref());
+    CreateAliasResponse {
+        created: answer.changed,
+        alias: Some(alias(answer.shown)),
+        consistency_token,
+    }
+}
+
+fn alias(Shown { alias, row }: Shown) -> Alias {
+    // A dry run has no times: nothing was created.
+    let time = |Micros(us)| {
+        (us != 0).then(|| prost_types::Timestamp {
+            seconds: us.div_euclid(1_000_000),
+            nanos: (us.rem_euclid(1_000_000) * 1_000) as i32,
+        })
+    };
+    Alias {
+        project_id: alias.project().get(),
+        alias_id: alias.into_id().into_bytes(),
+        canonical_id: row.canonical.into_bytes(),
+        version: row.version,
+        create_time: time(row.created),
+        update_time: time(row.updated),
+    }
+}
+
+fn token_text(token: Option<&Token>) -> String {
+    token.map_or_else(String::new, Token::to_string)
+}
+
+fn created_or_unchanged(answer: &Answer) -> WriteResult {
+    match answer.changed && answer.token.is_some() {
+        true => WriteResult::Created,
+        false => WriteResult::Unchanged,
+    }
+}
+
+/// Refused is the client's business, failed is the operator's.
+fn failed_or_refused(code: tonic::Code) -> WriteResult {
+    use tonic::Code::{DeadlineExceeded, Internal, Unavailable};
+    match code {
+        Unavailable | DeadlineExceeded | Internal => WriteResult::Failed,
+        _ => WriteResult::Refused,
+    }
+}

@@ -1,0 +1,145 @@
+//! Around every RPC: counting it, and giving errors that tonic made the contract's form.
+
+use super::status::contract;
+use super::{ALIAS_ADMIN, RESOLVER};
+use crate::ops::{Metrics, RpcMetrics};
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body::{Frame, SizeHint};
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tower_service::Service;
+
+const METHODS: [(&str, &str, &str); 10] = [
+    (RESOLVER, "Resolve", "unary"),
+    (RESOLVER, "BatchResolve", "unary"),
+    (RESOLVER, "StreamResolve", "bidi_stream"),
+    (ALIAS_ADMIN, "CreateAlias", "unary"),
+    (ALIAS_ADMIN, "BatchCreateAliases", "unary"),
+    (ALIAS_ADMIN, "GetAlias", "unary"),
+    (ALIAS_ADMIN, "UpdateAlias", "unary"),
+    (ALIAS_ADMIN, "DeleteAlias", "unary"),
+    (ALIAS_ADMIN, "ListAliases", "unary"),
+    ("grpc.health.v1.Health", "Check", "unary"),
+];
+
+/// Wraps a gRPC service.
+#[derive(Clone)]
+pub struct Middleware<S> {
+    inner: S,
+    methods: Arc<HashMap<String, Arc<RpcMetrics>>>,
+    /// Calls of all other methods, so that no caller can make a series.
+    others: Arc<RpcMetrics>,
+}
+
+impl<S> Middleware<S> {
+    pub fn new(inner: S, metrics: &Metrics) -> Self {
+        let method = |(service, method, kind)| {
+            (format!("/{service}/{method}"), Arc::new(metrics.rpc(service, method, kind)))
+        };
+        let methods = Arc::new(METHODS.into_iter().map(method).collect());
+        Self { inner, methods, others: Arc::new(metrics.rpc("other", "other", "other")) }
+    }
+}
+
+impl<S> Service<Request<Body>> for Middleware<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Counted>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Counted>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let metrics = self.methods.get(request.uri().path()).unwrap_or(&self.others).clone();
+        metrics.started.increment(1);
+        let mut call = Call { metrics, began: Instant::now(), code: None };
+        let response = self.inner.call(request);
+        Box::pin(async move {
+            let response = in_contract(response.await?);
+            call.see(response.headers());
+            Ok(response.map(|body| Counted { body, call }))
+        })
+    }
+}
+
+/// A response that is an error as a whole has its status in the headers.
+fn in_contract(response: Response<Body>) -> Response<Body> {
+    if !response.headers().contains_key(Status::GRPC_STATUS) {
+        return match response.status().is_success() {
+            true => response,
+            // Not gRPC at all: a wrong method or content type.
+            false => contract(Status::unimplemented("")).into_http(),
+        };
+    }
+    match Status::from_header_map(response.headers()) {
+        Some(status) if status.code() != Code::Ok && status.details().is_empty() => {
+            contract(status).into_http()
+        }
+        _ => response,
+    }
+}
+
+/// One call, counted once, when it ends.
+struct Call {
+    metrics: Arc<RpcMetrics>,
+    began: Instant,
+    code: Option<Code>,
+}
+
+impl Call {
+    fn see(&mut self, headers: &HeaderMap) {
+        if let Some(status) = headers.get(Status::GRPC_STATUS) {
+            self.code = Some(Code::from_bytes(status.as_bytes()));
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        // Whoever went before the answer was whole has cancelled the call.
+        self.metrics.handled(self.code.unwrap_or(Code::Cancelled));
+        self.metrics.seconds.record(self.began.elapsed().as_secs_f64());
+    }
+}
+
+/// A response body that tells when, and how, the call ended.
+pub struct Counted {
+    body: Body,
+    call: Call,
+}
+
+impl http_body::Body for Counted {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if let Some(trailers) = frame.as_ref().and_then(|f| f.as_ref().ok()?.trailers_ref()) {
+            self.call.see(trailers);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,24 @@
+//! The wire contract over gRPC. tonic's types live in this module alone (and in the client commands).
+
+mod admin;
+pub mod codec;
+mod deadline;
+pub mod middleware;
+mod resolver;
+mod routes;
+pub mod status;
+
+pub use routes::{Services, routes};
+
+/// The types and services of `proto/aka/v1`. Ids are bytes here: see `build.rs`.
+#[allow(missing_docs, clippy::all, clippy::pedantic)]
+pub mod pb {
+    tonic::include_proto!("aka.v1");
+
+    /// The descriptors of the contract, for reflection.
+    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/aka_descriptor.bin"));
+}
+
+/// The names of the services, as health and metrics call them.
+pub const RESOLVER: &str = "aka.v1.Resolver";
+pub const ALIAS_ADMIN: &str = "aka.v1.AliasAdmin";

@@ -1,0 +1,205 @@
+//! The one place where refusals become gRPC statuses, each with its `ErrorInfo`.
+
+use super::codec::MAX_MESSAGE;
+use super::pb;
+use crate::admin::{Refusal, Subject};
+use crate::coherence::Failure;
+use crate::resolve::ReadRefusal;
+use std::collections::HashMap;
+use std::time::Duration;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+const DOMAIN: &str = "aka";
+
+/// When a client should try again what failed for want of a shard, or of room.
+const RETRY_DELAY: Duration = Duration::from_millis(250);
+
+/// What can be wrong with a call before, or beside, its meaning.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    #[error("the bytes are not the message that this method takes: {0}")]
+    Malformed(String),
+    #[error("the message is larger than {0} bytes; send less at once")]
+    MessageTooLarge(usize),
+    #[error("{0} requests are more than the {1} that a batch may hold")]
+    BatchTooLarge(usize, usize),
+    #[error("this server is stopping; send the request again")]
+    ShuttingDown,
+    #[error("the deadline passed")]
+    DeadlineExceeded,
+    #[error("{0}")]
+    Unimplemented(String),
+    #[error("a bug in aka: {0}")]
+    Internal(String),
+}
+
+/// A failure in the contract's words, before it is put into a status or into a batch.
+pub struct Described {
+    code: Code,
+    reason: &'static str,
+    message: String,
+    metadata: HashMap<String, String>,
+    field: Option<&'static str>,
+    retry: Option<Duration>,
+}
+
+impl Described {
+    fn new(code: Code, reason: &'static str, message: impl ToString) -> Self {
+        let message = message.to_string();
+        Self { code, reason, message, metadata: HashMap::new(), field: None, retry: None }
+    }
+
+    fn with(mut self, name: &str, value: impl ToString) -> Self {
+        self.metadata.insert(name.to_owned(), value.to_string());
+        self
+    }
+
+    fn field(self, field: &'static str) -> Self {
+        Self { field: Some(field), ..self }
+    }
+
+    fn retry(self, delay: Duration) -> Self {
+        Self { retry: Some(delay), ..self }
+    }
+
+    /// As one item of a batch.
+    pub fn into_item(self, index: u32) -> pb::Failure {
+        pb::Failure {
+            index,
+            code: self.code as i32,
+            message: self.message,
+            reason: self.reason.to_owned(),
+            metadata: self.metadata,
+        }
+    }
+}
+
+impl From<Described> for Status {
+    fn from(described: Described) -> Self {
+        let Described { code, reason, message, metadata, field, retry } = described;
+        let mut details = ErrorDetails::with_error_info(reason, DOMAIN, metadata);
+        if let Some(field) = field {
+            details.add_bad_request_violation(field, &message);
+        }
+        if retry.is_some() {
+            details.set_retry_info(retry);
+        }
+        Status::with_error_details(code, message, details)
+    }
+}
+
+impl From<Fault> for Status {
+    fn from(fault: Fault) -> Self {
+        let text = fault.to_string();
+        let (code, reason) = match fault {
+            Fault::Malformed(_) => (Code::InvalidArgument, "MALFORMED_MESSAGE"),
+            Fault::MessageTooLarge(_) => (Code::InvalidArgument, "MESSAGE_TOO_LARGE"),
+            Fault::BatchTooLarge(..) => (Code::InvalidArgument, "BATCH_TOO_LARGE"),
+            Fault::DeadlineExceeded => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+            Fault::Unimplemented(_) => (Code::Unimplemented, "UNIMPLEMENTED"),
+            Fault::Internal(_) => (Code::Internal, "INTERNAL"),
+            Fault::ShuttingDown => {
+                let described = Described::new(Code::Unavailable, "SHUTTING_DOWN", text);
+                return described.retry(RETRY_DELAY).into();
+            }
+        };
+        Described::new(code, reason, text).into()
+    }
+}
+
+/// A failed lookup.
+pub fn lookup(failure: Failure) -> Described {
+    match failure {
+        Failure::Unavailable => Described::new(
+            Code::Unavailable,
+            "SHARD_UNAVAILABLE",
+            "the shard that holds this id cannot be reached; whether it is an alias is not known",
+        )
+        .retry(RETRY_DELAY),
+        Failure::Overloaded => Described::new(
+            Code::ResourceExhausted,
+            "OVERLOADED",
+            "too many lookups are waiting for the shard that holds this id; try again later",
+        )
+        .retry(RETRY_DELAY),
+        Failure::DeadlineExceeded => Described::new(
+            Code::DeadlineExceeded,
+            "DEADLINE_EXCEEDED",
+            "the deadline passed before it was known whether this id is an alias",
+        ),
+    }
+}
+
+/// A read that was refused as a whole.
+pub fn read(refusal: &ReadRefusal) -> Described {
+    let (reason, field) = match refusal {
+        ReadRefusal::Project => ("INVALID_PROJECT", "project_id"),
+        ReadRefusal::TooMany(_) => ("BATCH_TOO_LARGE", "distinct_ids"),
+        ReadRefusal::Token(_) => ("INVALID_TOKEN", "consistency_token"),
+    };
+    Described::new(Code::InvalidArgument, reason, refusal).field(field)
+}
+
+/// A refused call of the admin service.
+pub fn refusal(refusal: &Refusal) -> Described {
+    let described = |code, reason| Described::new(code, reason, refusal);
+    let invalid = |reason, field| described(Code::InvalidArgument, reason).field(field);
+    match refusal {
+        Refusal::Project => invalid("INVALID_PROJECT", "project_id"),
+        Refusal::Id(subject, _) => invalid("INVALID_ID", subject.field()),
+        Refusal::Placeholder(subject) => invalid("PLACEHOLDER_ID", subject.field()),
+        Refusal::SelfAlias => invalid("SELF_ALIAS", Subject::Canonical.field()),
+        Refusal::VersionRequired => invalid("VERSION_REQUIRED", "expected_version"),
+        Refusal::PageSize => invalid("INVALID_PAGE_SIZE", "page_size"),
+        Refusal::PageToken => invalid("INVALID_PAGE_TOKEN", "page_token"),
+        Refusal::AliasTaken { canonical, version } => described(Code::AlreadyExists, "ALIAS_TAKEN")
+            .with("canonical_id", canonical.to_text())
+            .with("version", version),
+        Refusal::AliasIsCanonical => described(Code::FailedPrecondition, "ALIAS_IS_CANONICAL"),
+        Refusal::RetryLater => described(Code::Aborted, "RETRY_LATER").retry(RETRY_DELAY),
+        Refusal::NotFound => described(Code::NotFound, "ALIAS_NOT_FOUND"),
+        Refusal::VersionMismatch { current } => {
+            described(Code::Aborted, "VERSION_MISMATCH").with("version", current)
+        }
+        Refusal::TooManyAliases { limit } => {
+            described(Code::ResourceExhausted, "TOO_MANY_ALIASES").with("limit", limit)
+        }
+        Refusal::Unavailable => {
+            described(Code::Unavailable, "SHARD_UNAVAILABLE").retry(RETRY_DELAY)
+        }
+        Refusal::Unknown => described(Code::Unavailable, "OUTCOME_UNKNOWN").retry(RETRY_DELAY),
+        Refusal::Overloaded => described(Code::ResourceExhausted, "OVERLOADED").retry(RETRY_DELAY),
+        Refusal::DeadlineExceeded => described(Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+    }
+}
+
+/// Gives a status that tonic made, and that therefore has no `ErrorInfo`, the contract's form.
+pub fn contract(status: Status) -> Status {
+    if status.get_details_error_info().is_some() {
+        return status;
+    }
+    let message = status.message().to_owned();
+    match status.code() {
+        Code::Ok => status,
+        // tonic's word for a message over the limit, and for a frame that is none.
+        Code::OutOfRange => Fault::MessageTooLarge(MAX_MESSAGE).into(),
+        Code::Internal => Fault::Malformed(message).into(),
+        Code::Unimplemented => Fault::Unimplemented(match message.is_empty() {
+            true => "this server has no such method".to_owned(),
+            false => message,
+        })
+        .into(),
+        code => Described::new(code, reason_of(code), message).into(),
+    }
+}
+
+fn reason_of(code: Code) -> &'static str {
+    match code {
+        Code::InvalidArgument => "MALFORMED_MESSAGE",
+        Code::Cancelled => "CANCELLED",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::Unavailable => "UNAVAILABLE",
+        _ => "INTERNAL",
+    }
+}

@@ -1,0 +1,129 @@
+//! Accepting gRPC connections, and letting them finish.
+//!
+//! hyper is driven directly: tonic's own server cannot be told to stop within a bounded time, nor
+//! how many connections it may have.
+
+use crate::ops::Metrics;
+use crate::rpc::middleware::Middleware;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::body::Body;
+use tonic::service::Routes;
+use tower::ServiceExt;
+
+/// How long a new connection may take to say something.
+const FIRST_BYTE: Duration = Duration::from_secs(10);
+
+/// A peer that was silent this long is asked whether it is there.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Calls at once on one connection.
+const STREAMS: u32 = 1_024;
+
+/// Bytes on the way on a stream and on a connection: a whole batch, and several.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+
+/// A gRPC port.
+pub(super) struct Listener {
+    pub listener: TcpListener,
+    pub service: Middleware<Routes>,
+    pub metrics: Arc<Metrics>,
+    pub max_connections: usize,
+    /// When it is cancelled, no connection is accepted, and each is asked to finish.
+    pub stopping: CancellationToken,
+}
+
+impl Listener {
+    /// Accepts until it is stopped; then lets calls finish for `drain` at the most.
+    pub async fn run(self, drain: Duration) {
+        let Self { listener, service, metrics, max_connections, stopping } = self;
+        let places = Arc::new(Semaphore::new(max_connections));
+        let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
+        loop {
+            let accepted = tokio::select! {
+                () = stopping.cancelled() => break,
+                accepted = accept(&listener, &places) => accepted,
+            };
+            let Some((stream, place)) = accepted else { continue };
+            let connection = connection(stream, service.clone(), stopping.clone());
+            let (metrics, cut) = (metrics.clone(), cut.clone());
+            connections.spawn(async move {
+                metrics.connections.increment(1.0);
+                tokio::select! {
+                    () = connection => {}
+                    () = cut.cancelled() => {}
+                }
+                metrics.connections.decrement(1.0);
+                drop(place);
+            });
+        }
+        drop(listener);
+        connections.close();
+        if tokio::time::timeout(drain, connections.wait()).await.is_err() {
+            let left = connections.len();
+            tracing::warn!(connections = left, "cutting connections that did not finish in time");
+            cut.cancel();
+            connections.wait().await;
+        }
+    }
+}
+
+type Place = tokio::sync::OwnedSemaphorePermit;
+
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStream, Place)> {
+    let place = places.clone().acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => {
+            // Answers are small and waited for.
+            let _ = stream.set_nodelay(true);
+            Some((stream, place))
+        }
+        Err(error) => {
+            // Out of file descriptors, most likely: asking again at once would only spin.
+            tracing::warn!(%error, "cannot accept a connection");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            None
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, service: Middleware<Routes>, stopping: CancellationToken) {
+    let mut first = [0];
+    let spoke = tokio::time::timeout(FIRST_BYTE, stream.peek(&mut first));
+    tokio::select! {
+        () = stopping.cancelled() => return,
+        spoke = spoke => if !matches!(spoke, Ok(Ok(1..))) { return },
+    }
+    let service = service.map_request(|request: Request<Incoming>| request.map(Body::new));
+    let mut http = http2::Builder::new(TokioExecutor::new());
+    http.timer(TokioTimer::new())
+        .keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW);
+    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stopping.cancelled() => {
+            // GOAWAY: what was begun is answered, what comes later goes elsewhere.
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}

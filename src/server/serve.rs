@@ -1,0 +1,133 @@
+//! Build, serve, drain: a straight line.
+
+use super::listener::Listener;
+use crate::admin::{Admin, sweep_forever};
+use crate::config::{Config, ConfigFault, Database};
+use crate::ops::Metrics;
+use crate::ops::http::{self, Operations};
+use crate::resolve::Resolver;
+use crate::rpc::{self, ALIAS_ADMIN, RESOLVER, Services};
+use crate::shard::{Cluster, StartFault};
+use crate::store::{Store, StoreError, migrate};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic_health::ServingStatus;
+
+/// How often raw samples are folded into histograms.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Where a server listens, after port 0 has become a real one.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    pub grpc: SocketAddr,
+    pub metrics: SocketAddr,
+}
+
+/// Why a server did not start. One clear sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeFault {
+    #[error(transparent)]
+    Config(#[from] ConfigFault),
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, std::io::Error),
+    #[error(transparent)]
+    Start(#[from] StartFault),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the descriptors that are built in cannot be read: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+/// Serves until `shutdown` is done, then drains. `ready` is told the addresses once requests are
+/// accepted.
+pub async fn serve(
+    config: Config,
+    shutdown: impl Future<Output = ()>,
+    ready: impl FnOnce(Addresses),
+) -> Result<(), ServeFault> {
+    // Bound before the databases are asked: a port in use is known at once.
+    let listener = listen(config.listen).await?;
+    let metrics_listener = listen(config.metrics_listen).await?;
+    let addresses = Addresses {
+        grpc: listener.local_addr().map_err(|e| ServeFault::Listen(config.listen, e))?,
+        metrics: metrics_listener
+            .local_addr()
+            .map_err(|e| ServeFault::Listen(config.metrics_listen, e))?,
+    };
+    let metrics = Arc::new(Metrics::new());
+    let stores = open(&config.database).await?;
+    let cluster = Cluster::start(stores, &config.cluster, &metrics).await?;
+    let admin = Admin::new(cluster.clone(), config.rules.clone());
+    let placeholders = config.rules.placeholders.clone();
+    let stopping = CancellationToken::new();
+    let (service, health) = rpc::routes(Services {
+        resolver: Arc::new(Resolver::new(cluster.clone(), placeholders, metrics.clone())),
+        admin: admin.clone(),
+        metrics: metrics.clone(),
+        request_limit: config.request_timeout,
+        stopping: stopping.clone(),
+    })?;
+    set_health(&health, ServingStatus::Serving).await;
+
+    let operations = Arc::new(Operations {
+        metrics: metrics.clone(),
+        cluster: cluster.clone(),
+        serving: AtomicBool::new(true),
+    });
+    cluster.spawn(http::serve(metrics_listener, operations.clone()));
+    cluster.spawn(sweep_forever(admin, metrics.clone(), config.sweep_pause));
+    cluster.spawn(upkeep(metrics.clone()));
+    let max_connections = config.max_connections;
+    let listener =
+        Listener { listener, service, metrics, max_connections, stopping: stopping.clone() };
+    let serving = tokio::spawn(listener.run(config.drain_timeout));
+    ready(addresses);
+
+    shutdown.await;
+    tracing::info!("stopping");
+    operations.serving.store(false, Ordering::Release);
+    set_health(&health, ServingStatus::NotServing).await;
+    stopping.cancel();
+    if let Err(error) = serving.await {
+        tracing::error!(%error, "the listener failed");
+    }
+    cluster.stop().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, ServeFault> {
+    TcpListener::bind(address).await.map_err(|error| ServeFault::Listen(address, error))
+}
+
+/// Opens the stores; the embedded one is migrated on the way, MySQL shards are the operator's.
+async fn open(database: &Database) -> Result<Vec<Box<dyn Store>>, ServeFault> {
+    Ok(match database {
+        Database::Sqlite(path) => {
+            let store = Database::sqlite(path)?;
+            migrate::sqlite(&store).await?;
+            vec![Box::new(store)]
+        }
+        Database::MySql { shards, password, .. } => Database::mysql(shards, password.as_ref())?
+            .into_iter()
+            .map(|store| Box::new(store) as Box<dyn Store>)
+            .collect(),
+    })
+}
+
+async fn set_health(health: &tonic_health::server::HealthReporter, status: ServingStatus) {
+    for service in ["", RESOLVER, ALIAS_ADMIN] {
+        health.set_service_status(service, status).await;
+    }
+}
+
+async fn upkeep(metrics: Arc<Metrics>) {
+    loop {
+        tokio::time::sleep(UPKEEP).await;
+        metrics.upkeep();
+    }
+}

@@ -1,0 +1,153 @@
+//! All shards, and how a running instance gets to know them.
+
+use super::{Directory, Shard, ShardSettings, feed, in_time, lane};
+use crate::coherence::{Cache, Limits};
+use crate::domain::{ClusterId, Key, ShardId, Slot};
+use crate::ops::Metrics;
+use crate::store::{Role, Store, StoreError};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// What a cluster needs to know beside its databases.
+#[derive(Clone, Debug)]
+pub struct ClusterSettings {
+    pub cache_bytes: u64,
+    pub limits: Limits,
+    pub shard: ShardSettings,
+}
+
+/// Why the service does not start. One clear sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum StartFault {
+    /// The configuration names the wrong databases; starting again does not help.
+    #[error("{0}")]
+    Wrong(String),
+    /// No shard answers; starting again later may help.
+    #[error("no shard can be reached: {0}")]
+    Unreachable(StoreError),
+}
+
+/// The shards of one cluster, and the tasks that serve them.
+pub struct Cluster {
+    pub id: ClusterId,
+    pub cache: Arc<Cache>,
+    shards: Vec<Arc<Shard>>,
+    directory: Arc<Directory>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Cluster {
+    /// Checks every shard that can be reached, and begins to serve all. A shard that cannot be
+    /// reached hurts only its own ids; it is checked when it is back.
+    ///
+    /// # Errors
+    /// If the databases are not the shards of one cluster in shard order, or none can be reached.
+    pub async fn start(
+        stores: Vec<Box<dyn Store>>,
+        settings: &ClusterSettings,
+        metrics: &Metrics,
+    ) -> Result<Arc<Self>, StartFault> {
+        let directory = Arc::new(Directory::new(stores.len() as u16));
+        check_shards(&stores, &directory, settings.shard.connect_timeout).await?;
+        let Some(id) = directory.cluster() else {
+            return Err(StartFault::Wrong("no shard is named".to_owned()));
+        };
+        let cache = Arc::new(Cache::new(settings.cache_bytes));
+        let shards = (0..).map(ShardId).zip(stores).map(|(id, store)| {
+            let (cache, metrics) = (cache.clone(), metrics.shard(id));
+            let shard = settings.shard.clone();
+            Shard::new(id, store, directory.clone(), cache, settings.limits, shard, metrics)
+        });
+        let cluster = Self {
+            id,
+            shards: shards.collect(),
+            cache,
+            directory,
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
+        for shard in &cluster.shards {
+            for _ in 0..shard.settings.lanes {
+                cluster.tasks.spawn(lane::run(shard.clone(), cluster.stop.clone()));
+            }
+            cluster.tasks.spawn(feed::run(shard.clone(), cluster.stop.clone()));
+            cluster.tasks.spawn(crate::write::run(shard.clone(), cluster.stop.clone()));
+        }
+        Ok(Arc::new(cluster))
+    }
+
+    /// Ends all tasks and waits for them.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Runs a task until the cluster stops.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = task => {}
+            }
+        });
+    }
+
+    pub fn shards(&self) -> &[Arc<Shard>] {
+        &self.shards
+    }
+
+    /// The shard that owns a slot; `None` if it has not been reached yet.
+    pub fn shard_of_slot(&self, slot: Slot) -> Option<&Arc<Shard>> {
+        self.shards.get(usize::from(self.directory.owner(slot)?.0))
+    }
+
+    pub fn shard_of(&self, key: &Key) -> Option<&Arc<Shard>> {
+        self.shard_of_slot(key.slot())
+    }
+
+    /// Sets the gauges that are read off when somebody looks.
+    pub fn gauge(&self, metrics: &Metrics) {
+        metrics.cache_entries.set(self.cache.len() as f64);
+        metrics.cache_bytes.set(self.cache.weight() as f64);
+        for shard in &self.shards {
+            shard.gauge();
+        }
+    }
+}
+
+async fn check_shards(
+    stores: &[Box<dyn Store>],
+    directory: &Directory,
+    limit: std::time::Duration,
+) -> Result<(), StartFault> {
+    let connections = stores.iter().map(|store| async move {
+        in_time(limit, &store.address(), store.connect(Role::Read)).await
+    });
+    let answers = futures::future::join_all(connections).await;
+    let mut unreachable = None;
+    for ((shard, store), answer) in (0..).map(ShardId).zip(stores).zip(answers) {
+        let address = store.address();
+        let admitted =
+            answer.and_then(|session| directory.admit(shard, session.identity(), &address));
+        match admitted {
+            Ok(()) => {}
+            Err(StoreError::WrongShard(sentence)) => return Err(StartFault::Wrong(sentence)),
+            Err(error) => {
+                tracing::warn!(%shard, %error, "starting without a shard");
+                unreachable = Some(error);
+            }
+        }
+    }
+    match (unreachable, directory.unowned()) {
+        (Some(error), _) if directory.cluster().is_none() => Err(StartFault::Unreachable(error)),
+        (None, Some(slot)) => Err(StartFault::Wrong(format!(
+            "no shard owns slot {}: correct shard_meta.slots of the shard that holds its rows",
+            slot.get()
+        ))),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,79 @@
+//! The feed: follows a shard's change log, so that what this instance remembers stays right.
+
+use super::link::RECONNECT_PAUSE;
+use super::{Link, Shard, ask};
+use crate::clock::Boottime;
+use crate::coherence::LookEnd;
+use crate::store::{Identity, Role, StoreError};
+use std::sync::Arc;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+/// Changes that one look brings, at most.
+const LOOK_LIMIT: u32 = 2_000;
+
+/// Looks again and again; it ends when `stop` is cancelled.
+pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
+    let mut link = Link::new(shard.clone(), Role::Read);
+    let mut ticks = interval(shard.settings.feed_interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut known = None;
+    let mut failing = false;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        match look(&shard, &mut link, &mut known).await {
+            Ok(()) => failing = false,
+            Err(error) => {
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(shard = shard.id.0, %error, "cannot follow the shard's changes");
+                }
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(RECONNECT_PAUSE) => {}
+                }
+            }
+        }
+    }
+}
+
+/// Looks until all changes are applied.
+async fn look(
+    shard: &Shard,
+    link: &mut Link,
+    known: &mut Option<Identity>,
+) -> Result<(), StoreError> {
+    loop {
+        // Opened before the look begins: the time that a connection takes to open is not counted
+        // against what the look sees.
+        link.open().await?;
+        let ahead = shard.memory.look(Boottime::now());
+        // Without a cursor only the clock is wanted: no change has this seq.
+        let from = ahead.cursor.map_or(i64::MAX as u64, |cursor| cursor.seq);
+        let seen = ask!(link, |session| session.look(from, LOOK_LIMIT))?;
+        shard.metrics.looks.increment(1);
+        if known.as_ref() != Some(&seen.identity) {
+            // Whoever admitted the connection read the identity before: it has changed since.
+            let admitted = shard.directory.admit(shard.id, &seen.identity, &shard.address());
+            if let Err(error) = admitted {
+                shard.memory.contradicted("the shard is another one now");
+                return Err(error);
+            }
+            *known = Some(seen.identity.clone());
+        }
+        let end = shard.memory.looked(&ahead, &seen);
+        match end {
+            LookEnd::Complete(changes) => {
+                shard.metrics.changes.increment(changes as u64);
+                return Ok(());
+            }
+            LookEnd::More(changes) => shard.metrics.changes.increment(changes as u64),
+            LookEnd::NewEpoch(_) => {
+                shard.metrics.epochs.increment(1);
+                return Ok(());
+            }
+        }
+    }
+}

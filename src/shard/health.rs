@@ -1,0 +1,50 @@
+//! Is a shard reachable? Known from what the lanes see, so that others need not wait to find out.
+
+use crate::domain::ShardId;
+use crate::store::StoreError;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+pub(super) struct Health {
+    shard: ShardId,
+    address: String,
+    /// Lanes that have a connection.
+    connected: AtomicUsize,
+    /// A lane failed to connect while no other had a connection.
+    down: AtomicBool,
+}
+
+impl Health {
+    pub fn new(shard: ShardId, address: String) -> Self {
+        Self { shard, address, connected: AtomicUsize::new(0), down: AtomicBool::new(false) }
+    }
+
+    pub fn is_up(&self) -> bool {
+        !self.is_down() && self.connected.load(Ordering::Acquire) > 0
+    }
+
+    /// Known to be down; false before the first attempt to connect has ended.
+    pub fn is_down(&self) -> bool {
+        self.down.load(Ordering::Acquire)
+    }
+
+    pub fn connected(&self) {
+        self.connected.fetch_add(1, Ordering::AcqRel);
+        if self.down.swap(false, Ordering::AcqRel) {
+            tracing::info!(shard = self.shard.0, address = self.address, "the shard is back");
+        }
+    }
+
+    pub fn disconnected(&self) {
+        self.connected.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// A lane could not connect. True if no lane is connected, so that nobody can be served.
+    pub fn failed(&self, error: &StoreError) -> bool {
+        let alone = self.connected.load(Ordering::Acquire) == 0;
+        if alone && !self.down.swap(true, Ordering::AcqRel) {
+            let address = &self.address;
+            tracing::error!(shard = self.shard.0, address, %error, "the shard is down");
+        }
+        alone
+    }
+}

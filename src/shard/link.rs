@@ -1,0 +1,123 @@
+//! One connection to a shard that opens itself when it is needed.
+
+use super::Shard;
+use crate::store::{Role, Session, StoreError};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// After a failed attempt to connect, the next is made no sooner.
+pub(crate) const RECONNECT_PAUSE: Duration = Duration::from_millis(250);
+
+/// A connection of a lane, of the feed, of the writer or of the pool. Whoever holds it uses it alone.
+pub(crate) struct Link {
+    pub shard: Arc<Shard>,
+    role: Role,
+    session: Option<Box<dyn Session>>,
+    /// The contradictions that the memory had seen when the session was opened.
+    generation: u64,
+    last_failure: Option<Instant>,
+}
+
+impl Link {
+    pub fn new(shard: Arc<Shard>, role: Role) -> Self {
+        Self { shard, role, session: None, generation: 0, last_failure: None }
+    }
+
+    /// Whether a session is open and may be used: one from before a change of history may lead to
+    /// the old primary.
+    pub fn is_open(&self) -> bool {
+        self.session.is_some() && self.generation == self.shard.memory.contradictions()
+    }
+
+    /// The session; opened, and checked to lead to the right shard, if there is none.
+    ///
+    /// # Errors
+    /// At once if an attempt failed a moment ago; else within the connect timeout.
+    pub async fn open(&mut self) -> Result<&mut dyn Session, StoreError> {
+        if !self.is_open() {
+            self.close();
+            let address = self.shard.address();
+            if self.last_failure.is_some_and(|at| at.elapsed() < RECONNECT_PAUSE) {
+                let cause = "it could not be reached a moment ago".to_owned();
+                return Err(StoreError::Unreachable { address, cause });
+            }
+            let generation = self.shard.memory.contradictions();
+            let limit = self.shard.settings.connect_timeout;
+            let opened = in_time(limit, &address, self.shard.store.connect(self.role)).await;
+            let admitted = opened.and_then(|session| {
+                self.shard.directory.admit(self.shard.id, session.identity(), &address)?;
+                Ok(session)
+            });
+            self.last_failure = admitted.is_err().then(Instant::now);
+            self.session = Some(admitted?);
+            self.generation = generation;
+        }
+        self.opened()
+    }
+
+    /// The session that is open, to go on with a transaction that was begun on it. Never a new one:
+    /// what follows would be outside of the transaction.
+    pub fn opened(&mut self) -> Result<&mut dyn Session, StoreError> {
+        match self.session.as_deref_mut() {
+            Some(session) => Ok(session),
+            None => Err(StoreError::Unreachable {
+                address: self.shard.address(),
+                cause: "the connection closed".to_owned(),
+            }),
+        }
+    }
+
+    /// Drops the session, and with it the connection.
+    pub fn close(&mut self) {
+        self.session = None;
+    }
+
+    /// Closes the session if the error says that it is of no more use.
+    pub fn settle<T>(&mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if result.as_ref().is_err_and(StoreError::closes_connection) {
+            self.close();
+        }
+        result
+    }
+}
+
+/// Bounds a call on a database in time. A call that took too long is given up, and its connection
+/// must be closed: [`Link::settle`] does.
+pub(crate) async fn in_time<T>(
+    limit: Duration,
+    address: &str,
+    call: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    match tokio::time::timeout(limit, call).await {
+        Ok(result) => result,
+        Err(_) => {
+            let limit_ms = limit.as_millis() as u64;
+            Err(StoreError::TimedOut { address: address.to_owned(), limit_ms })
+        }
+    }
+}
+
+/// `ask!(link, |session| session.call(…))`: one call that can be repeated, in time, on a link. If a
+/// connection that had been idle turns out to be broken, it is made once more on a new one.
+///
+/// A macro, because no closure can lend a session to a future that also borrows its arguments.
+macro_rules! ask {
+    ($link:expr, |$session:ident| $call:expr) => {{
+        let link: &mut $crate::shard::Link = $link;
+        loop {
+            let was_open = link.is_open();
+            let limit = link.shard.settings.query_timeout;
+            let answer = match link.open().await {
+                Ok($session) => $crate::shard::in_time(limit, "the database", $call).await,
+                Err(error) => Err(error),
+            };
+            let answer = link.settle(answer);
+            match answer {
+                Err($crate::store::StoreError::Unreachable { .. }) if was_open => continue,
+                answer => break answer,
+            }
+        }
+    }};
+}
+pub(crate) use ask;

@@ -1,0 +1,165 @@
+//! One shard as the service sees it: its connections, and what is remembered of it.
+//!
+//! Reads that miss the cache go through the [lanes](lane); changes come in through the
+//! [feed]; the admin service reads through the [pool]. Writes are in [`crate::write`].
+
+mod cluster;
+mod directory;
+mod feed;
+mod health;
+mod lane;
+mod link;
+mod pool;
+
+pub use cluster::{Cluster, ClusterSettings, StartFault};
+pub use directory::Directory;
+pub(crate) use link::{Link, ask, in_time};
+
+use crate::clock::Boottime;
+use crate::coherence::{Cache, Limits, Memory};
+use crate::domain::{Id, InverseRow, Key, ShardId, Slot, Stamp};
+use crate::ops::ShardMetrics;
+use crate::queue::Queue;
+use crate::store::{Loaded, Store, StoreError};
+use crate::write::WriteQueue;
+use health::Health;
+use pool::Pool;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How a shard is used. Every wait has a limit.
+#[derive(Clone, Debug)]
+pub struct ShardSettings {
+    pub lanes: usize,
+    /// Keys that may wait for a lane; more are refused.
+    pub lane_queue: usize,
+    /// Keys that one query asks for, at most.
+    pub lane_batch: usize,
+    pub connect_timeout: Duration,
+    pub query_timeout: Duration,
+    /// The pause between two looks at the change log.
+    pub feed_interval: Duration,
+    /// Connections for the admin service's reads.
+    pub admin_connections: usize,
+    /// Writes that may wait for the shard; more are refused.
+    pub write_queue: usize,
+    /// Writes that share one transaction, at most.
+    pub write_batch: usize,
+}
+
+impl Default for ShardSettings {
+    fn default() -> Self {
+        Self {
+            lanes: 4,
+            lane_queue: 20_000,
+            lane_batch: 256,
+            connect_timeout: Duration::from_millis(1_000),
+            query_timeout: Duration::from_millis(1_000),
+            feed_interval: Duration::from_millis(20),
+            admin_connections: 4,
+            write_queue: 10_000,
+            write_batch: 256,
+        }
+    }
+}
+
+/// One shard.
+pub struct Shard {
+    pub id: ShardId,
+    pub memory: Memory,
+    pub(crate) settings: ShardSettings,
+    pub(crate) metrics: ShardMetrics,
+    pub(crate) writes: WriteQueue,
+    store: Box<dyn Store>,
+    directory: Arc<Directory>,
+    health: Health,
+    queue: Queue<Key>,
+    pool: Pool,
+}
+
+impl Shard {
+    pub(crate) fn new(
+        id: ShardId,
+        store: Box<dyn Store>,
+        directory: Arc<Directory>,
+        cache: Arc<Cache>,
+        limits: Limits,
+        settings: ShardSettings,
+        metrics: ShardMetrics,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            memory: Memory::new(cache, limits),
+            writes: WriteQueue::new(settings.write_queue),
+            queue: Queue::new(settings.lane_queue),
+            pool: Pool::new(settings.admin_connections),
+            health: Health::new(id, store.address()),
+            store,
+            directory,
+            settings,
+            metrics,
+        })
+    }
+
+    /// Where the shard is, without a password.
+    pub fn address(&self) -> String {
+        self.store.address()
+    }
+
+    /// Whether the slot is on this shard.
+    pub fn owns(&self, slot: Slot) -> bool {
+        self.directory.owner(slot) == Some(self.id)
+    }
+
+    pub fn is_up(&self) -> bool {
+        self.health.is_up()
+    }
+
+    pub(crate) fn gauge(&self) {
+        let age = self.memory.freshness().age(Boottime::now());
+        self.metrics.up.set(if self.is_up() { 1.0 } else { 0.0 });
+        self.metrics.lane_queue.set(self.queue.len() as f64);
+        self.metrics.write_queue.set(self.writes.len() as f64);
+        self.metrics.feed_staleness_seconds.set(age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
+        self.metrics.applied_seq.set(self.memory.cursor().map_or(0.0, |at| at.seq as f64));
+    }
+
+    /// Gives keys that were [started](crate::coherence::Lookup::Started) to the lanes. Those that
+    /// find no room, and all if the shard is known to be down, fail at once.
+    pub fn enqueue(&self, keys: Vec<Key>) {
+        lane::enqueue(self, keys);
+    }
+
+    /// Reads rows from the primary, for the admin service: no cache, no lane.
+    pub async fn load(self: &Arc<Self>, keys: &[Key]) -> Result<Loaded, StoreError> {
+        let mut lease = self.pool.lease(self).await;
+        let loaded = ask!(lease.link(), |session| session.load(keys));
+        lease.done();
+        loaded
+    }
+
+    /// Inverse rows of one canonical id (see [`crate::store::Session::inverse_rows`]).
+    pub async fn inverse_rows(
+        self: &Arc<Self>,
+        canonical: &Key,
+        after: Option<(&Id, Stamp)>,
+        limit: u32,
+    ) -> Result<Vec<InverseRow>, StoreError> {
+        let mut lease = self.pool.lease(self).await;
+        let rows = ask!(lease.link(), |session| session.inverse_rows(canonical, after, limit));
+        lease.done();
+        rows
+    }
+
+    /// A page of inverse rows (see [`crate::store::Session::scan_inverse`]).
+    pub async fn scan_inverse(
+        self: &Arc<Self>,
+        after: Option<&crate::store::Stored<InverseRow>>,
+        limit: u32,
+    ) -> Result<(crate::domain::Micros, Vec<crate::store::Stored<InverseRow>>), StoreError> {
+        let mut lease = self.pool.lease(self).await;
+        let rows = ask!(lease.link(), |session| session.scan_inverse(after, limit));
+        lease.done();
+        rows
+    }
+}

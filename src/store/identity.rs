@@ -1,0 +1,68 @@
+//! Who a shard says it is, and whether that is who the configuration means.
+
+use super::StoreError;
+use crate::domain::{ClusterId, ShardId, SlotSet};
+
+/// The version of the tables that this program reads and writes: the newest migration.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// What `shard_meta` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub cluster: ClusterId,
+    pub shard: ShardId,
+    /// How many shards the cluster has.
+    pub shard_count: u16,
+    pub slots: SlotSet,
+    pub schema_version: u32,
+}
+
+/// Which shard an address must lead to.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected {
+    pub shard: ShardId,
+    pub shard_count: u16,
+    /// `None` until the first shard has told.
+    pub cluster: Option<ClusterId>,
+}
+
+impl Expected {
+    /// Compares what the configuration means with what the database says.
+    ///
+    /// # Errors
+    /// [`StoreError::WrongShard`] with a sentence that says what is wrong and what to do.
+    pub fn check(&self, found: &Identity, address: &str) -> Result<(), StoreError> {
+        let wrong = |sentence: String| Err(StoreError::WrongShard(sentence));
+        if found.schema_version < SCHEMA_VERSION {
+            return wrong(format!(
+                "{address} has tables of version {}, this aka needs version {SCHEMA_VERSION}: run `aka migrate` with the same shards",
+                found.schema_version
+            ));
+        }
+        if found.schema_version > SCHEMA_VERSION {
+            return wrong(format!(
+                "{address} has tables of version {}, this aka knows only version {SCHEMA_VERSION}: run a newer aka",
+                found.schema_version
+            ));
+        }
+        if let Some(cluster) = self.cluster.filter(|&cluster| cluster != found.cluster) {
+            return wrong(format!(
+                "{address} is a shard of cluster {}, the others are of cluster {cluster}: name the shards of one cluster",
+                found.cluster
+            ));
+        }
+        if found.shard_count != self.shard_count {
+            return wrong(format!(
+                "{address} belongs to a cluster of {} shards, but {} are named: name all of them, in shard order",
+                found.shard_count, self.shard_count
+            ));
+        }
+        if found.shard != self.shard {
+            return wrong(format!(
+                "{address} is shard {}, but it is named as shard {}: name the shards in shard order",
+                found.shard, self.shard
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,109 @@
+//! Creates and upgrades the tables of shards, and makes unclaimed databases the shards of a cluster.
+
+use super::sql::{Backend, MySqlStore, SqliteStore, give_identity, read_identity};
+use super::{Expected, Identity, Role, SCHEMA_VERSION, Store, StoreError};
+use crate::domain::{ClusterId, Position, ShardId, SlotSet, random_u63};
+use sqlx::Connection;
+use sqlx::migrate::{Migrate, MigrateError, Migrator};
+
+static MYSQL: Migrator = sqlx::migrate!("migrations/mysql");
+static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// What a migration did with one shard.
+#[derive(Clone, Debug)]
+pub struct Migrated {
+    pub address: String,
+    pub identity: Identity,
+    /// Whether the database was nobody's before.
+    pub claimed: bool,
+}
+
+/// Migrates the embedded store.
+pub async fn sqlite(store: &SqliteStore) -> Result<Migrated, StoreError> {
+    let mut connections = vec![(store.address(), store.open(true).await?)];
+    let migrated = shards(&SQLITE, &mut connections).await;
+    for (_, connection) in connections {
+        // The tables are there, however the goodbye goes.
+        let _ = connection.close().await;
+    }
+    migrated.and_then(|mut all| {
+        all.pop().ok_or_else(|| StoreError::WrongShard("no shard is named".to_owned()))
+    })
+}
+
+/// Migrates all shards of a cluster, in shard order. Run again it changes nothing; run after it was
+/// interrupted it finishes.
+pub async fn mysql(stores: &[MySqlStore]) -> Result<Vec<Migrated>, StoreError> {
+    let mut connections = Vec::new();
+    for store in stores {
+        connections.push((store.address(), store.open(Role::Write).await?));
+    }
+    let migrated = shards(&MYSQL, &mut connections).await;
+    for (_, connection) in connections {
+        let _ = connection.close().await;
+    }
+    migrated
+}
+
+async fn shards<B: Backend + Migrate>(
+    migrator: &Migrator,
+    connections: &mut [(String, B)],
+) -> Result<Vec<Migrated>, StoreError> {
+    // Every database is looked at before any is changed: a list in the wrong order changes nothing.
+    let mut found = Vec::new();
+    for (address, connection) in connections.iter_mut() {
+        found.push(read_identity(connection, address).await?);
+    }
+    let known = found.iter().flatten().next().map(|identity| identity.cluster);
+    let mut expected =
+        Expected { shard: ShardId(0), shard_count: connections.len() as u16, cluster: known };
+    for (shard, ((address, _), identity)) in (0..).zip(connections.iter().zip(&found)) {
+        expected.shard = ShardId(shard);
+        if let Some(identity) = identity {
+            let upgraded = Identity { schema_version: SCHEMA_VERSION, ..identity.clone() };
+            let newer = identity.schema_version > SCHEMA_VERSION;
+            expected.check(if newer { identity } else { &upgraded }, address)?;
+        }
+    }
+    let mut migrated = Vec::new();
+    for (shard, (address, connection)) in (0..).zip(connections.iter_mut()) {
+        run(migrator, address, connection).await?;
+        let share = Identity {
+            // The first shard's word counts: two migrations at once agree on what it says.
+            cluster: expected.cluster.unwrap_or_else(|| ClusterId(random_u63())),
+            shard: ShardId(shard),
+            shard_count: expected.shard_count,
+            slots: SlotSet::even_share(shard, expected.shard_count),
+            schema_version: SCHEMA_VERSION,
+        };
+        let claimed = read_identity(connection, address).await?.is_none();
+        if claimed {
+            let start = Position { seq: 0, nonce: random_u63() };
+            give_identity(connection, address, &share, start).await?;
+        }
+        let identity = read_identity(connection, address).await?.ok_or_else(|| {
+            StoreError::WrongShard(format!("{address} lost its tables while it was migrated"))
+        })?;
+        expected.shard = ShardId(shard);
+        expected.check(&identity, address)?;
+        expected.cluster = Some(identity.cluster);
+        migrated.push(Migrated { address: address.clone(), identity, claimed });
+    }
+    Ok(migrated)
+}
+
+async fn run<C: Migrate>(
+    migrator: &Migrator,
+    address: &str,
+    connection: &mut C,
+) -> Result<(), StoreError> {
+    migrator.run_direct(None, connection, false).await.map_err(|error| match error {
+        MigrateError::VersionMissing(version) => StoreError::WrongShard(format!(
+            "{address} has tables of version {version}, this aka knows only version {SCHEMA_VERSION}: run a newer aka"
+        )),
+        MigrateError::Dirty(version) => StoreError::WrongShard(format!(
+            "{address}: an earlier migration stopped in the middle of version {version}: restore the database, or finish that step by hand and mark it in _sqlx_migrations"
+        )),
+        error => StoreError::Refused { address: address.to_owned(), cause: error.to_string() },
+    })
+}

@@ -1,0 +1,178 @@
+//! What the core asks of one shard's database, in the core's words.
+//!
+//! [`Store`] opens sessions; a [`Session`] is one connection, checked to lead to the right shard.
+//! `sql` implements both over MySQL and SQLite; nothing above this module knows of either.
+
+mod error;
+mod identity;
+pub mod migrate;
+mod sql;
+mod url;
+
+pub use error::StoreError;
+pub use identity::{Expected, Identity, SCHEMA_VERSION};
+pub use sql::{MySqlStore, SqliteStore};
+pub use url::{ShardUrl, ShardUrlFault};
+
+use crate::domain::{Change, ForwardRow, Id, InverseRow, Key, Micros, Position, Stamp};
+use async_trait::async_trait;
+use std::collections::HashMap;
+
+/// One shard's database.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Opens a connection and reads whose it is. It does not check that this is the expected shard:
+    /// see [`Expected::check`].
+    async fn connect(&self, role: Role) -> Result<Box<dyn Session>, StoreError>;
+
+    /// The address as people may see it: without a password.
+    fn address(&self) -> String;
+}
+
+/// What a session is for; it decides the isolation level and how long it may hold a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Read,
+    Write,
+}
+
+/// One connection to a shard. After an error that [closes](StoreError::closes_connection) it, and
+/// after a call that was given up half-way, it must be dropped.
+#[async_trait]
+pub trait Session: Send {
+    /// Who the shard said it was when the session was opened.
+    fn identity(&self) -> &Identity;
+
+    /// The forward rows of some keys and the shard's position, in one snapshot of the primary.
+    async fn load(&mut self, keys: &[Key]) -> Result<Loaded, StoreError>;
+
+    /// Inverse rows of one canonical id, by alias id and stamp, after `after`, at most `limit`.
+    async fn inverse_rows(
+        &mut self,
+        canonical: &Key,
+        after: Option<(&Id, Stamp)>,
+        limit: u32,
+    ) -> Result<Vec<InverseRow>, StoreError>;
+
+    /// The changes from `cursor` on (that one included, at most `limit`), and the position and
+    /// identity of the shard, in one snapshot.
+    async fn look(&mut self, cursor: u64, limit: u32) -> Result<Look, StoreError>;
+
+    /// Begins a write transaction and takes the shard's clock, which every writer takes first.
+    /// Whoever holds it sees all that was committed before, and nobody else can write.
+    async fn begin(&mut self) -> Result<Clock, StoreError>;
+
+    /// In a write transaction: the rows that its operations need to see.
+    async fn read_set(&mut self, wanted: &Wanted) -> Result<ReadSet, StoreError>;
+
+    /// In a write transaction: writes the rows, without committing them.
+    async fn write(&mut self, changes: &ChangeSet) -> Result<(), StoreError>;
+
+    /// Commits. After an error nobody knows whether it happened.
+    async fn commit(&mut self) -> Result<(), StoreError>;
+
+    async fn rollback(&mut self) -> Result<(), StoreError>;
+
+    /// Forward rows in key order, after `after`, at most `limit`.
+    async fn scan_forward(
+        &mut self,
+        after: Option<&Stored<ForwardRow>>,
+        limit: u32,
+    ) -> Result<Vec<Stored<ForwardRow>>, StoreError>;
+
+    /// Inverse rows in key order, after `after`, at most `limit`, with the database's time.
+    async fn scan_inverse(
+        &mut self,
+        after: Option<&Stored<InverseRow>>,
+        limit: u32,
+    ) -> Result<(Micros, Vec<Stored<InverseRow>>), StoreError>;
+}
+
+/// What a load found.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// Everything below is as of this position.
+    pub at: Position,
+    pub now: Micros,
+    /// A key that is missing here is no alias.
+    pub rows: HashMap<Key, ForwardRow>,
+}
+
+/// What a look at the change log found.
+#[derive(Clone, Debug)]
+pub struct Look {
+    pub identity: Identity,
+    pub at: Position,
+    pub now: Micros,
+    /// In seq order.
+    pub changes: Vec<Change>,
+}
+
+/// A shard's clock, held.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Clock {
+    pub at: Position,
+    pub now: Micros,
+}
+
+/// The rows that a write transaction must see.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    pub forward: Vec<Key>,
+    /// Canonical ids of which the number of distinct aliases is wanted.
+    pub pin_counts: Vec<Key>,
+    /// Canonical ids of which every inverse row is wanted.
+    pub pins: Vec<Key>,
+}
+
+impl Wanted {
+    /// Drops what is wanted twice.
+    pub fn settle(&mut self) {
+        for keys in [&mut self.forward, &mut self.pin_counts, &mut self.pins] {
+            keys.sort_unstable();
+            keys.dedup();
+        }
+    }
+}
+
+/// The rows that a write transaction saw. What is missing is not there.
+#[derive(Clone, Debug, Default)]
+pub struct ReadSet {
+    pub forward: HashMap<Key, ForwardRow>,
+    pub pin_counts: HashMap<Key, u64>,
+    pub pins: HashMap<Key, Vec<InverseRow>>,
+}
+
+/// What a write transaction writes.
+#[derive(Clone, Debug, Default)]
+pub struct ChangeSet {
+    pub insert_forward: Vec<(Key, ForwardRow)>,
+    pub replace_forward: Vec<(Key, ForwardRow)>,
+    pub delete_forward: Vec<Key>,
+    pub insert_inverse: Vec<InverseRow>,
+    pub delete_inverse: Vec<InverseRow>,
+    pub log: Vec<Change>,
+    /// The clock after all of it.
+    pub at: Position,
+}
+
+impl ChangeSet {
+    pub fn is_empty(&self) -> bool {
+        let Self { insert_forward, replace_forward, delete_forward, .. } = self;
+        insert_forward.is_empty()
+            && replace_forward.is_empty()
+            && delete_forward.is_empty()
+            && self.insert_inverse.is_empty()
+            && self.delete_inverse.is_empty()
+            && self.log.is_empty()
+    }
+}
+
+/// A row as a scan finds it: with the slot that it is filed under, which `aka check` compares with
+/// the slot that it belongs in.
+#[derive(Clone, Debug)]
+pub struct Stored<R> {
+    pub filed_slot: u16,
+    pub key: Key,
+    pub row: R,
+}

@@ -1,0 +1,18 @@
+//! The tables in portable SQL, for MySQL (8.4+, 9.x), MariaDB (10.11+) and SQLite.
+//!
+//! The statements stand once, in `reads`, `writes` and `scans`; `mysql` and `sqlite` say how to
+//! connect and where the dialects differ.
+
+mod backend;
+mod meta;
+mod mysql;
+mod reads;
+mod scans;
+mod session;
+mod sqlite;
+mod writes;
+
+pub(super) use backend::{Backend, Query};
+pub(super) use meta::{give_identity, read_identity};
+pub use mysql::MySqlStore;
+pub use sqlite::SqliteStore;

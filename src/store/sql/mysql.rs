@@ -1,0 +1,118 @@
+//! Shards on MySQL and MariaDB.
+
+use super::backend::{Backend, Query, classify, plumbing};
+use super::session::SqlSession;
+use crate::store::{Role, Session, ShardUrl, Store, StoreError};
+use async_trait::async_trait;
+use sqlx::mysql::{MySql, MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlRow};
+use sqlx::{ConnectOptions, Executor};
+
+plumbing!(MySql, MySqlConnection, MySqlArguments, MySqlRow);
+
+/// How many prepared statements a connection keeps: the writer has one for each number of rows.
+const STATEMENTS: usize = 1024;
+
+/// A shard on MySQL or MariaDB.
+pub struct MySqlStore {
+    url: ShardUrl,
+    options: MySqlConnectOptions,
+}
+
+impl MySqlStore {
+    /// `password` is used where the URL has none.
+    ///
+    /// # Errors
+    /// If the driver cannot read the URL; the error does not quote it.
+    pub fn new(url: ShardUrl, password: Option<&str>) -> Result<Self, StoreError> {
+        let refused = |error: sqlx::Error| StoreError::Refused {
+            address: url.to_string(),
+            cause: error.to_string(),
+        };
+        let mut options = MySqlConnectOptions::from_url(url.expose()).map_err(refused)?;
+        if let Some(password) = password.filter(|_| !url.has_password()) {
+            options = options.password(password);
+        }
+        let options = options
+            .statement_cache_capacity(STATEMENTS)
+            // The statements need none of these, and each costs a round trip or a surprise.
+            .pipes_as_concat(false)
+            .no_engine_substitution(false)
+            .timezone(None)
+            .disable_statement_logging();
+        Ok(Self { url, options })
+    }
+
+    pub(in crate::store) async fn open(&self, role: Role) -> Result<MySqlConnection, StoreError> {
+        let sorted = |error| classify::<MySqlConnection>(&self.url.to_string(), error);
+        let mut connection = self.options.connect().await.map_err(|error| {
+            // A refused login or an unknown database is not a refused statement: there is no
+            // connection.
+            let (address, cause) = (self.url.to_string(), error.to_string());
+            StoreError::Unreachable { address, cause }
+        })?;
+        // Writers see what was committed before they took the clock; a read is one snapshot. A client
+        // that vanished with the clock locked must not stop a shard's writes for long.
+        let settings = match role {
+            Role::Read => [
+                "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+                "SET SESSION autocommit = 1",
+            ],
+            Role::Write => [
+                "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+                "SET SESSION autocommit = 1, innodb_lock_wait_timeout = 2, wait_timeout = 10",
+            ],
+        };
+        for setting in settings {
+            connection.command(setting).await.map_err(sorted)?;
+        }
+        Ok(connection)
+    }
+}
+
+#[async_trait]
+impl Store for MySqlStore {
+    async fn connect(&self, role: Role) -> Result<Box<dyn Session>, StoreError> {
+        let connection = self.open(role).await?;
+        Ok(Box::new(SqlSession::open(connection, self.url.to_string()).await?))
+    }
+
+    fn address(&self) -> String {
+        self.url.to_string()
+    }
+}
+
+impl Backend for MySqlConnection {
+    type Row = MySqlRow;
+    type Args = MySqlArguments;
+
+    const BEGIN: &'static str = "START TRANSACTION";
+    const FOR_UPDATE: &'static str = " FOR UPDATE";
+    const NOW_US: &'static str = "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)";
+
+    fn keys_in([a, b, c]: [&str; 3], count: usize) -> String {
+        let mut list = format!("({a}, {b}, {c}) IN ((?, ?, ?)");
+        list.extend(std::iter::repeat_n(", (?, ?, ?)", count - 1));
+        list.push(')');
+        list
+    }
+
+    async fn fetch(&mut self, query: Query<MySqlArguments>) -> Result<Vec<MySqlRow>, sqlx::Error> {
+        fetch_all(self, query).await
+    }
+
+    async fn execute(&mut self, query: Query<MySqlArguments>) -> Result<u64, sqlx::Error> {
+        execute_one(self, query).await
+    }
+
+    async fn command(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
+        Executor::execute(self, sqlx::raw_sql(sql)).await.map(drop)
+    }
+
+    fn is_busy(error: &sqlx::Error) -> bool {
+        // ER_LOCK_WAIT_TIMEOUT and ER_LOCK_DEADLOCK.
+        let code = error.as_database_error().and_then(|error| {
+            Some(error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()?.number())
+        });
+        matches!(code, Some(1205 | 1213))
+    }
+}

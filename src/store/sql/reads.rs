@@ -1,0 +1,109 @@
+//! Statements of the read path and of the feed. Each is one statement, so one snapshot.
+
+use super::backend::{Backend, Query, Row};
+use super::meta;
+use super::session::{bind_padded, padded};
+use crate::domain::{Change, ForwardRow, Id, InverseRow, Key, Position, Stamp};
+use crate::store::{Loaded, Look};
+
+/// Forward rows and the clock. The clock's row is the one without an id.
+pub(super) async fn load<B: Backend>(
+    connection: &mut B,
+    keys: &[Key],
+) -> Result<Loaded, sqlx::Error> {
+    let now = B::NOW_US;
+    let clock = format!(
+        "SELECT seq AS a, nonce AS b, {now} AS c, NULL AS id, NULL AS canonical, 0 AS e, 0 AS f FROM shard_meta WHERE id = 1"
+    );
+    let mut query = Query::new(clock);
+    if !keys.is_empty() {
+        let keys_in = B::keys_in(["slot", "project_id", "alias_id"], padded(keys).count());
+        query.sql += &format!(
+            " UNION ALL SELECT project_id, version, stamp, alias_id, canonical_id, create_time_us, update_time_us FROM alias WHERE {keys_in}"
+        );
+        bind_padded(&mut query, keys);
+    }
+    let mut loaded = None::<Loaded>;
+    let mut found = Vec::new();
+    for row in connection.fetch(query).await? {
+        if row.opt_bytes(3)?.is_none() {
+            let at = Position { seq: row.u64(0)?, nonce: row.u64(1)? };
+            loaded = Some(Loaded { at, now: row.micros(2)?, ..Loaded::default() });
+        } else {
+            found.push((row.key(0, 3)?, forward_row(&row)?));
+        }
+    }
+    let mut loaded = loaded.ok_or(sqlx::Error::RowNotFound)?;
+    loaded.rows.extend(found);
+    Ok(loaded)
+}
+
+fn forward_row(row: &impl Row) -> Result<ForwardRow, sqlx::Error> {
+    Ok(ForwardRow {
+        canonical: row.id(4)?,
+        version: row.u64(1)?,
+        stamp: row.stamp(2)?,
+        created: row.micros(5)?,
+        updated: row.micros(6)?,
+    })
+}
+
+pub(super) async fn inverse_rows<B: Backend>(
+    connection: &mut B,
+    canonical: &Key,
+    after: Option<(&Id, Stamp)>,
+    limit: u32,
+) -> Result<Vec<InverseRow>, sqlx::Error> {
+    let mut query = Query::new(
+        "SELECT alias_id, stamp, create_time_us FROM canonical WHERE slot = ? AND project_id = ? AND canonical_id = ?",
+    )
+    .key(canonical);
+    if let Some((alias, stamp)) = after {
+        query.sql += " AND (alias_id > ? OR (alias_id = ? AND stamp > ?))";
+        query = query.bytes(alias.as_bytes()).bytes(alias.as_bytes()).int(stamp.0);
+    }
+    query.sql += " ORDER BY alias_id, stamp LIMIT ?";
+    let rows = connection.fetch(query.int(limit)).await?;
+    let row = |row: &B::Row| {
+        Ok(InverseRow {
+            canonical: canonical.clone(),
+            alias: row.id(0)?,
+            stamp: row.stamp(1)?,
+            created: row.micros(2)?,
+        })
+    };
+    rows.iter().map(row).collect()
+}
+
+/// Changes from the cursor on, the clock and the identity. The clock's row is the one without an id.
+pub(super) async fn look<B: Backend>(
+    connection: &mut B,
+    cursor: u64,
+    limit: u32,
+) -> Result<Look, sqlx::Error> {
+    let now = B::NOW_US;
+    let query = Query::new(format!(
+        "SELECT seq AS a, nonce AS b, {now} AS c, NULL AS id, NULL AS old_id, NULL AS new_id, 0 AS p,
+                cluster_id AS i1, shard_id AS i2, shard_count AS i3, slots AS i4, schema_version AS i5
+         FROM shard_meta WHERE id = 1
+         UNION ALL
+         SELECT seq, nonce, change_time_us, alias_id, old_canonical_id, new_canonical_id, project_id, 0, 0, 0, NULL, 0
+         FROM (SELECT seq, nonce, change_time_us, alias_id, old_canonical_id, new_canonical_id, project_id
+               FROM alias_change WHERE seq >= ? ORDER BY seq LIMIT ?) AS changes"
+    ));
+    let mut clock = None;
+    let mut changes = Vec::new();
+    for row in connection.fetch(query.int(cursor).int(limit)).await? {
+        let at = Position { seq: row.u64(0)?, nonce: row.u64(1)? };
+        let time = row.micros(2)?;
+        if row.opt_bytes(3)?.is_none() {
+            clock = Some((at, time, meta::identity(&row, 7)?));
+        } else {
+            let (old, new) = (row.opt_id(4)?, row.opt_id(5)?);
+            changes.push(Change { at, alias: row.key(6, 3)?, old, new, time });
+        }
+    }
+    changes.sort_unstable_by_key(|change| change.at.seq);
+    let (at, now, identity) = clock.ok_or(sqlx::Error::RowNotFound)?;
+    Ok(Look { identity, at, now, changes })
+}

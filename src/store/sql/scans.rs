@@ -1,0 +1,68 @@
+//! Whole tables, page by page in key order: for the sweeper and for `aka check`.
+
+use super::backend::{Backend, Query, Row};
+use crate::domain::{ForwardRow, InverseRow, Micros};
+use crate::store::Stored;
+
+/// Keyset paging written out: MySQL does not answer `(a, b) > (?, ?)` from an index.
+const AFTER_ALIAS: &str =
+    " WHERE slot > ? OR (slot = ? AND (project_id > ? OR (project_id = ? AND alias_id > ?)))";
+const AFTER_INVERSE: &str =
+    " WHERE slot > ? OR (slot = ? AND (project_id > ? OR (project_id = ? AND (canonical_id > ? OR
+    (canonical_id = ? AND (alias_id > ? OR (alias_id = ? AND stamp > ?)))))))";
+
+pub(super) async fn scan_forward<B: Backend>(
+    connection: &mut B,
+    after: Option<&Stored<ForwardRow>>,
+    limit: u32,
+) -> Result<Vec<Stored<ForwardRow>>, sqlx::Error> {
+    let mut query = Query::new(
+        "SELECT slot, project_id, alias_id, canonical_id, version, stamp, create_time_us, update_time_us FROM alias",
+    );
+    if let Some(Stored { filed_slot, key, .. }) = after {
+        query.sql += AFTER_ALIAS;
+        let (slot, project) = (*filed_slot, key.project().get());
+        query = query.int(slot).int(slot).int(project).int(project).bytes(key.id().as_bytes());
+    }
+    query.sql += " ORDER BY slot, project_id, alias_id LIMIT ?";
+    let stored = |row: &B::Row| {
+        let forward = ForwardRow {
+            canonical: row.id(3)?,
+            version: row.u64(4)?,
+            stamp: row.stamp(5)?,
+            created: row.micros(6)?,
+            updated: row.micros(7)?,
+        };
+        Ok(Stored { filed_slot: row.u16(0)?, key: row.key(1, 2)?, row: forward })
+    };
+    connection.fetch(query.int(limit)).await?.iter().map(stored).collect()
+}
+
+pub(super) async fn scan_inverse<B: Backend>(
+    connection: &mut B,
+    after: Option<&Stored<InverseRow>>,
+    limit: u32,
+) -> Result<(Micros, Vec<Stored<InverseRow>>), sqlx::Error> {
+    let now = connection.fetch(Query::new(format!("SELECT {}", B::NOW_US))).await?;
+    let now = now.first().ok_or(sqlx::Error::RowNotFound)?.micros(0)?;
+    let mut query = Query::new(
+        "SELECT slot, project_id, canonical_id, alias_id, stamp, create_time_us FROM canonical",
+    );
+    if let Some(Stored { filed_slot, key, row: InverseRow { alias, stamp, .. } }) = after {
+        query.sql += AFTER_INVERSE;
+        let (slot, project) = (*filed_slot, key.project().get());
+        let (canonical, alias) = (key.id().as_bytes(), alias.as_bytes());
+        query = query.int(slot).int(slot).int(project).int(project);
+        query = query.bytes(canonical).bytes(canonical).bytes(alias).bytes(alias).int(stamp.0);
+    }
+    query.sql += " ORDER BY slot, project_id, canonical_id, alias_id, stamp LIMIT ?";
+    let stored = |row: &B::Row| {
+        let key = row.key(1, 2)?;
+        let (alias, stamp, created) = (row.id(3)?, row.stamp(4)?, row.micros(5)?);
+        let inverse = InverseRow { canonical: key.clone(), alias, stamp, created };
+        Ok::<_, sqlx::Error>(Stored { filed_slot: row.u16(0)?, key, row: inverse })
+    };
+    let rows =
+        connection.fetch(query.int(limit)).await?.iter().map(stored).collect::<Result<_, _>>();
+    Ok((now, rows?))
+}

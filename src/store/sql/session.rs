@@ -1,0 +1,115 @@
+//! A [`Session`] over any [`Backend`]: errors sorted, statements in the sibling modules.
+
+use super::backend::{Backend, Query, classify};
+use super::{meta, reads, scans, writes};
+use crate::domain::{ForwardRow, Id, InverseRow, Key, Micros, Stamp};
+use crate::store::{
+    ChangeSet, Clock, Identity, Loaded, Look, ReadSet, Session, StoreError, Stored, Wanted,
+};
+use async_trait::async_trait;
+
+pub(super) struct SqlSession<B> {
+    connection: B,
+    address: String,
+    identity: Identity,
+}
+
+impl<B: Backend> SqlSession<B> {
+    /// Reads whose database it is.
+    pub async fn open(mut connection: B, address: String) -> Result<Self, StoreError> {
+        let identity = meta::read_identity(&mut connection, &address).await?;
+        let identity = identity.ok_or_else(|| {
+            StoreError::WrongShard(format!(
+                "{address} has no aka tables: run `aka migrate` with the same shards first"
+            ))
+        })?;
+        Ok(Self { connection, address, identity })
+    }
+
+    fn sorted<T>(&self, result: Result<T, sqlx::Error>) -> Result<T, StoreError> {
+        result.map_err(|error| classify::<B>(&self.address, error))
+    }
+}
+
+#[async_trait]
+impl<B: Backend> Session for SqlSession<B> {
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    async fn load(&mut self, keys: &[Key]) -> Result<Loaded, StoreError> {
+        let loaded = reads::load(&mut self.connection, keys).await;
+        self.sorted(loaded)
+    }
+
+    async fn inverse_rows(
+        &mut self,
+        canonical: &Key,
+        after: Option<(&Id, Stamp)>,
+        limit: u32,
+    ) -> Result<Vec<InverseRow>, StoreError> {
+        let rows = reads::inverse_rows(&mut self.connection, canonical, after, limit).await;
+        self.sorted(rows)
+    }
+
+    async fn look(&mut self, cursor: u64, limit: u32) -> Result<Look, StoreError> {
+        let look = reads::look(&mut self.connection, cursor, limit).await;
+        self.sorted(look)
+    }
+
+    async fn begin(&mut self) -> Result<Clock, StoreError> {
+        let clock = writes::begin(&mut self.connection).await;
+        self.sorted(clock)
+    }
+
+    async fn read_set(&mut self, wanted: &Wanted) -> Result<ReadSet, StoreError> {
+        let read = writes::read_set(&mut self.connection, wanted).await;
+        self.sorted(read)
+    }
+
+    async fn write(&mut self, changes: &ChangeSet) -> Result<(), StoreError> {
+        let written = writes::write(&mut self.connection, changes).await;
+        self.sorted(written)
+    }
+
+    async fn commit(&mut self) -> Result<(), StoreError> {
+        let committed = self.connection.command("COMMIT").await;
+        self.sorted(committed)
+    }
+
+    async fn rollback(&mut self) -> Result<(), StoreError> {
+        let rolled_back = self.connection.command("ROLLBACK").await;
+        self.sorted(rolled_back)
+    }
+
+    async fn scan_forward(
+        &mut self,
+        after: Option<&Stored<ForwardRow>>,
+        limit: u32,
+    ) -> Result<Vec<Stored<ForwardRow>>, StoreError> {
+        let rows = scans::scan_forward(&mut self.connection, after, limit).await;
+        self.sorted(rows)
+    }
+
+    async fn scan_inverse(
+        &mut self,
+        after: Option<&Stored<InverseRow>>,
+        limit: u32,
+    ) -> Result<(Micros, Vec<Stored<InverseRow>>), StoreError> {
+        let rows = scans::scan_inverse(&mut self.connection, after, limit).await;
+        self.sorted(rows)
+    }
+}
+
+/// The number of keys that a statement is written for: the next power of two, so that a connection
+/// prepares a handful of statements and not one for each number of keys. The last key is repeated.
+pub(super) fn padded(keys: &[Key]) -> impl Iterator<Item = &Key> + Clone {
+    let last = keys.last();
+    let missing = keys.len().next_power_of_two() - keys.len();
+    keys.iter().chain(last.into_iter().cycle().take(missing))
+}
+
+/// Binds all keys of an `IN` list written for [`padded`] keys.
+pub(super) fn bind_padded<A: super::backend::Args>(query: &mut Query<A>, keys: &[Key]) {
+    padded(keys).for_each(|key| query.add_key(key));
+}

@@ -1,0 +1,94 @@
+//! The embedded default: one SQLite file, one shard that owns every slot.
+
+use super::backend::{Backend, Query, plumbing};
+use super::session::SqlSession;
+use crate::store::{Role, Session, Store, StoreError};
+use async_trait::async_trait;
+use sqlx::sqlite::{
+    Sqlite, SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow,
+    SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, Executor};
+use std::{path::PathBuf, time::Duration};
+
+plumbing!(Sqlite, SqliteConnection, SqliteArguments, SqliteRow);
+
+/// A shard in a file.
+pub struct SqliteStore {
+    path: PathBuf,
+}
+
+impl SqliteStore {
+    pub fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    pub(in crate::store) async fn open(
+        &self,
+        create: bool,
+    ) -> Result<SqliteConnection, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(&self.path)
+            .create_if_missing(create)
+            .journal_mode(SqliteJournalMode::Wal)
+            // In WAL mode only FULL makes a commit as durable as the disk (P1).
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(Duration::from_secs(2))
+            .statement_cache_capacity(256)
+            .disable_statement_logging();
+        options.connect().await.map_err(|error| StoreError::Unreachable {
+            address: self.address(),
+            cause: error.to_string(),
+        })
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn connect(&self, _role: Role) -> Result<Box<dyn Session>, StoreError> {
+        let connection = self.open(false).await?;
+        Ok(Box::new(SqlSession::open(connection, self.address()).await?))
+    }
+
+    fn address(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
+impl Backend for SqliteConnection {
+    type Row = SqliteRow;
+    type Args = SqliteArguments;
+
+    const BEGIN: &'static str = "BEGIN IMMEDIATE";
+    const FOR_UPDATE: &'static str = "";
+    const NOW_US: &'static str = "CAST(unixepoch('subsec') * 1000000 AS INTEGER)";
+
+    fn keys_in([a, b, c]: [&str; 3], count: usize) -> String {
+        let mut list = format!("({a}, {b}, {c}) IN (VALUES (?, ?, ?)");
+        list.extend(std::iter::repeat_n(", (?, ?, ?)", count - 1));
+        list.push(')');
+        list
+    }
+
+    async fn fetch(
+        &mut self,
+        query: Query<SqliteArguments>,
+    ) -> Result<Vec<SqliteRow>, sqlx::Error> {
+        fetch_all(self, query).await
+    }
+
+    async fn execute(&mut self, query: Query<SqliteArguments>) -> Result<u64, sqlx::Error> {
+        execute_one(self, query).await
+    }
+
+    async fn command(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
+        Executor::execute(self, sqlx::raw_sql(sql)).await.map(drop)
+    }
+
+    fn is_busy(error: &sqlx::Error) -> bool {
+        // SQLITE_BUSY and SQLITE_LOCKED, with their extended codes.
+        let code = error.as_database_error().and_then(|error| error.code());
+        let code = code.and_then(|code| code.parse::<u32>().ok());
+        code.is_some_and(|code| matches!(code & 0xff, 5 | 6))
+    }
+}

@@ -1,0 +1,159 @@
+//! Statements of a write transaction: a handful of round trips, however many aliases it changes.
+
+use super::backend::{Backend, Query, Row};
+use super::reads;
+use super::session::{bind_padded, padded};
+use crate::domain::{Change, ForwardRow, InverseRow, Key, Position};
+use crate::store::{ChangeSet, Clock, ReadSet, Wanted};
+use std::collections::HashMap;
+
+/// Rows a statement, at the most: MySQL and SQLite both have bounds on the number of arguments.
+const ROWS: usize = 256;
+
+const CANONICAL_KEY: [&str; 3] = ["slot", "project_id", "canonical_id"];
+const ALIAS_KEY: [&str; 3] = ["slot", "project_id", "alias_id"];
+
+pub(super) async fn begin<B: Backend>(connection: &mut B) -> Result<Clock, sqlx::Error> {
+    connection.command(B::BEGIN).await?;
+    let (now, lock) = (B::NOW_US, B::FOR_UPDATE);
+    let query = format!("SELECT seq, nonce, {now} FROM shard_meta WHERE id = 1{lock}");
+    let rows = connection.fetch(Query::new(query)).await?;
+    let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    let at = Position { seq: row.u64(0)?, nonce: row.u64(1)? };
+    Ok(Clock { at, now: row.micros(2)? })
+}
+
+pub(super) async fn read_set<B: Backend>(
+    connection: &mut B,
+    wanted: &Wanted,
+) -> Result<ReadSet, sqlx::Error> {
+    let mut read = ReadSet::default();
+    for keys in wanted.forward.chunks(ROWS) {
+        read.forward.extend(reads::load(connection, keys).await?.rows);
+    }
+    for keys in wanted.pin_counts.chunks(ROWS) {
+        pin_counts(connection, keys, &mut read.pin_counts).await?;
+    }
+    for key in &wanted.pins {
+        let rows = reads::inverse_rows(connection, key, None, u32::MAX).await?;
+        read.pins.insert(key.clone(), rows);
+    }
+    Ok(read)
+}
+
+async fn pin_counts<B: Backend>(
+    connection: &mut B,
+    keys: &[Key],
+    counts: &mut HashMap<Key, u64>,
+) -> Result<(), sqlx::Error> {
+    let keys_in = B::keys_in(CANONICAL_KEY, padded(keys).count());
+    let mut query = Query::new(format!(
+        "SELECT project_id, canonical_id, COUNT(DISTINCT alias_id) FROM canonical WHERE {keys_in} GROUP BY slot, project_id, canonical_id"
+    ));
+    bind_padded(&mut query, keys);
+    for row in connection.fetch(query).await? {
+        counts.insert(row.key(0, 1)?, row.u64(2)?);
+    }
+    Ok(())
+}
+
+pub(super) async fn write<B: Backend>(
+    connection: &mut B,
+    changes: &ChangeSet,
+) -> Result<(), sqlx::Error> {
+    for rows in changes.insert_inverse.chunks(ROWS) {
+        insert_inverse(connection, rows).await?;
+    }
+    for rows in changes.insert_forward.chunks(ROWS) {
+        put_forward(connection, "INSERT", rows).await?;
+    }
+    for rows in changes.replace_forward.chunks(ROWS) {
+        put_forward(connection, "REPLACE", rows).await?;
+    }
+    for keys in changes.delete_forward.chunks(ROWS) {
+        let keys_in = B::keys_in(ALIAS_KEY, padded(keys).count());
+        let mut query = Query::new(format!("DELETE FROM alias WHERE {keys_in}"));
+        bind_padded(&mut query, keys);
+        connection.execute(query).await?;
+    }
+    for row in &changes.delete_inverse {
+        delete_inverse(connection, row).await?;
+    }
+    for log in changes.log.chunks(ROWS) {
+        insert_log(connection, log).await?;
+    }
+    if changes.log.is_empty() {
+        // Only inverse rows changed: no alias did, so the clock stands still.
+        return Ok(());
+    }
+    let Position { seq, nonce } = changes.at;
+    let clock = Query::new("UPDATE shard_meta SET seq = ?, nonce = ? WHERE id = 1");
+    connection.execute(clock.int(seq).int(nonce)).await.map(drop)
+}
+
+async fn insert_inverse<B: Backend>(
+    connection: &mut B,
+    rows: &[InverseRow],
+) -> Result<(), sqlx::Error> {
+    let mut query = insert::<B>(
+        "INSERT INTO canonical (slot, project_id, canonical_id, alias_id, stamp, create_time_us)",
+        6,
+        rows.len(),
+    );
+    for row in rows {
+        query = query.key(&row.canonical).bytes(row.alias.as_bytes()).int(row.stamp.0);
+        query.add_int(row.created.0);
+    }
+    connection.execute(query).await.map(drop)
+}
+
+async fn put_forward<B: Backend>(
+    connection: &mut B,
+    verb: &str,
+    rows: &[(Key, ForwardRow)],
+) -> Result<(), sqlx::Error> {
+    let mut query = insert::<B>(
+        &format!(
+            "{verb} INTO alias (slot, project_id, alias_id, canonical_id, version, stamp, create_time_us, update_time_us)"
+        ),
+        8,
+        rows.len(),
+    );
+    for (key, row) in rows {
+        query = query.key(key).bytes(row.canonical.as_bytes()).int(row.version).int(row.stamp.0);
+        query.add_int(row.created.0);
+        query.add_int(row.updated.0);
+    }
+    connection.execute(query).await.map(drop)
+}
+
+async fn delete_inverse<B: Backend>(
+    connection: &mut B,
+    row: &InverseRow,
+) -> Result<(), sqlx::Error> {
+    let query = Query::new(
+        "DELETE FROM canonical WHERE slot = ? AND project_id = ? AND canonical_id = ? AND alias_id = ? AND stamp = ?",
+    );
+    let query = query.key(&row.canonical).bytes(row.alias.as_bytes()).int(row.stamp.0);
+    connection.execute(query).await.map(drop)
+}
+
+async fn insert_log<B: Backend>(connection: &mut B, log: &[Change]) -> Result<(), sqlx::Error> {
+    let mut query = insert::<B>(
+        "INSERT INTO alias_change (seq, nonce, slot, project_id, alias_id, old_canonical_id, new_canonical_id, change_time_us)",
+        8,
+        log.len(),
+    );
+    for change in log {
+        query = query.int(change.at.seq).int(change.at.nonce).key(&change.alias);
+        query.add_opt_id(change.old.as_ref());
+        query.add_opt_id(change.new.as_ref());
+        query.add_int(change.time.0);
+    }
+    connection.execute(query).await.map(drop)
+}
+
+fn insert<B: Backend>(head: &str, columns: usize, rows: usize) -> Query<B::Args> {
+    let row = format!("({})", vec!["?"; columns].join(", "));
+    Query::new(format!("{head} VALUES {}", vec![row; rows].join(", ")))
+}

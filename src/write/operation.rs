@@ -1,0 +1,84 @@
+//! The steps that writes are made of. Each concerns one shard.
+
+use crate::domain::{ForwardRow, Id, InverseRow, Key, Stamp};
+use crate::store::Wanted;
+
+/// One step. A job is one or several, and happens whole or not at all.
+#[derive(Clone, Debug)]
+pub enum Operation {
+    /// Inserts an inverse row of its own: from now on `canonical` can be no alias.
+    Pin {
+        canonical: Key,
+        alias: Id,
+        stamp: Stamp,
+        /// How many aliases `canonical` may have.
+        limit: u64,
+        /// Inverse rows that are known to be orphans and do not count. `None`: nobody has looked.
+        orphans: Option<Vec<(Id, Stamp)>>,
+    },
+    /// Inserts the forward row, unless the alias is pinned as canonical or an alias already.
+    Link { alias: Key, canonical: Id, stamp: Stamp },
+    /// Points an alias elsewhere, if it has the expected version.
+    Relink { alias: Key, canonical: Id, stamp: Stamp, expected_version: u64 },
+    /// Takes the forward row away. `expected_version` 0: any.
+    Unlink { alias: Key, expected_version: u64 },
+    /// Takes away an inverse row whose forward row will never be, or is no more.
+    Unpin(InverseRow),
+}
+
+/// What a step did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    Pinned,
+    /// The forward row as it is now. `stale_pin`: the inverse row of what it was before, which is on
+    /// another shard and has to be removed there.
+    Linked {
+        row: ForwardRow,
+        stale_pin: Option<InverseRow>,
+    },
+    Unlinked {
+        stale_pin: Option<InverseRow>,
+    },
+    Unpinned,
+}
+
+/// Why a job did nothing. All of it is definite: nothing was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The id to be pinned is itself an alias, of this one.
+    IsAliasOf(Id),
+    /// It has as many inverse rows as it may have aliases, or more; some may be orphans.
+    Full,
+    /// The alias is pinned as canonical, by an alias or by an orphan.
+    Pinned,
+    /// The alias is there already, with this canonical id: nothing to do.
+    Unchanged(ForwardRow),
+    /// The alias is there already, with another canonical id.
+    Taken(ForwardRow),
+    NotFound,
+    /// The alias has another version than expected.
+    Stale(ForwardRow),
+}
+
+impl Operation {
+    /// Adds the rows that the step must see.
+    pub(super) fn wants(&self, wanted: &mut Wanted) {
+        match self {
+            Self::Pin { canonical, orphans, .. } => {
+                wanted.forward.push(canonical.clone());
+                match orphans {
+                    None => wanted.pin_counts.push(canonical.clone()),
+                    Some(_) => wanted.pins.push(canonical.clone()),
+                }
+            }
+            Self::Link { alias, .. } => {
+                wanted.forward.push(alias.clone());
+                wanted.pin_counts.push(alias.clone());
+            }
+            Self::Relink { alias, .. } | Self::Unlink { alias, .. } => {
+                wanted.forward.push(alias.clone());
+            }
+            Self::Unpin(_) => {}
+        }
+    }
+}
