@@ -1,4 +1,5 @@
 pub mod admin;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod coherence;

@@ -1,8 +1,7 @@
 //! Following a canonical id that is itself an alias, before anything is written.
 
-use super::{Admin, Refusal, unavailable};
+use super::{Admin, Refusal};
 use crate::domain::{ForwardRow, Key, Position};
-use crate::store::Loaded;
 
 /// Aliases never lead to aliases, so one hop is enough; more mean that somebody re-points them now.
 pub(super) const FOLLOWS: u32 = 4;
@@ -48,8 +47,8 @@ impl Admin {
                 futures::future::try_join(self.read(alias), self.read(canonical)).await?;
             return Ok((row, at, next));
         }
-        let keys = [alias.clone(), canonical.clone()];
-        let Loaded { at, mut rows, .. } = ours.load(&keys).await.map_err(unavailable)?;
-        Ok((rows.remove(alias), at, rows.remove(canonical)))
+        let loaded = ours.load(vec![alias.clone(), canonical.clone()]).await?;
+        let row = |key| loaded.rows.get(key).cloned();
+        Ok((row(alias), loaded.at, row(canonical)))
     }
 }

@@ -22,7 +22,7 @@ pub use sweeper::{ORPHAN_AGE, sweep_forever};
 
 use crate::clock::Boottime;
 use crate::domain::{ForwardRow, Id, InverseRow, Key, Placeholders, Position, Project, Token};
-use crate::shard::{Cluster, Shard};
+use crate::shard::{Cluster, ReadFault, Shard};
 use crate::write::{Job, Operation, WriteFault, Written};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -102,9 +102,8 @@ impl Admin {
 
     /// The forward row of a key on the primary, and when it was so.
     async fn read(&self, key: &Key) -> Result<(Option<ForwardRow>, Position), Refusal> {
-        let loaded = self.shard(key)?.load(std::slice::from_ref(key)).await;
-        let mut loaded = loaded.map_err(unavailable)?;
-        Ok((loaded.rows.remove(key), loaded.at))
+        let loaded = self.shard(key)?.load(vec![key.clone()]).await?;
+        Ok((loaded.rows.get(key).cloned(), loaded.at))
     }
 
     /// What of a key is about to be shown is as of `at`. It counts as a write of this instance
@@ -156,6 +155,15 @@ fn id(subject: Subject, bytes: Bytes) -> Result<Id, Refusal> {
 fn unavailable(error: crate::store::StoreError) -> Refusal {
     tracing::warn!(%error, "an admin read failed");
     Refusal::Unavailable
+}
+
+impl From<ReadFault> for Refusal {
+    fn from(fault: ReadFault) -> Self {
+        match fault {
+            ReadFault::Overloaded => Self::Overloaded,
+            ReadFault::Unavailable => Self::Unavailable,
+        }
+    }
 }
 
 impl From<WriteFault> for Refusal {

@@ -76,7 +76,7 @@ impl Admin {
     /// Every inverse row of an id, and the time on its shard.
     async fn all_pins(&self, canonical: &Key) -> Result<(Micros, Vec<InverseRow>), Refusal> {
         let shard = self.shard(canonical)?;
-        let now = shard.load(&[]).await.map_err(unavailable)?.now;
+        let now = shard.load(Vec::new()).await?.now;
         let mut rows: Vec<InverseRow> = Vec::new();
         loop {
             let after = rows.last().map(|row| (&row.alias, row.stamp));
@@ -102,9 +102,10 @@ impl Admin {
             keys.dedup();
             let Some(shard) = self.cluster.shards().get(usize::from(shard)) else { continue };
             for keys in keys.chunks(PAGE as usize) {
-                let loaded = shard.load(keys).await.map_err(unavailable)?;
-                for (key, row) in loaded.rows {
-                    found.0.insert(key.into_id(), (row, loaded.at));
+                let loaded = shard.load(keys.to_vec()).await?;
+                for key in keys {
+                    let row = loaded.rows.get(key).map(|row| (row.clone(), loaded.at));
+                    found.0.extend(row.map(|row| (key.id().clone(), row)));
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod check;
 mod migrate;
 mod serve;
 
@@ -25,9 +26,11 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run the service
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     /// Create or upgrade the tables of the shards that are named
     Migrate(migrate::MigrateArgs),
+    /// Read every shard and report what breaks an invariant
+    Check(check::CheckArgs),
 }
 
 /// Reads the command line and does what it says.
@@ -37,8 +40,9 @@ pub async fn run() -> ExitCode {
         Err(error) => return usage(&error),
     };
     match cli.command {
-        Command::Serve(args) => serve::run(args).await,
+        Command::Serve(args) => serve::run(*args).await,
         Command::Migrate(args) => migrate::run(args).await,
+        Command::Check(args) => check::run(args).await,
     }
 }
 

@@ -58,7 +58,7 @@ impl AliasAdmin for AdminService {
         let until = deadline(request.metadata(), self.limit).until;
         let (admin, new) = (self.admin.clone(), new_alias(request.into_inner()));
         let answer = async move { admin.create(&new, until).await };
-        let answer = self.carry_out(until, answer, |answer| created_or_unchanged(answer)).await?;
+        let answer = self.carry_out(until, answer, created_or_unchanged).await?;
         Ok(Response::new(created(answer)))
     }
 

@@ -1,6 +1,6 @@
 //! All shards, and how a running instance gets to know them.
 
-use super::{Directory, Shard, ShardSettings, feed, in_time, lane};
+use super::{Directory, Shard, ShardSettings, feed, in_time, lane, reader};
 use crate::coherence::{Cache, Limits};
 use crate::domain::{ClusterId, Key, ShardId, Slot};
 use crate::ops::Metrics;
@@ -71,6 +71,9 @@ impl Cluster {
         for shard in &cluster.shards {
             for _ in 0..shard.settings.lanes {
                 cluster.tasks.spawn(lane::run(shard.clone(), cluster.stop.clone()));
+            }
+            for _ in 0..shard.settings.admin_connections {
+                cluster.tasks.spawn(reader::run(shard.clone(), cluster.stop.clone()));
             }
             cluster.tasks.spawn(feed::run(shard.clone(), cluster.stop.clone()));
             cluster.tasks.spawn(crate::write::run(shard.clone(), cluster.stop.clone()));

@@ -10,10 +10,12 @@ mod health;
 mod lane;
 mod link;
 mod pool;
+mod reader;
 
 pub use cluster::{Cluster, ClusterSettings, StartFault};
 pub use directory::Directory;
 pub(crate) use link::{Link, ask, in_time};
+pub use reader::ReadFault;
 
 use crate::clock::Boottime;
 use crate::coherence::{Cache, Limits, Memory};
@@ -24,6 +26,7 @@ use crate::store::{Loaded, Store, StoreError};
 use crate::write::WriteQueue;
 use health::Health;
 use pool::Pool;
+use reader::ReadQueue;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,7 +42,7 @@ pub struct ShardSettings {
     pub query_timeout: Duration,
     /// The pause between two looks at the change log.
     pub feed_interval: Duration,
-    /// Connections for the admin service's reads.
+    /// Connections for the admin service's lookups, and as many for its lists and scans.
     pub admin_connections: usize,
     /// Writes that may wait for the shard; more are refused.
     pub write_queue: usize,
@@ -56,7 +59,7 @@ impl Default for ShardSettings {
             connect_timeout: Duration::from_millis(1_000),
             query_timeout: Duration::from_millis(1_000),
             feed_interval: Duration::from_millis(20),
-            admin_connections: 4,
+            admin_connections: 2,
             write_queue: 10_000,
             write_batch: 256,
         }
@@ -75,6 +78,7 @@ pub struct Shard {
     health: Health,
     queue: Queue<Key>,
     pool: Pool,
+    reads: ReadQueue,
 }
 
 impl Shard {
@@ -93,6 +97,7 @@ impl Shard {
             writes: WriteQueue::new(settings.write_queue),
             queue: Queue::new(settings.lane_queue),
             pool: Pool::new(settings.admin_connections),
+            reads: ReadQueue::new(settings.write_queue),
             health: Health::new(id, store.address()),
             store,
             directory,
@@ -130,12 +135,9 @@ impl Shard {
         lane::enqueue(self, keys);
     }
 
-    /// Reads rows from the primary, for the admin service: no cache, no lane.
-    pub async fn load(self: &Arc<Self>, keys: &[Key]) -> Result<Loaded, StoreError> {
-        let mut lease = self.pool.lease(self).await;
-        let loaded = ask!(lease.link(), |session| session.load(keys));
-        lease.done();
-        loaded
+    /// Reads rows from the primary, for the admin service; the answer may hold more than these.
+    pub async fn load(&self, keys: Vec<Key>) -> Result<Arc<Loaded>, ReadFault> {
+        self.reads.load(keys).await
     }
 
     /// Inverse rows of one canonical id (see [`crate::store::Session::inverse_rows`]).

@@ -54,6 +54,9 @@ pub trait Session: Send {
         limit: u32,
     ) -> Result<Vec<InverseRow>, StoreError>;
 
+    /// Every inverse row of some canonical ids.
+    async fn pins_of(&mut self, canonicals: &[Key]) -> Result<Vec<InverseRow>, StoreError>;
+
     /// The changes from `cursor` on (that one included, at most `limit`), and the position and
     /// identity of the shard, in one snapshot.
     async fn look(&mut self, cursor: u64, limit: u32) -> Result<Look, StoreError>;

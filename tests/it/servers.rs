@@ -116,18 +116,10 @@ impl DbServer {
         fs::create_dir(&folder)
             .and_then(|()| copy_folder(&engine.template(), &folder.join("data")))
             .unwrap_or_else(|error| {
-                panic!(
-                    "cannot copy {engine}'s data folder to {}: {error}",
-                    folder.display()
-                )
+                panic!("cannot copy {engine}'s data folder to {}: {error}", folder.display())
             });
 
-        let mut server = DbServer {
-            engine,
-            port: 0,
-            folder,
-            process: Mutex::new(None),
-        };
+        let mut server = DbServer { engine, port: 0, folder, process: Mutex::new(None) };
         for attempt in 1.. {
             server.port = free_port();
             match server.launch() {
@@ -164,8 +156,7 @@ impl DbServer {
     pub async fn create_database(&self) -> String {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        self.execute(&format!("CREATE DATABASE {name} CHARACTER SET utf8mb4"))
-            .await;
+        self.execute(&format!("CREATE DATABASE {name} CHARACTER SET utf8mb4")).await;
         name
     }
 
@@ -215,11 +206,7 @@ impl DbServer {
         while exited(&mut child).is_none() {
             if Instant::now() > deadline {
                 kill_and_wait(&mut child);
-                panic!(
-                    "{} did not stop within {PATIENCE:?}.\n{}",
-                    self.engine,
-                    self.log_tail()
-                );
+                panic!("{} did not stop within {PATIENCE:?}.\n{}", self.engine, self.log_tail());
             }
             thread::sleep(Duration::from_millis(5));
         }
@@ -325,11 +312,7 @@ impl DbServer {
         let log = String::from_utf8_lossy(log.get(log_start..).unwrap_or_default());
         Err(LaunchFailure {
             port_taken: log.to_lowercase().contains("address already in use"),
-            message: format!(
-                "{} did not start: {problem}.\n{}",
-                self.engine,
-                self.log_tail()
-            ),
+            message: format!("{} did not start: {problem}.\n{}", self.engine, self.log_tail()),
         })
     }
 
@@ -372,9 +355,8 @@ impl DbServer {
     /// Logs in, and asks the server what its data folder is.
     async fn log_in(&self) -> Result<PathBuf, sqlx::Error> {
         let mut connection = self.connect_options().connect().await?;
-        let data: String = sqlx::query_scalar("SELECT CAST(@@datadir AS CHAR)")
-            .fetch_one(&mut connection)
-            .await?;
+        let data: String =
+            sqlx::query_scalar("SELECT CAST(@@datadir AS CHAR)").fetch_one(&mut connection).await?;
         connection.close().await?;
         // Without the slash it ends with.
         Ok(Path::new(&data).components().collect())
@@ -480,7 +462,7 @@ fn free_port() -> u16 {
 }
 
 /// Starts a process that is killed when this one ends, however that happens.
-fn spawn(mut command: Command) -> io::Result<Child> {
+pub fn spawn(mut command: Command) -> io::Result<Child> {
     // The kernel does that when the *thread* that started the process ends, so all processes are
     // started by one thread that never does.
     type Job = (Command, mpsc::Sender<io::Result<Child>>);
@@ -502,11 +484,7 @@ fn spawn(mut command: Command) -> io::Result<Child> {
     let die_with_parent = move || {
         set_parent_process_death_signal(Some(Signal::KILL))?;
         // It may have ended before that.
-        if rustix::process::getppid() == parent {
-            Ok(())
-        } else {
-            Err(io::ErrorKind::Other.into())
-        }
+        if rustix::process::getppid() == parent { Ok(()) } else { Err(io::ErrorKind::Other.into()) }
     };
     // SAFETY: between fork and exec the closure makes two system calls, and nothing else: it
     // takes no lock and allocates nothing.
@@ -516,25 +494,21 @@ fn spawn(mut command: Command) -> io::Result<Child> {
     }
 
     let (reply, answer) = mpsc::channel();
-    spawner
-        .send((command, reply))
-        .expect("the spawner thread lives");
+    spawner.send((command, reply)).expect("the spawner thread lives");
     answer.recv().expect("the spawner thread answers")
 }
 
 fn exited(child: &mut Child) -> Option<ExitStatus> {
-    child
-        .try_wait()
-        .expect("the server is a child of this process")
+    child.try_wait().expect("the server is a child of this process")
 }
 
 /// Only for a child that has not been waited for: its pid is not another's yet.
-fn signal(child: &Child, what: Signal) {
+pub fn signal(child: &Child, what: Signal) {
     // Fails only if the server has ended by itself, which the test will notice.
     kill_process(Pid::from_child(child), what).ok();
 }
 
-fn kill_and_wait(child: &mut Child) {
+pub fn kill_and_wait(child: &mut Child) {
     child.kill().ok();
     child.wait().ok();
 }

@@ -12,6 +12,12 @@ mod session;
 mod sqlite;
 mod writes;
 
+/// Rows a statement, at the most: MySQL and SQLite both have bounds on the number of arguments.
+const ROWS: usize = 256;
+
+const ALIAS_KEY: [&str; 3] = ["slot", "project_id", "alias_id"];
+const CANONICAL_KEY: [&str; 3] = ["slot", "project_id", "canonical_id"];
+
 pub(super) use backend::{Backend, Query};
 pub(super) use meta::{give_identity, read_identity};
 pub use mysql::MySqlStore;

@@ -3,6 +3,7 @@
 use super::backend::{Backend, Query, Row};
 use super::meta;
 use super::session::{bind_padded, padded};
+use super::{ALIAS_KEY, CANONICAL_KEY, ROWS};
 use crate::domain::{Change, ForwardRow, Id, InverseRow, Key, Position, Stamp};
 use crate::store::{Loaded, Look};
 
@@ -17,7 +18,7 @@ pub(super) async fn load<B: Backend>(
     );
     let mut query = Query::new(clock);
     if !keys.is_empty() {
-        let keys_in = B::keys_in(["slot", "project_id", "alias_id"], padded(keys).count());
+        let keys_in = B::keys_in(ALIAS_KEY, padded(keys).count());
         query.sql += &format!(
             " UNION ALL SELECT project_id, version, stamp, alias_id, canonical_id, create_time_us, update_time_us FROM alias WHERE {keys_in}"
         );
@@ -73,6 +74,29 @@ pub(super) async fn inverse_rows<B: Backend>(
         })
     };
     rows.iter().map(row).collect()
+}
+
+pub(super) async fn pins_of<B: Backend>(
+    connection: &mut B,
+    canonicals: &[Key],
+) -> Result<Vec<InverseRow>, sqlx::Error> {
+    let mut found = Vec::new();
+    for keys in canonicals.chunks(ROWS) {
+        let keys_in = B::keys_in(CANONICAL_KEY, padded(keys).count());
+        let mut query = Query::new(format!(
+            "SELECT project_id, canonical_id, alias_id, stamp, create_time_us FROM canonical WHERE {keys_in}"
+        ));
+        bind_padded(&mut query, keys);
+        for row in connection.fetch(query).await? {
+            found.push(InverseRow {
+                canonical: row.key(0, 1)?,
+                alias: row.id(2)?,
+                stamp: row.stamp(3)?,
+                created: row.micros(4)?,
+            });
+        }
+    }
+    Ok(found)
 }
 
 /// Changes from the cursor on, the clock and the identity. The clock's row is the one without an id.

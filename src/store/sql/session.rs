@@ -52,6 +52,11 @@ impl<B: Backend> Session for SqlSession<B> {
         self.sorted(rows)
     }
 
+    async fn pins_of(&mut self, canonicals: &[Key]) -> Result<Vec<InverseRow>, StoreError> {
+        let rows = reads::pins_of(&mut self.connection, canonicals).await;
+        self.sorted(rows)
+    }
+
     async fn look(&mut self, cursor: u64, limit: u32) -> Result<Look, StoreError> {
         let look = reads::look(&mut self.connection, cursor, limit).await;
         self.sorted(look)

@@ -3,15 +3,10 @@
 use super::backend::{Backend, Query, Row};
 use super::reads;
 use super::session::{bind_padded, padded};
+use super::{ALIAS_KEY, CANONICAL_KEY, ROWS};
 use crate::domain::{Change, ForwardRow, InverseRow, Key, Position};
 use crate::store::{ChangeSet, Clock, ReadSet, Wanted};
 use std::collections::HashMap;
-
-/// Rows a statement, at the most: MySQL and SQLite both have bounds on the number of arguments.
-const ROWS: usize = 256;
-
-const CANONICAL_KEY: [&str; 3] = ["slot", "project_id", "canonical_id"];
-const ALIAS_KEY: [&str; 3] = ["slot", "project_id", "alias_id"];
 
 pub(super) async fn begin<B: Backend>(connection: &mut B) -> Result<Clock, sqlx::Error> {
     connection.command(B::BEGIN).await?;
@@ -34,9 +29,8 @@ pub(super) async fn read_set<B: Backend>(
     for keys in wanted.pin_counts.chunks(ROWS) {
         pin_counts(connection, keys, &mut read.pin_counts).await?;
     }
-    for key in &wanted.pins {
-        let rows = reads::inverse_rows(connection, key, None, u32::MAX).await?;
-        read.pins.insert(key.clone(), rows);
+    for row in reads::pins_of(connection, &wanted.pins).await? {
+        read.pins.entry(row.canonical.clone()).or_default().push(row);
     }
     Ok(read)
 }

@@ -1,0 +1,124 @@
+//! The path of a read that memory answers: validate, hash, look up. No gRPC, no database.
+//!
+//! `cargo bench --bench hot_path`
+
+use aka::admin::Rules;
+use aka::clock::Boottime;
+use aka::coherence::Limits;
+use aka::domain::{Id, Placeholders, Project, Slot};
+use aka::ops::Metrics;
+use aka::resolve::{Deadline, Resolver};
+use aka::shard::{Cluster, ClusterSettings, ShardSettings};
+use aka::store::{SqliteStore, Store, migrate};
+use aka::write::{Job, Operation};
+use bytes::Bytes;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+const PROJECT: u64 = 7;
+const IDS: usize = 100_000;
+/// Far from now, and never reached: these reads do not wait.
+const LATER: Duration = Duration::from_secs(60);
+
+fn ids() -> Vec<Bytes> {
+    (0..IDS).map(|n| Bytes::from(format!("{n:08x}-1234-4abc-8def-0123456789ab"))).collect()
+}
+
+fn pieces(criterion: &mut Criterion) {
+    let ids = ids();
+    let mut group = criterion.benchmark_group("pieces");
+    let mut each = ids.iter().cycle();
+    let placeholders = Placeholders::default();
+    let project = Project::new(PROJECT).expect("a project");
+    group.bench_function("validate", |bencher| {
+        bencher.iter(|| {
+            let id = each.next().expect("ids");
+            (Id::new(id.clone()).is_ok(), placeholders.contains(black_box(id)))
+        });
+    });
+    group.bench_function("slot", |bencher| {
+        bencher.iter(|| Slot::of(project, black_box(each.next().expect("ids"))));
+    });
+    group.finish();
+}
+
+/// A resolver over a SQLite file in which every other id is an alias, with all of them remembered.
+async fn warm_resolver(folder: &std::path::Path, ids: &[Bytes]) -> (Resolver, Arc<Cluster>) {
+    let store = SqliteStore::new(folder.join("bench.db"));
+    migrate::sqlite(&store).await.expect("migrated");
+    let settings = ClusterSettings {
+        cache_bytes: 256 << 20,
+        // An hour: the feed keeps memory right, and the benchmark must not wait for it.
+        limits: Limits { staleness: Duration::from_secs(3600), degraded: Duration::ZERO },
+        shard: ShardSettings { query_timeout: Duration::from_secs(30), ..ShardSettings::default() },
+    };
+    let metrics = Arc::new(Metrics::new());
+    let stores: Vec<Box<dyn Store>> = vec![Box::new(store)];
+    let cluster = Cluster::start(stores, &settings, &metrics).await.expect("started");
+    let rules = Rules { placeholders: Placeholders::default(), max_aliases: 500 };
+    create_every_other(&cluster, ids, &rules).await;
+    let resolver = Resolver::new(cluster.clone(), rules.placeholders, metrics);
+    // Twice: answers that come before the feed has caught up are not kept.
+    for _ in 0..2 {
+        for ids in ids.chunks(5_000) {
+            let answer = resolver.resolve(PROJECT, ids, "", deadline()).await.expect("resolved");
+            assert!(answer.failures.is_empty());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    (resolver, cluster)
+}
+
+async fn create_every_other(cluster: &Arc<Cluster>, ids: &[Bytes], rules: &Rules) {
+    let project = Project::new(PROJECT).expect("a project");
+    let key = |id: &Bytes| aka::domain::Key::new(project, Id::new(id.clone()).expect("valid"));
+    for pairs in ids.chunks(2 * 256) {
+        let jobs = pairs.chunks_exact(2).map(|pair| {
+            let (alias, canonical) = (key(&pair[0]), key(&pair[1]));
+            let stamp = aka::domain::Stamp::random();
+            let pin = Operation::Pin {
+                canonical: canonical.clone(),
+                alias: alias.id().clone(),
+                stamp,
+                limit: rules.max_aliases,
+                orphans: None,
+            };
+            let link = Operation::Link { alias, canonical: canonical.into_id(), stamp };
+            let not_after = Boottime::now().plus(LATER);
+            cluster.shards()[0].writes.submit(Job { steps: vec![pin, link], not_after })
+        });
+        for written in futures::future::join_all(jobs).await {
+            written.expect("written").effects.expect("created");
+        }
+    }
+}
+
+fn deadline() -> Deadline {
+    let arrived = Boottime::now();
+    Deadline { arrived, until: arrived.plus(LATER) }
+}
+
+fn resolve(criterion: &mut Criterion) {
+    let runtime = Runtime::new().expect("a runtime");
+    let (folder, ids) = (tempfile::tempdir().expect("a folder"), ids());
+    let (resolver, cluster) = runtime.block_on(warm_resolver(folder.path(), &ids));
+    let mut group = criterion.benchmark_group("resolve_remembered");
+    for batch in [1, 100, 1_000] {
+        group.throughput(Throughput::Elements(batch as u64));
+        let mut batches = ids.chunks_exact(batch).cycle();
+        group.bench_function(format!("{batch}"), |bencher| {
+            bencher.to_async(&runtime).iter(|| {
+                let ids = batches.next().expect("ids");
+                resolver.resolve(PROJECT, ids, "", deadline())
+            });
+        });
+    }
+    group.finish();
+    runtime.block_on(cluster.stop());
+}
+
+criterion_group!(benches, pieces, resolve);
+criterion_main!(benches);

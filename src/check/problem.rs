@@ -1,0 +1,99 @@
+//! What can be wrong, in words.
+
+use crate::domain::{ForwardRow, InverseRow, Key};
+use std::fmt;
+
+/// A broken invariant.
+#[derive(Clone, Debug)]
+pub enum Problem {
+    /// A row is filed under a slot that its id does not hash to.
+    WrongSlot { shard: usize, table: &'static str, key: Key, filed: u16 },
+    /// A row is on a shard that does not own its slot.
+    WrongShard { shard: usize, table: &'static str, key: Key },
+    /// An alias leads to an id that is itself an alias.
+    Chain { alias: Key, row: ForwardRow },
+    /// An alias whose canonical id is not pinned.
+    Unpinned { alias: Key, row: ForwardRow },
+    /// An inverse row whose forward row will never be, or is no more.
+    Orphan { row: InverseRow },
+    /// A version above the shard's clock.
+    FromTheFuture { shard: usize, key: Key, version: u64, clock: u64 },
+    /// The change log lacks a seq.
+    LogGap { shard: usize, from: u64, to: u64 },
+    /// The newest line of the log is not the clock's.
+    LogEnd { shard: usize, clock: u64 },
+}
+
+impl Problem {
+    /// A word for programs.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::WrongSlot { .. } => "wrong_slot",
+            Self::WrongShard { .. } => "wrong_shard",
+            Self::Chain { .. } => "chain",
+            Self::Unpinned { .. } => "unpinned",
+            Self::Orphan { .. } => "orphan",
+            Self::FromTheFuture { .. } => "version_above_clock",
+            Self::LogGap { .. } => "log_gap",
+            Self::LogEnd { .. } => "log_end",
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WrongSlot { shard, table, key, filed } => write!(
+                f,
+                "shard {shard}: a row of {table} for {key:?} is filed under slot {filed}, but belongs in slot {}",
+                key.slot().get()
+            ),
+            Self::WrongShard { shard, table, key } => write!(
+                f,
+                "shard {shard}: a row of {table} for {key:?} is in slot {}, which another shard owns",
+                key.slot().get()
+            ),
+            Self::Chain { alias, row } => {
+                write!(f, "{alias:?} is an alias of {:?}, which is an alias itself", row.canonical)
+            }
+            Self::Unpinned { alias, row } => write!(
+                f,
+                "{alias:?} is an alias of {:?}, but has no inverse row that pins it",
+                row.canonical
+            ),
+            Self::Orphan { row } => write!(
+                f,
+                "{:?} has an old inverse row for {:?} without a forward row",
+                row.canonical, row.alias
+            ),
+            Self::FromTheFuture { shard, key, version, clock } => write!(
+                f,
+                "shard {shard}: {key:?} has version {version}, but the shard's clock stands at {clock}"
+            ),
+            Self::LogGap { shard, from, to } if from == to => {
+                write!(f, "shard {shard}: the change log lacks seq {from}")
+            }
+            Self::LogGap { shard, from, to } => {
+                write!(f, "shard {shard}: the change log lacks seqs {from} to {to}")
+            }
+            Self::LogEnd { shard, clock } => write!(
+                f,
+                "shard {shard}: the newest line of the change log is not the clock's (seq {clock})"
+            ),
+        }
+    }
+}
+
+/// What a check found.
+#[derive(Debug, Default)]
+pub struct Report {
+    pub aliases: u64,
+    pub inverse_rows: u64,
+    pub log_lines: u64,
+    /// Inverse rows without a forward row that are too young to say that they are orphans: writes
+    /// under way, or writes that died less than an hour ago. They are no problem.
+    pub young_orphans: u64,
+    pub problems: Vec<Problem>,
+    /// How many of the problems were mended.
+    pub repaired: usize,
+}

@@ -1,0 +1,136 @@
+//! Forward rows and inverse rows: in the right place, and each the other's half.
+
+use super::Shards;
+use super::problem::{Problem, Report};
+use crate::admin::ORPHAN_AGE;
+use crate::domain::{ForwardRow, InverseRow, Key};
+use crate::store::{StoreError, Stored};
+use std::collections::HashSet;
+
+const PAGE: u32 = 2_000;
+
+/// Every forward row: filed where it belongs, pinned, and leading to no alias.
+pub(super) async fn check_forward(
+    shards: &mut Shards,
+    shard: usize,
+    report: &mut Report,
+) -> Result<(), StoreError> {
+    let mut after = None;
+    loop {
+        let page = shards.session(shard).scan_forward(after.as_ref(), PAGE).await?;
+        report.aliases += page.len() as u64;
+        for stored in &page {
+            check_place(shards, shard, "alias", stored, report);
+        }
+        let rows: Vec<_> = page.iter().map(|s| (s.key.clone(), s.row.clone())).collect();
+        check_versions(shards, shard, &rows, report).await?;
+        let suspects = suspects(shards, rows).await?;
+        // A write may have been under way: what is still so now is a problem.
+        let keys: Vec<_> = suspects.iter().map(|(key, ..)| key.clone()).collect();
+        let now = shards.forward(keys).await?;
+        let again = suspects.into_iter().filter(|(key, row, _)| now.get(key) == Some(row));
+        let again = again.map(|(key, row, _)| (key, row)).collect();
+        for (alias, row, chain) in self::suspects(shards, again).await? {
+            report.problems.push(match chain {
+                true => Problem::Chain { alias, row },
+                false => Problem::Unpinned { alias, row },
+            });
+        }
+        if page.len() < PAGE as usize {
+            return Ok(());
+        }
+        after = page.into_iter().last();
+    }
+}
+
+/// Forward rows whose canonical id is an alias (true), or is not pinned by their stamp (false).
+async fn suspects(
+    shards: &mut Shards,
+    rows: Vec<(Key, ForwardRow)>,
+) -> Result<Vec<(Key, ForwardRow, bool)>, StoreError> {
+    let canonical = |(key, row): &(Key, ForwardRow)| key.sibling(row.canonical.clone());
+    let aliased = shards.forward(rows.iter().map(canonical)).await?;
+    let pins: HashSet<_> = shards
+        .pins(rows.iter().map(canonical))
+        .await?
+        .into_iter()
+        .map(|pin| (pin.canonical, pin.alias, pin.stamp))
+        .collect();
+    Ok(rows
+        .into_iter()
+        .filter_map(|(key, row)| {
+            let canonical = key.sibling(row.canonical.clone());
+            let chain = aliased.contains_key(&canonical);
+            let pinned = pins.contains(&(canonical, key.id().clone(), row.stamp));
+            (chain || !pinned).then_some((key, row, chain))
+        })
+        .collect())
+}
+
+async fn check_versions(
+    shards: &mut Shards,
+    shard: usize,
+    rows: &[(Key, ForwardRow)],
+    report: &mut Report,
+) -> Result<(), StoreError> {
+    // Read after the rows: a clock only rises.
+    let clock = shards.session(shard).load(&[]).await?.at.seq;
+    for (key, row) in rows.iter().filter(|(_, row)| row.version > clock) {
+        let (key, version) = (key.clone(), row.version);
+        report.problems.push(Problem::FromTheFuture { shard, key, version, clock });
+    }
+    Ok(())
+}
+
+/// Every inverse row: filed where it belongs, and the other half of a forward row, or young.
+pub(super) async fn check_inverse(
+    shards: &mut Shards,
+    shard: usize,
+    report: &mut Report,
+) -> Result<(), StoreError> {
+    let mut after = None;
+    loop {
+        let (now, page) = shards.session(shard).scan_inverse(after.as_ref(), PAGE).await?;
+        report.inverse_rows += page.len() as u64;
+        for stored in &page {
+            check_place(shards, shard, "canonical", stored, report);
+        }
+        let alias = |row: &InverseRow| row.canonical.sibling(row.alias.clone());
+        let forward = shards.forward(page.iter().map(|stored| alias(&stored.row))).await?;
+        for Stored { row, .. } in &page {
+            if forward.get(&alias(row)).is_some_and(|forward| row.is_pinned_by(forward)) {
+                continue;
+            }
+            if now.since(row.created) < ORPHAN_AGE {
+                report.young_orphans += 1;
+            } else if still_there(shards, row).await? {
+                report.problems.push(Problem::Orphan { row: row.clone() });
+            }
+        }
+        if page.len() < PAGE as usize {
+            return Ok(());
+        }
+        after = page.into_iter().last();
+    }
+}
+
+/// Whether an orphan is one still: a delete takes the forward row first, and the inverse row after.
+async fn still_there(shards: &mut Shards, row: &InverseRow) -> Result<bool, StoreError> {
+    let pins = shards.pins([row.canonical.clone()]).await?;
+    Ok(pins.iter().any(|pin| pin.alias == row.alias && pin.stamp == row.stamp))
+}
+
+fn check_place<R>(
+    shards: &Shards,
+    shard: usize,
+    table: &'static str,
+    stored: &Stored<R>,
+    report: &mut Report,
+) {
+    let (key, filed) = (stored.key.clone(), stored.filed_slot);
+    if filed != key.slot().get() {
+        report.problems.push(Problem::WrongSlot { shard, table, key, filed });
+    } else if shards.owner(key.slot()) != shard {
+        report.problems.push(Problem::WrongShard { shard, table, key });
+    }
+}

@@ -1,0 +1,172 @@
+//! What every command that talks to a server shares: its options, and the connection.
+
+pub use super::fault::CliFault;
+use super::fault::root_cause;
+use clap::{Args, ValueEnum};
+use std::{fmt, time::Duration};
+use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::{Request, Response, Status};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const DEFAULT_SERVER: &str = "http://127.0.0.1:50051";
+const DEFAULT_PORT: u16 = 50_051;
+
+/// Which server to ask, and how long to wait for it.
+#[derive(Args, Clone, Debug)]
+pub struct ClientArgs {
+    /// The server, as URL or as HOST:PORT
+    #[arg(long, env = "AKA_SERVER", value_name = "URL", default_value = DEFAULT_SERVER)]
+    #[arg(value_parser = ServerUrl::parse)]
+    pub server: ServerUrl,
+
+    /// How long the server may take for each call, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 10_000)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400_000))]
+    pub timeout_ms: u64,
+}
+
+/// How answers are written.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct OutputArgs {
+    /// Sentences for people, or one JSON object a line for programs
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub output: OutputFormat,
+}
+
+/// The project whose ids are meant.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct ProjectArgs {
+    /// The project that the ids belong to
+    #[arg(long, env = "AKA_PROJECT", value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=i64::MAX as u64))]
+    pub project: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+/// An address that a client can connect to, checked when the command line is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerUrl(String);
+
+impl ServerUrl {
+    /// Takes `http://host:port`, `host:port` and `host`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (url, default_port) = match text.contains("://") {
+            true => (text.to_owned(), None),
+            false => (format!("http://{text}"), Some(DEFAULT_PORT)),
+        };
+        let uri: Uri = url.parse().map_err(|_| "not an http URL and not HOST:PORT".to_owned())?;
+        match uri.scheme_str() {
+            Some("http") => {}
+            Some("https") => {
+                return Err("https is not supported: put a TLS proxy in between".to_owned());
+            }
+            _ => return Err("the scheme must be http".to_owned()),
+        }
+        let authority = uri.authority().ok_or("it names no host")?;
+        if !matches!(uri.path(), "" | "/")
+            || uri.query().is_some()
+            || authority.as_str().contains('@')
+        {
+            return Err("it must be a host and a port, and nothing else".to_owned());
+        }
+        let host = authority.host();
+        // What http calls a missing port may be one that is no number.
+        let has_port = authority.as_str() != host;
+        match (authority.port_u16(), default_port) {
+            (Some(0), _) | (None, _) if has_port => Err("the port must be 1 to 65535".to_owned()),
+            (Some(port), _) | (None, Some(port)) => Ok(Self(format!("http://{host}:{port}"))),
+            (None, None) => Ok(Self(format!("http://{host}"))),
+        }
+    }
+}
+
+impl fmt::Display for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A connection to a server. Clones share it; it reconnects by itself.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    pub channel: Channel,
+    server: ServerUrl,
+    timeout_ms: u64,
+}
+
+impl ClientArgs {
+    /// Connects, so that a server that is not there is told from a call that failed.
+    pub async fn connect(&self) -> Result<Connection, CliFault> {
+        let unreachable = |fault: tonic::transport::Error| CliFault::Unreachable {
+            server: self.server.to_string(),
+            message: root_cause(&fault),
+        };
+        let endpoint = Endpoint::from_shared(self.server.to_string())
+            .and_then(|endpoint| {
+                endpoint.user_agent(concat!("aka-cli/", env!("CARGO_PKG_VERSION")))
+            })
+            .map_err(unreachable)?;
+        let connected = endpoint.connect_timeout(CONNECT_TIMEOUT).connect().await;
+        let channel = connected.map_err(unreachable)?;
+        Ok(Connection { channel, server: self.server.clone(), timeout_ms: self.timeout_ms })
+    }
+}
+
+impl Connection {
+    /// Wraps a message with the deadline that the server keeps, and the channel too.
+    pub fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(Duration::from_millis(self.timeout_ms));
+        request
+    }
+
+    /// The answer, or what its status means.
+    pub fn answer<T>(&self, result: Result<Response<T>, Status>) -> Result<T, CliFault> {
+        result.map(Response::into_inner).map_err(|status| {
+            CliFault::from_status(&status, &self.server.to_string(), self.timeout_ms)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_a_url_or_a_host_with_a_port() {
+        for (given, meant) in [
+            ("http://127.0.0.1:50051", "http://127.0.0.1:50051"),
+            ("http://aka.internal/", "http://aka.internal"),
+            ("localhost:1", "http://localhost:1"),
+            ("localhost", "http://localhost:50051"),
+            ("[::1]", "http://[::1]:50051"),
+            ("[::1]:7", "http://[::1]:7"),
+        ] {
+            assert_eq!(ServerUrl::parse(given).map(|url| url.to_string()), Ok(meant.to_owned()));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_connected_to_is_wrong_usage() {
+        for wrong in [
+            "",
+            "https://x:1",
+            "ftp://x",
+            "http://",
+            "x:99999",
+            "x:0",
+            "x:",
+            "u@x:1",
+            "x:1/path",
+            "a b",
+        ] {
+            assert!(ServerUrl::parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

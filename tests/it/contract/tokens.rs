@@ -1,0 +1,67 @@
+//! Consistency tokens: what is one, and what is none.
+
+use crate::database::Backend;
+use crate::harness::{Aka, PROJECT, assert_refused, batch_request, start};
+use tonic::{Code, Status};
+
+on_backends!(tokens_are_opaque_and_checked);
+on_backends!(any_instance_answers_a_token: mysql_1 mysql_3 mariadb_3);
+
+#[track_caller]
+fn assert_no_token<T: std::fmt::Debug>(answer: Result<T, Status>) {
+    let refused = answer.expect_err("it is no token");
+    let details = assert_refused(&refused, Code::InvalidArgument, "INVALID_TOKEN");
+    super::invalid::assert_field(&details, "consistency_token");
+}
+
+async fn tokens_are_opaque_and_checked(backend: Backend) {
+    let (_database, aka) = start(backend).await;
+    let first = aka.create(PROJECT, "bob", "alice").await.expect("created").consistency_token;
+    let second = aka.delete(PROJECT, "bob", 0).await.expect("deleted").consistency_token;
+    let other = foreign_token().await;
+    for bad in ["x", "!!", ",", "AQ", &first[1..], &format!("{first},"), &format!("{first} ")] {
+        assert_no_token(aka.resolve_as_of(PROJECT, "bob", bad).await);
+    }
+    for bad in [other.clone(), format!("{first},{other}"), "A".repeat(50_000)] {
+        assert_no_token(aka.resolve_as_of(PROJECT, "bob", &bad).await);
+        // Also for ids that need no token to be answered.
+        assert_no_token(aka.resolve_as_of(PROJECT, "null", &bad).await);
+        let mut batch = batch_request(PROJECT, ["bob"]);
+        batch.consistency_token = bad;
+        assert_no_token(aka.resolver().batch_resolve(batch).await);
+    }
+    // Tokens may be joined, in any order, and more than once.
+    for good in [format!("{first},{second}"), format!("{second},{first},{second}")] {
+        let resolved = aka.resolve_as_of(PROJECT, "bob", &good).await.expect("resolved");
+        assert_eq!((&*resolved.canonical_id, resolved.is_alias), (&b"bob"[..], false));
+    }
+}
+
+async fn foreign_token() -> String {
+    let (_database, other) = start(Backend::Sqlite).await;
+    other.create(PROJECT, "bob", "alice").await.expect("created").consistency_token
+}
+
+/// A look at the feed that comes once an hour leaves it to the token alone that a read is fresh.
+async fn any_instance_answers_a_token(backend: Backend) {
+    let (database, writer) = start(backend).await;
+    let limits = ["--feed-interval-ms", "3600000", "--staleness-limit-ms", "7200000"];
+    let reader = Aka::serve(&database, &limits).await;
+    for id in ["bob", "carol", "dave", "erin"] {
+        // Known to be no alias, and remembered as that.
+        assert!(!reader.resolve(PROJECT, id).await.expect("resolved").is_alias);
+        let token = writer.create(PROJECT, id, "alice").await.expect("created").consistency_token;
+        let resolved = reader.resolve_as_of(PROJECT, id, &token).await.expect("resolved");
+        assert_eq!((&*resolved.canonical_id, resolved.is_alias), (&b"alice"[..], true));
+
+        let version = reader.get(PROJECT, id).await.expect("an alias").version;
+        let updated = writer.update(PROJECT, id, "zoe", version).await.expect("updated");
+        let resolved = reader.resolve_as_of(PROJECT, id, &updated.consistency_token).await;
+        assert_eq!(resolved.expect("resolved").canonical_id, "zoe");
+
+        let deleted = writer.delete(PROJECT, id, 0).await.expect("deleted");
+        let token = format!("{token},{}", deleted.consistency_token);
+        let resolved = reader.resolve_as_of(PROJECT, id, &token).await.expect("resolved");
+        assert_eq!((&*resolved.canonical_id, resolved.is_alias), (id.as_bytes(), false));
+    }
+}

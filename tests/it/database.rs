@@ -1,0 +1,259 @@
+//! The databases that a test serves from, and their tables as they are seen from outside.
+
+use crate::harness;
+use crate::servers::{self, DbServer, Engine};
+use aka::domain::{Project, Slot, SlotSet};
+use sqlx::mysql::MySqlConnection;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Connection};
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+/// What kind of database `aka` keeps its aliases in.
+#[derive(Clone, Copy, Debug)]
+pub enum Backend {
+    Sqlite,
+    /// So many shards, each a database of its own on the server that all tests share.
+    Shards(Engine, usize),
+}
+
+/// The backends by the names that tests have.
+pub mod backend {
+    use super::{Backend, Engine};
+
+    pub fn sqlite() -> Backend {
+        Backend::Sqlite
+    }
+    pub fn mysql_1() -> Backend {
+        Backend::Shards(Engine::MySql, 1)
+    }
+    pub fn mysql_3() -> Backend {
+        Backend::Shards(Engine::MySql, 3)
+    }
+    pub fn mariadb_1() -> Backend {
+        Backend::Shards(Engine::MariaDb, 1)
+    }
+    pub fn mariadb_3() -> Backend {
+        Backend::Shards(Engine::MariaDb, 3)
+    }
+}
+
+/// Makes a test on each backend of an `async fn(Backend)`: all of them, or those that are named.
+macro_rules! on_backends {
+    ($test:ident) => {
+        on_backends!($test: sqlite mysql_1 mysql_3 mariadb_1 mariadb_3);
+    };
+    ($test:ident: $($backend:ident)*) => {
+        mod $test {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $backend() {
+                    super::$test(crate::database::backend::$backend()).await;
+                }
+            )*
+        }
+    };
+}
+
+/// Fresh, migrated databases. They outlive the `aka` processes that serve from them.
+pub struct Database(Place);
+
+enum Place {
+    File { path: PathBuf, _folder: TempDir },
+    Shards(Vec<String>),
+}
+
+impl Database {
+    pub async fn create(backend: Backend) -> Self {
+        let Backend::Shards(engine, count) = backend else {
+            let folder = tempfile::tempdir().expect("a temporary folder can be made");
+            return Self(Place::File { path: folder.path().join("aka.db"), _folder: folder });
+        };
+        let server = tokio::task::spawn_blocking(move || servers::shared(engine)).await;
+        let server = server.expect("the shared server starts");
+        Self::on(&vec![server; count]).await
+    }
+
+    /// One shard on each of these servers.
+    pub async fn on(servers: &[&DbServer]) -> Self {
+        let mut urls = Vec::new();
+        for server in servers {
+            urls.push(server.url(&server.create_database().await));
+        }
+        let database = Self(Place::Shards(urls));
+        let output = harness::aka("migrate", &database.flags()).await;
+        assert!(output.status.success(), "aka migrate: {output:?}");
+        database
+    }
+
+    /// The flags that name these databases on the command line.
+    pub fn flags(&self) -> Vec<String> {
+        match &self.0 {
+            Place::File { path, .. } => vec!["--sqlite".to_owned(), path.display().to_string()],
+            Place::Shards(urls) => {
+                urls.iter().flat_map(|url| ["--shard".to_owned(), url.clone()]).collect()
+            }
+        }
+    }
+
+    pub fn shards(&self) -> usize {
+        match &self.0 {
+            Place::File { .. } => 1,
+            Place::Shards(urls) => urls.len(),
+        }
+    }
+
+    /// Which shard an id belongs on.
+    pub fn shard_of(&self, project: u64, id: impl AsRef<[u8]>) -> usize {
+        let slot = slot_of(project, id.as_ref());
+        let slot = Slot::new(u16::try_from(slot).expect("a slot")).expect("a slot");
+        let count = u16::try_from(self.shards()).expect("few shards");
+        let shard = (0..count).find(|&shard| SlotSet::even_share(shard, count).contains(slot));
+        usize::from(shard.expect("every slot is dealt out"))
+    }
+
+    /// `count` ids, `stem-0`, `stem-1`, …, that all belong on this shard.
+    pub fn ids_on(&self, shard: usize, project: u64, stem: &str, count: usize) -> Vec<String> {
+        let ids = (0..).map(|number| format!("{stem}-{number}"));
+        ids.filter(|id| self.shard_of(project, id) == shard).take(count).collect()
+    }
+
+    /// A connection of the test's own.
+    pub async fn connect(&self, shard: usize) -> Raw {
+        match &self.0 {
+            Place::File { path, .. } => {
+                let url = format!("sqlite://{}", path.display());
+                Raw::Sqlite(SqliteConnection::connect(&url).await.expect("the file can be opened"))
+            }
+            Place::Shards(urls) => Raw::MySql(
+                MySqlConnection::connect(&urls[shard]).await.expect("the shard can be reached"),
+            ),
+        }
+    }
+
+    /// All that is stored, shard by shard.
+    pub async fn tables(&self) -> Vec<Tables> {
+        let mut shards = Vec::new();
+        for shard in 0..self.shards() {
+            shards.push(self.connect(shard).await.tables().await);
+        }
+        shards
+    }
+
+    /// Leaves an inverse row without its forward row, `age_s` seconds old, as a write does that
+    /// died between its steps.
+    pub async fn plant_orphan(&self, project: u64, canonical: &str, alias: &str, age_s: u64) {
+        let slot = slot_of(project, canonical.as_bytes());
+        let (canonical_hex, alias_hex) = (hex(canonical), hex(alias));
+        let stamp = rand::random::<u32>();
+        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_micros();
+        let created = now - u128::from(age_s) * 1_000_000;
+        let sql = format!(
+            "INSERT INTO canonical (slot, project_id, canonical_id, alias_id, stamp, create_time_us) \
+             VALUES ({slot}, {project}, x'{canonical_hex}', x'{alias_hex}', {stamp}, {created})"
+        );
+        self.connect(self.shard_of(project, canonical)).await.execute(&sql).await;
+    }
+}
+
+/// The slot of an id, as the tables hold it.
+pub fn slot_of(project: u64, id: &[u8]) -> i64 {
+    i64::from(Slot::of(Project::new(project).expect("a valid project"), id).get())
+}
+
+fn hex(text: &str) -> String {
+    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The rows of one shard, each table by its primary key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tables {
+    pub forward: Vec<ForwardRow>,
+    pub inverse: Vec<InverseRow>,
+    pub changes: Vec<ChangeRow>,
+    /// seq and nonce.
+    pub clock: (i64, i64),
+}
+
+#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+pub struct ForwardRow {
+    pub slot: i64,
+    pub project_id: i64,
+    pub alias_id: Vec<u8>,
+    pub canonical_id: Vec<u8>,
+    pub version: i64,
+    pub stamp: i64,
+    pub create_time_us: i64,
+    pub update_time_us: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+pub struct InverseRow {
+    pub slot: i64,
+    pub project_id: i64,
+    pub canonical_id: Vec<u8>,
+    pub alias_id: Vec<u8>,
+    pub stamp: i64,
+    pub create_time_us: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+pub struct ChangeRow {
+    pub seq: i64,
+    pub nonce: i64,
+    pub slot: i64,
+    pub project_id: i64,
+    pub alias_id: Vec<u8>,
+    pub old_canonical_id: Option<Vec<u8>>,
+    pub new_canonical_id: Option<Vec<u8>>,
+    pub change_time_us: i64,
+}
+
+/// A connection to one shard.
+pub enum Raw {
+    Sqlite(SqliteConnection),
+    MySql(MySqlConnection),
+}
+
+macro_rules! rows {
+    ($raw:expr, $sql:expr) => {
+        match $raw {
+            Raw::Sqlite(connection) => sqlx::query_as($sql).fetch_all(connection).await,
+            Raw::MySql(connection) => sqlx::query_as($sql).fetch_all(connection).await,
+        }
+        .unwrap_or_else(|error| panic!("{}: {error}", $sql))
+    };
+}
+
+impl Raw {
+    pub async fn tables(&mut self) -> Tables {
+        let clock: Vec<(i64, i64)> = rows!(self, "SELECT seq, nonce FROM shard_meta");
+        Tables {
+            forward: rows!(self, "SELECT * FROM alias ORDER BY slot, project_id, alias_id"),
+            inverse: rows!(
+                self,
+                "SELECT * FROM canonical ORDER BY slot, project_id, canonical_id, alias_id, stamp"
+            ),
+            changes: rows!(self, "SELECT * FROM alias_change ORDER BY seq"),
+            clock: clock[0],
+        }
+    }
+
+    pub async fn execute(&mut self, sql: &str) {
+        let done = match self {
+            Self::Sqlite(connection) => {
+                sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
+            }
+            Self::MySql(connection) => {
+                sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
+            }
+        };
+        done.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
+    /// The one number that a query returns.
+    pub async fn number(&mut self, sql: &'static str) -> i64 {
+        let rows: Vec<(i64,)> = rows!(self, sql);
+        rows[0].0
+    }
+}
