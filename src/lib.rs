@@ -5,6 +5,7 @@ pub mod clock;
 pub mod coherence;
 pub mod config;
 pub mod domain;
+mod hooks;
 pub mod ops;
 mod queue;
 pub mod resolve;

@@ -1,10 +1,18 @@
 //! The command line.
 
+mod alias;
 mod check;
+mod client;
+mod completions;
+mod fault;
+mod health;
+mod lines;
 mod migrate;
+mod print;
+mod resolve;
 mod serve;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// Exit codes, from BSD's sysexits.
@@ -31,6 +39,11 @@ enum Command {
     Migrate(migrate::MigrateArgs),
     /// Read every shard and report what breaks an invariant
     Check(check::CheckArgs),
+    Resolve(resolve::ResolveArgs),
+    #[command(subcommand)]
+    Alias(alias::AliasCommand),
+    Health(health::HealthArgs),
+    Completions(completions::CompletionsArgs),
 }
 
 /// Reads the command line and does what it says.
@@ -43,6 +56,10 @@ pub async fn run() -> ExitCode {
         Command::Serve(args) => serve::run(*args).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::Check(args) => check::run(args).await,
+        Command::Resolve(args) => resolve::run(args).await,
+        Command::Alias(command) => alias::run(command).await,
+        Command::Health(args) => health::run(args).await,
+        Command::Completions(args) => completions::run(&args, Cli::command()),
     }
 }
 

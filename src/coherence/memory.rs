@@ -7,6 +7,7 @@ use super::history::{History, Standing};
 use super::stripe::Stripes;
 use crate::clock::Boottime;
 use crate::domain::{Change, Key, Position};
+use crate::hooks;
 use crate::store::{Loaded, Look};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -156,14 +157,17 @@ impl Memory {
         if let Some(found) = self.get(place, project, id, need) {
             return Lookup::Found(found);
         }
-        let floor = stripe.fence;
+        let floor = if hooks::mutant("no_floor") { 0 } else { stripe.fence };
         let fresh = !stripe.flights.contains_key(key);
         // Not before the reader's token, and not so long ago that the answer would be too old.
         let oldest = Boottime::from_nanos(
             need.arrived.nanos().saturating_sub(self.limits.staleness.as_nanos() as u64),
         );
         let flight = stripe.flights.entry(key.clone()).or_default();
-        let round = flight.earliest_round(need.mark.is_some(), oldest);
+        let round = match hooks::mutant("no_floor") {
+            true => 0,
+            false => flight.earliest_round(need.mark.is_some(), oldest),
+        };
         let source = if fresh { Source::Loaded } else { Source::Coalesced };
         flight.join(Waiter { gather: gather.clone(), index, floor, round, source });
         if fresh { Lookup::Started } else { Lookup::Joined }
@@ -203,8 +207,8 @@ impl Memory {
             let current = epoch == self.epoch() && standing != Standing::Forgotten;
             let canonical = detached(loaded.rows.get(&key).map(|row| &row.canonical));
             let may_enter = current
-                && loaded.at.seq >= fence
-                && !flight.was_overtaken()
+                && (hooks::mutant("no_fence")
+                    || (loaded.at.seq >= fence && !flight.was_overtaken()))
                 && match standing {
                     Standing::Applied => true,
                     // Nobody has checked this history yet: it may be one that a look, begun since,

@@ -198,6 +198,8 @@ fn reason_of(code: Code) -> &'static str {
     match code {
         Code::InvalidArgument => "MALFORMED_MESSAGE",
         Code::Cancelled => "CANCELLED",
+        // Of the health service, for a service that it does not know.
+        Code::NotFound => "NOT_FOUND",
         Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
         Code::Unavailable => "UNAVAILABLE",
         _ => "INTERNAL",

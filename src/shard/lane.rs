@@ -8,6 +8,7 @@ use super::{Link, Shard, ask};
 use crate::clock::Boottime;
 use crate::coherence::Failure;
 use crate::domain::Key;
+use crate::hooks;
 use crate::store::Role;
 use std::sync::Arc;
 use std::time::Instant;
@@ -77,6 +78,7 @@ async fn serve(shard: &Shard, link: &mut Link, stop: &CancellationToken) {
         shard.metrics.loads.increment(1);
         shard.metrics.load_keys.record(batch.keys.len() as f64);
         shard.metrics.load_seconds.record(sent.elapsed().as_secs_f64());
+        hooks::hold("landing").await;
         match answer {
             Ok(loaded) => {
                 let again = shard.memory.land(batch, &loaded);

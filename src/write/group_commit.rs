@@ -6,6 +6,7 @@
 use super::{Effect, Operation, Refused, evaluate};
 use crate::clock::Boottime;
 use crate::domain::Position;
+use crate::hooks;
 use crate::queue::Queue;
 use crate::shard::{Link, Shard, ask, in_time};
 use crate::store::{ChangeSet, Role, Session, StoreError, Wanted};
@@ -99,7 +100,10 @@ async fn commit_group(shard: &Shard, link: &mut Link, group: Vec<(Job, Reply)>) 
     shard.metrics.transaction_jobs.record(group.len() as f64);
     shard.metrics.transaction_seconds.record(started.elapsed().as_secs_f64());
     let (answers, changes) = match transaction {
-        Ok(done) => done,
+        Ok(done) => {
+            hooks::crash("committed");
+            done
+        }
         Err((fault, error)) => {
             // Whatever state the transaction is in, it ends with its connection.
             link.close();
@@ -109,7 +113,8 @@ async fn commit_group(shard: &Shard, link: &mut Link, group: Vec<(Job, Reply)>) 
         }
     };
     // Before any acknowledgement (rule 5): who is answered, and then reads here, sees it.
-    for change in &changes.log {
+    let skipped = hooks::mutant("no_local_apply");
+    for change in changes.log.iter().filter(|_| !skipped) {
         shard.memory.wrote(&change.alias, change.at);
     }
     for ((_, reply), effects) in group.into_iter().zip(answers) {
@@ -143,6 +148,7 @@ async fn transact(
         return Ok((answers, changes));
     }
     in_time(limit, "the database", session.write(&changes)).await.map_err(not_written)?;
+    hooks::crash("written");
     commit(session, limit).await.map_err(|error| (WriteFault::Unknown, error))?;
     Ok((answers, changes))
 }

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
@@ -30,7 +30,7 @@ pub struct Aka {
     pub grpc: SocketAddr,
     pub metrics: SocketAddr,
     channel: Channel,
-    process: Child,
+    process: Mutex<Child>,
     log: Log,
 }
 
@@ -52,7 +52,17 @@ pub async fn start_with(backend: Backend, flags: &[&str]) -> (Database, Aka) {
 impl Aka {
     /// Starts one more `aka` on a database, and waits until it serves.
     pub async fn serve(database: &Database, flags: &[&str]) -> Self {
+        Self::serve_with_env(database, flags, &[]).await
+    }
+
+    /// The same, with environment variables.
+    pub async fn serve_with_env(
+        database: &Database,
+        flags: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let mut command = aka_command("serve");
+        command.envs(environment.iter().copied());
         command.args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]);
         command.args(database.flags()).args(flags);
         let started = tokio::task::spawn_blocking(|| Self::launch(command)).await;
@@ -78,18 +88,22 @@ impl Aka {
             kill_and_wait(&mut process);
             panic!("aka does not serve:\n{}", tail(&log));
         };
-        Self { grpc, metrics, channel: channel(grpc), process, log }
+        Self { grpc, metrics, channel: channel(grpc), process: Mutex::new(process), log }
     }
 
     /// Ends the process at once, as a crash would.
-    pub fn kill(&mut self) {
-        kill_and_wait(&mut self.process);
+    pub fn kill(&self) {
+        kill_and_wait(&mut self.process());
     }
 
     /// Asks the process to stop, and waits until it has.
-    pub async fn stop(mut self) -> ExitStatus {
-        signal(&self.process, Signal::TERM);
-        eventually("aka stops", async || self.process.try_wait().expect("a child")).await
+    pub async fn stop(self) -> ExitStatus {
+        signal(&self.process(), Signal::TERM);
+        eventually("aka stops", async || self.process().try_wait().expect("a child")).await
+    }
+
+    fn process(&self) -> MutexGuard<'_, Child> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The connection that the helpers below share.
@@ -257,7 +271,7 @@ impl Aka {
 
 impl Drop for Aka {
     fn drop(&mut self) {
-        kill_and_wait(&mut self.process);
+        self.kill();
         if std::thread::panicking() {
             eprintln!("The end of aka's log:\n{}", tail(&self.log));
         }

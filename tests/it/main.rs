@@ -5,9 +5,11 @@
 #[macro_use]
 mod database;
 mod contract;
+mod crashes;
 mod harness;
 mod ids;
 mod invariants;
 mod races;
 mod reads;
 mod servers;
+mod stale_set;

@@ -1,10 +1,10 @@
 //! `aka alias get` and `aka alias list`.
 
-use super::alias::{Admin, SharedArgs, for_each};
-use super::alias_view::{AliasView, Change};
-use super::client::{CliFault, OutputFormat};
-use super::lines;
-use super::print::{Quoted, to_stderr, to_stdout};
+use super::view::{AliasView, Change};
+use super::{Admin, SharedArgs, for_each};
+use crate::cli::client::{CliFault, OutputFormat};
+use crate::cli::lines;
+use crate::cli::print::{Quoted, to_stderr, to_stdout};
 use crate::rpc::pb;
 use clap::Args;
 use std::ffi::OsString;

@@ -1,10 +1,10 @@
 //! `aka alias update` and `aka alias delete`.
 
-use super::alias::{Admin, SharedArgs, for_each};
-use super::alias_view::{AliasView, Change};
-use super::client::{CliFault, OutputFormat};
-use super::lines;
-use super::print::{JsonId, Quoted, push_json, to_stdout};
+use super::view::{AliasView, Change};
+use super::{Admin, SharedArgs, for_each};
+use crate::cli::client::{CliFault, OutputFormat};
+use crate::cli::lines;
+use crate::cli::print::{JsonId, Quoted, push_json, to_stdout};
 use crate::rpc::pb;
 use clap::Args;
 use serde::Serialize;

@@ -1,7 +1,7 @@
 //! How an alias is shown: a sentence for people, the resource as JSON for programs.
 
-use super::client::{CliFault, OutputFormat};
-use super::print::{JsonId, Quoted, push_json, to_stdout};
+use crate::cli::client::{CliFault, OutputFormat};
+use crate::cli::print::{JsonId, Quoted, push_json, to_stdout};
 use crate::rpc::pb::Alias;
 use serde::Serialize;
 

@@ -1,11 +1,11 @@
 //! `aka alias create`: one alias from the command line, or many from stdin.
 
-use super::alias::{Admin, SharedArgs};
-use super::alias_view::{AliasView, Change};
-use super::client::{CliFault, OutputFormat};
-use super::fault::Refusal;
-use super::lines::{self, Batch};
-use super::print::{JsonId, Quoted, printable, push_json, to_stdout};
+use super::view::{AliasView, Change};
+use super::{Admin, SharedArgs};
+use crate::cli::client::{CliFault, OutputFormat};
+use crate::cli::fault::Refusal;
+use crate::cli::lines::{self, Batch};
+use crate::cli::print::{JsonId, Quoted, printable, push_json, to_stdout};
 use crate::rpc::pb;
 use bytes::Bytes;
 use clap::Args;

@@ -1,15 +1,20 @@
 //! `aka alias`: the admin calls from a terminal.
 
-use super::alias_change::{self, DeleteArgs, UpdateArgs};
-use super::alias_create::{self, CreateArgs};
-use super::alias_read::{self, GetArgs, ListArgs};
-use super::client::{CliFault, ClientArgs, Connection, OutputArgs, OutputFormat, ProjectArgs};
-use super::fault::finish;
-use super::lines;
+mod change;
+mod create;
+mod read;
+mod view;
+
+use crate::cli::client::{CliFault, ClientArgs, Connection, OutputArgs, OutputFormat, ProjectArgs};
+use crate::cli::fault::finish;
+use crate::cli::lines;
 use crate::rpc::pb::alias_admin_client::AliasAdminClient;
 use bytes::Bytes;
+use change::{DeleteArgs, UpdateArgs};
 use clap::{Args, Subcommand};
+use create::CreateArgs;
 use futures::StreamExt;
+use read::{GetArgs, ListArgs};
 use std::{ffi::OsString, process::ExitCode};
 use tonic::transport::Channel;
 
@@ -47,11 +52,11 @@ pub async fn run(command: AliasCommand) -> ExitCode {
     };
     let output = shared.output.output;
     let result = match command {
-        AliasCommand::Create(args) => alias_create::create(args).await,
-        AliasCommand::Get(args) => alias_read::get(args).await,
-        AliasCommand::List(args) => alias_read::list(args).await,
-        AliasCommand::Update(args) => alias_change::update(args).await,
-        AliasCommand::Delete(args) => alias_change::delete(args).await,
+        AliasCommand::Create(args) => create::create(args).await,
+        AliasCommand::Get(args) => read::get(args).await,
+        AliasCommand::List(args) => read::list(args).await,
+        AliasCommand::Update(args) => change::update(args).await,
+        AliasCommand::Delete(args) => change::delete(args).await,
     };
     finish(output, result)
 }

@@ -1,0 +1,150 @@
+//! The stale-set race (P2, P4): a load has read the old state and is on its way back while the alias
+//! changes. Who reads after the write's answer must see it, and so must everybody later.
+//!
+//! The load is held between the database's answer and the cache by a hook, so the race happens every
+//! time. The same race run on a program that was broken on purpose must be caught.
+
+use crate::database::{Backend, Database, backend};
+use crate::harness::{Aka, PROJECT, Resolved, eventually};
+use aka::rpc::pb::ResolveRequest;
+use std::path::Path;
+use tempfile::TempDir;
+use tonic::Status;
+
+on_backends!(a_held_load_does_not_hide_a_write: sqlite mysql_3);
+
+/// What three readers saw whose reads met a write.
+#[derive(Debug)]
+struct Seen {
+    /// It came before the write; either state is right.
+    before: Resolved,
+    /// It came after the write's answer, while the old load was still out.
+    during: Option<Resolved>,
+    /// It came when the old load had landed.
+    after: Resolved,
+}
+
+struct Race {
+    aka: Aka,
+    gate: TempDir,
+}
+
+impl Race {
+    async fn new(database: &Database, mutant: &str) -> Self {
+        let gate = TempDir::new().expect("a folder");
+        let folder = gate.path().display().to_string();
+        let environment = [("AKA_HOLD_DIR", folder.as_str()), ("AKA_MUTANT", mutant)];
+        let aka = Aka::serve_with_env(database, &[], &environment).await;
+        eventually("the feed has set its cursor", async || {
+            let looks = aka.metric("aka_feed_looks_total", &[]).await;
+            (looks > 2.0 * database.shards() as f64).then_some(())
+        })
+        .await;
+        Self { aka, gate }
+    }
+
+    /// Makes a load of `id`, which nobody has asked for before, read the old state; then `write`s, and
+    /// lets another reader come, if one is wanted; then lets the load land.
+    async fn run<T>(
+        &self,
+        id: &str,
+        reader_during: bool,
+        write: impl AsyncFnOnce(&Aka) -> Result<T, Status>,
+    ) -> Seen {
+        let held = self.path("landing.held");
+        let _ = std::fs::remove_file(&held);
+        std::fs::write(self.path("landing"), "").expect("the gate closes");
+        let before = self.read(id);
+        eventually("the load is held", async || held.exists().then_some(())).await;
+        write(&self.aka).await.expect("the write is acknowledged");
+        let during = if reader_during { Some(self.arrived(id).await) } else { None };
+        std::fs::remove_file(self.path("landing")).expect("the gate opens");
+        let before = answer(before).await;
+        let during = match during {
+            Some(during) => Some(answer(during).await),
+            None => None,
+        };
+        let after = self.aka.resolve(PROJECT, id).await.expect("resolved");
+        Seen { before, during, after }
+    }
+
+    fn read(&self, id: &str) -> Reading {
+        let mut resolver = self.aka.resolver();
+        let distinct_id = id.to_owned().into();
+        let consistency_token = String::new();
+        let request = ResolveRequest { project_id: PROJECT, distinct_id, consistency_token };
+        tokio::spawn(async move { resolver.resolve(request).await })
+    }
+
+    /// A read of which the server is known to have begun the work.
+    async fn arrived(&self, id: &str) -> Reading {
+        let started = async || {
+            let labels = ["grpc_method=\"Resolve\""];
+            self.aka.metric("grpc_server_started_total", &labels).await
+        };
+        let before = started().await;
+        let reading = self.read(id);
+        let arrived = async || (started().await > before).then_some(());
+        eventually("the second read has arrived", arrived).await;
+        reading
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        Path::new(self.gate.path()).join(name)
+    }
+}
+
+type Reading = tokio::task::JoinHandle<Result<tonic::Response<Resolved>, Status>>;
+
+async fn answer(reading: Reading) -> Resolved {
+    reading.await.expect("no panic").expect("resolved").into_inner()
+}
+
+async fn a_held_load_does_not_hide_a_write(backend: Backend) {
+    let database = Database::create(backend).await;
+    let race = Race::new(&database, "").await;
+    for during in [true, false] {
+        let ids = |stem: &str| format!("{stem}-{during}");
+        let (new, moved, gone) = (ids("new"), ids("moved"), ids("gone"));
+        let create = async |aka: &Aka| aka.create(PROJECT, &new, "alice").await;
+        assert_new(&race.run(&new, during, create).await, &new, "alice");
+
+        let created = race.aka.create(PROJECT, &moved, "ann").await.expect("created");
+        let version = created.alias.expect("an alias").version;
+        let update = async |aka: &Aka| aka.update(PROJECT, &moved, "eve", version).await;
+        assert_new(&race.run(&moved, during, update).await, &moved, "eve");
+
+        race.aka.create(PROJECT, &gone, "ann").await.expect("created");
+        let delete = async |aka: &Aka| aka.delete(PROJECT, &gone, 0).await;
+        assert_new(&race.run(&gone, during, delete).await, &gone, &gone);
+    }
+}
+
+/// The load that came before may have seen either state; nobody later sees the old one.
+fn assert_new(seen: &Seen, id: &str, canonical: &str) {
+    for answer in seen.during.iter().chain([&seen.after]) {
+        assert_eq!(answer.canonical_id, canonical, "{id}: {seen:?}");
+        assert_eq!(answer.is_alias, id != canonical, "{id}: {seen:?}");
+    }
+    assert!(!seen.before.degraded, "{seen:?}");
+}
+
+/// Without the fence the held load enters the cache, and hides the write from everybody later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_fence_the_race_is_lost() {
+    let database = Database::create(backend::sqlite()).await;
+    let race = Race::new(&database, "no_fence").await;
+    let create = async |aka: &Aka| aka.create(PROJECT, "bob", "alice").await;
+    let seen = race.run("bob", false, create).await;
+    assert_eq!(seen.after.canonical_id, "bob", "the mutant was not caught: {seen:?}");
+}
+
+/// Without the floor a reader that came after the write takes the load from before it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_floor_the_race_is_lost() {
+    let database = Database::create(backend::sqlite()).await;
+    let race = Race::new(&database, "no_floor").await;
+    let create = async |aka: &Aka| aka.create(PROJECT, "bob", "alice").await;
+    let during = race.run("bob", true, create).await.during.expect("it was wanted");
+    assert_eq!(during.canonical_id, "bob", "the mutant was not caught: {during:?}");
+}
