@@ -40,9 +40,9 @@ pub async fn run(args: CheckArgs) -> ExitCode {
     match check(&stores, args.repair).await {
         Ok(report) => {
             if args.json {
-                print_json(&report)
+                print_json(&report);
             } else {
-                print_text(&report)
+                print_text(&report);
             }
             match report.problems.len() == report.repaired {
                 true => ExitCode::SUCCESS,

@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn an_id_that_is_not_utf8_is_also_given_in_base64() {
-        let json = |id: &[u8]| serde_json::to_string(&JsonId::distinct(id)).unwrap();
+        let json = |id: &[u8]| serde_json::to_string(&JsonId::distinct(id)).expect("it is JSON");
         assert_eq!(json(b"b1"), r#"{"distinct_id":"b1"}"#);
         assert_eq!(
             json(b"b\xff"),

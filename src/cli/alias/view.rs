@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn json_is_the_resource_as_proto3_would_write_it() {
-        let json = serde_json::to_string(&AliasView::of(&alias())).unwrap();
+        let json = serde_json::to_string(&AliasView::of(&alias())).expect("it is JSON");
         let wanted = r#"{"project_id":"1","alias_id":"b1","canonical_id":"b3","version":"18446744073709551615","create_time":"2026-01-01T00:00:00.005Z","update_time":null}"#;
         assert_eq!(json, wanted);
     }

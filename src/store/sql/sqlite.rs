@@ -87,7 +87,7 @@ impl Backend for SqliteConnection {
 
     fn is_busy(error: &sqlx::Error) -> bool {
         // SQLITE_BUSY and SQLITE_LOCKED, with their extended codes.
-        let code = error.as_database_error().and_then(|error| error.code());
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
         let code = code.and_then(|code| code.parse::<u32>().ok());
         code.is_some_and(|code| matches!(code & 0xff, 5 | 6))
     }

@@ -55,13 +55,13 @@ pub(super) async fn write<B: Backend>(
     connection: &mut B,
     changes: &ChangeSet,
 ) -> Result<(), sqlx::Error> {
-    for rows in changes.insert_inverse.chunks(ROWS) {
+    for rows in pieces(&changes.insert_inverse) {
         insert_inverse(connection, rows).await?;
     }
-    for rows in changes.insert_forward.chunks(ROWS) {
+    for rows in pieces(&changes.insert_forward) {
         put_forward(connection, "INSERT", rows).await?;
     }
-    for rows in changes.replace_forward.chunks(ROWS) {
+    for rows in pieces(&changes.replace_forward) {
         put_forward(connection, "REPLACE", rows).await?;
     }
     for keys in changes.delete_forward.chunks(ROWS) {
@@ -73,7 +73,7 @@ pub(super) async fn write<B: Backend>(
     for row in &changes.delete_inverse {
         delete_inverse(connection, row).await?;
     }
-    for log in changes.log.chunks(ROWS) {
+    for log in pieces(&changes.log) {
         insert_log(connection, log).await?;
     }
     if changes.log.is_empty() {
@@ -83,6 +83,17 @@ pub(super) async fn write<B: Backend>(
     let Position { seq, nonce } = changes.at;
     let clock = Query::new("UPDATE shard_meta SET seq = ?, nonce = ? WHERE id = 1");
     connection.execute(clock.int(seq).int(nonce)).await.map(drop)
+}
+
+/// Cuts rows into runs whose lengths are powers of two, longest first: so a connection prepares a
+/// handful of statements once, and no insert of a new length has to be parsed.
+fn pieces<R>(mut rows: &[R]) -> impl Iterator<Item = &[R]> {
+    std::iter::from_fn(move || {
+        let length = 1 << rows.len().min(ROWS).checked_ilog2()?;
+        let (piece, rest) = rows.split_at(length);
+        rows = rest;
+        Some(piece)
+    })
 }
 
 async fn insert_inverse<B: Backend>(
@@ -150,4 +161,19 @@ async fn insert_log<B: Backend>(connection: &mut B, log: &[Change]) -> Result<()
 fn insert<B: Backend>(head: &str, columns: usize, rows: usize) -> Query<B::Args> {
     let row = format!("({})", vec!["?"; columns].join(", "));
     Query::new(format!("{head} VALUES {}", vec![row; rows].join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_powers_of_two_and_lose_nothing() {
+        for count in [0, 1, 2, 3, 255, 256, 257, 1_000] {
+            let rows: Vec<usize> = (0..count).collect();
+            let cut: Vec<&[usize]> = pieces(&rows).collect();
+            assert!(cut.iter().all(|piece| piece.len().is_power_of_two() && piece.len() <= ROWS));
+            assert_eq!(cut.concat(), rows);
+        }
+    }
 }
