@@ -57,7 +57,7 @@ impl CliFault {
             return refusal.into();
         }
         // No ErrorInfo: the status was made by a proxy, by another server, or here.
-        if causes(status).any(<(dyn std::error::Error + 'static)>::is::<TimeoutExpired>) {
+        if causes(status).any(|cause| cause.is::<TimeoutExpired>()) {
             let message = format!("no answer within {timeout_ms} ms");
             return Refusal::new(Code::DeadlineExceeded, "", &message).into();
         }
