@@ -148,3 +148,23 @@ async fn without_the_floor_the_race_is_lost() {
     let during = race.run("bob", true, create).await.during.expect("it was wanted");
     assert_eq!(during.canonical_id, "bob", "the mutant was not caught: {during:?}");
 }
+
+/// What an instance has written itself it sees without the feed, which here looks once an hour; a
+/// program that leaves its own writes to the feed is caught.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn own_writes_do_not_wait_for_the_feed() {
+    for (mutant, expected) in [("", "alice"), ("no_local_apply", "bob")] {
+        let database = Database::create(backend::sqlite()).await;
+        let flags = ["--feed-interval-ms", "3600000", "--staleness-limit-ms", "3600000"];
+        let aka = Aka::serve_with_env(&database, &flags, &[("AKA_MUTANT", mutant)]).await;
+        let remembered = async || {
+            aka.resolve(PROJECT, "bob").await.expect("resolved");
+            let hits = aka.metric("aka_lookups_total", &["outcome=\"negative_hit\""]).await;
+            (hits > 0.0).then_some(())
+        };
+        eventually("it is remembered that bob is no alias", remembered).await;
+        aka.create(PROJECT, "bob", "alice").await.expect("created");
+        let seen = aka.resolve(PROJECT, "bob").await.expect("resolved");
+        assert_eq!(seen.canonical_id, expected, "with the mutant {mutant:?}");
+    }
+}
