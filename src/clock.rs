@@ -11,6 +11,9 @@ pub struct Boottime {
 }
 
 impl Boottime {
+    /// Later than any other.
+    pub const MAX: Self = Self { nanos: u64::MAX };
+
     pub fn now() -> Self {
         let time = clock_gettime(ClockId::Boottime);
         Self { nanos: time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64 }

@@ -119,7 +119,8 @@ impl Read<'_> {
                     resolution.aliases.push((index, canonical));
                 }
                 Some(_) => negative += 1,
-                None => misses.push(Miss { index, key: Key::new(self.project, valid) }),
+                // Detached: a key that waits must not keep a whole request message alive.
+                None => misses.push(Miss { index, key: Key::new(self.project, valid.detached()) }),
             }
         }
         metrics.lookups.filtered.increment(filtered);

@@ -17,7 +17,14 @@ impl Admin {
         let waves = waves(&news);
         let mut answers: Vec<_> = news.iter().map(|_| None).collect();
         for wave in waves {
-            let created = wave.iter().map(|&index| self.create(&news[index], deadline));
+            // All reads first: then the writes queue up in the order of the batch, which decides who
+            // is created where only some fit.
+            let starts = wave.iter().map(|&index| self.prepare(&news[index]));
+            let starts = futures::future::join_all(starts).await;
+            let created = wave
+                .iter()
+                .zip(starts)
+                .map(|(&index, start)| self.create_from(&news[index], start, deadline));
             let created = futures::future::join_all(created).await;
             for (index, answer) in wave.into_iter().zip(created) {
                 answers[index] = Some(answer);

@@ -7,6 +7,7 @@ use crate::clock::Boottime;
 use crate::domain::{ForwardRow, Id, InverseRow, Key, Micros, Position, Stamp};
 use crate::write::{Effect, Operation, Refused, Written};
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 /// An alias to be created.
 #[derive(Clone, Debug)]
@@ -21,10 +22,35 @@ pub struct NewAlias {
 impl Admin {
     /// Makes `alias_id` an alias of `canonical_id`, or of whom that is an alias.
     pub async fn create(&self, new: &NewAlias, deadline: Boottime) -> Result<Answer, Refusal> {
-        let ids = (new.alias_id.clone(), new.canonical_id.clone());
-        let (alias, canonical) = self.pair(new.project_id, ids.0, ids.1)?;
+        let start = self.prepare(new).await;
+        self.create_from(new, start, deadline).await
+    }
+
+    /// Reads what a create starts from.
+    pub(super) async fn prepare(&self, new: &NewAlias) -> Result<Start, Refusal> {
+        let (alias, canonical) = self.pair_of(new)?;
+        self.start(&alias, canonical).await
+    }
+
+    fn pair_of(&self, new: &NewAlias) -> Result<(Key, Key), Refusal> {
+        self.pair(new.project_id, new.alias_id.clone(), new.canonical_id.clone())
+    }
+
+    /// Creates from what [`prepare`](Self::prepare) has read; what gets in the way is read anew.
+    pub(super) async fn create_from(
+        &self,
+        new: &NewAlias,
+        start: Result<Start, Refusal>,
+        deadline: Boottime,
+    ) -> Result<Answer, Refusal> {
+        let (alias, canonical) = self.pair_of(new)?;
+        let first = Mutex::new(Some(start));
         retrying(deadline, || async {
-            let start = self.start(&alias, canonical.clone()).await?;
+            let prepared = first.lock().take();
+            let start = match prepared {
+                Some(start) => start?,
+                None => self.start(&alias, canonical.clone()).await?,
+            };
             if let Some(row) = start.row {
                 return self.unchanged_or_taken(&alias, row, start.canonical.id(), start.at);
             }

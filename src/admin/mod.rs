@@ -126,13 +126,14 @@ impl Admin {
 
     /// Takes away an inverse row that pins nothing any more, as far as that is possible: what is left
     /// is an orphan, harmless, and removed by the sweeper.
-    async fn unpin(&self, row: InverseRow) {
+    async fn unpin(&self, row: InverseRow) -> bool {
         let key = row.canonical.clone();
         let not_after = Boottime::now().plus(STEP_LIMIT);
         let done = self.write(&key, vec![Operation::Unpin(row)], not_after).await;
-        if let Err(refusal) = done {
+        if let Err(refusal) = &done {
             tracing::debug!(%refusal, "an inverse row is left to the sweeper");
         }
+        done.is_ok()
     }
 
     /// The token of a state of the shard of `key`.
@@ -170,7 +171,8 @@ impl From<WriteFault> for Refusal {
     fn from(fault: WriteFault) -> Self {
         match fault {
             WriteFault::Overloaded => Self::Overloaded,
-            WriteFault::TooLate => Self::DeadlineExceeded,
+            // It waited too long in the queue; a deadline that passed is answered by whoever set it.
+            WriteFault::TooLate => Self::Overloaded,
             WriteFault::NotWritten => Self::Unavailable,
             WriteFault::Unknown => Self::Unknown,
         }
@@ -188,6 +190,9 @@ where
     F: Future<Output = Result<T, Refusal>>,
 {
     for tried in 0..RETRIES {
+        if Boottime::now() >= deadline {
+            return Err(Refusal::DeadlineExceeded);
+        }
         match attempt().await {
             Err(Refusal::RetryLater) => {}
             done => return done,

@@ -8,6 +8,9 @@ use std::time::Duration;
 /// Inverse rows that are read at once.
 const PAGE: u32 = 1_000;
 
+/// Forward rows that are read at once.
+const KEYS: usize = 128;
+
 /// An inverse row without a forward row is certainly no write under way any more at this age: a write
 /// that has not begun its second step within [`STEP_LIMIT`] does not begin it. The rest is for the
 /// transaction itself.
@@ -101,7 +104,8 @@ impl Admin {
         for (shard, mut keys) in keys {
             keys.dedup();
             let Some(shard) = self.cluster.shards().get(usize::from(shard)) else { continue };
-            for keys in keys.chunks(PAGE as usize) {
+            // In pieces, so that others who read from the shard come in between.
+            for keys in keys.chunks(KEYS) {
                 let loaded = shard.load(keys.to_vec()).await?;
                 for key in keys {
                     let row = loaded.rows.get(key).map(|row| (row.clone(), loaded.at));

@@ -53,8 +53,9 @@ async fn sweep_page(
         let forward = admin.forward_rows(rows).await.map_err(|refusal| refusal.to_string())?;
         for row in rows.iter().filter(|row| !forward.pins(row)) {
             tracing::info!(shard = shard.id.0, "removing an orphaned inverse row");
-            admin.unpin(row.clone()).await;
-            metrics.orphans_removed.increment(1);
+            if admin.unpin(row.clone()).await {
+                metrics.orphans_removed.increment(1);
+            }
         }
     }
     let more = page.len() == PAGE as usize;

@@ -25,7 +25,10 @@ impl Admin {
         }
         retrying(deadline, || async {
             let start = self.start(&alias, canonical.clone()).await?;
-            let Some(row) = start.row.clone() else { return Err(Refusal::NotFound) };
+            let Some(row) = start.row.clone() else {
+                self.shown(&alias, start.at);
+                return Err(Refusal::NotFound);
+            };
             if row.canonical == *start.canonical.id() {
                 return self.unchanged(&alias, row, start.at);
             }
@@ -76,7 +79,10 @@ impl Admin {
                 self.shown(alias, at);
                 Err(Refusal::VersionMismatch { current: row.version })
             }
-            Err(Refused::NotFound) => Err(Refusal::NotFound),
+            Err(Refused::NotFound) => {
+                self.shown(alias, at);
+                Err(Refusal::NotFound)
+            }
             Err(_) => Err(Refusal::RetryLater),
         }
     }

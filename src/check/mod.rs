@@ -26,6 +26,7 @@ pub async fn check(stores: &[Box<dyn Store>], repair: bool) -> Result<Report, St
         rows::check_inverse(&mut shards, shard, &mut report).await?;
         log::check_log(&mut shards, shard, &mut report).await?;
     }
+    rows::confirm_orphans(&mut shards, &mut report).await?;
     if repair {
         repair::repair(&mut shards, stores, &mut report).await?;
     }

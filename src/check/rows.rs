@@ -2,7 +2,7 @@
 
 use super::Shards;
 use super::problem::{Problem, Report};
-use crate::admin::ORPHAN_AGE;
+use crate::admin::{ORPHAN_AGE, STEP_LIMIT};
 use crate::domain::{ForwardRow, InverseRow, Key};
 use crate::store::{StoreError, Stored};
 use std::collections::HashSet;
@@ -103,7 +103,7 @@ pub(super) async fn check_inverse(
             }
             if now.since(row.created) < ORPHAN_AGE {
                 report.young_orphans += 1;
-            } else if still_there(shards, row).await? {
+            } else {
                 report.problems.push(Problem::Orphan { row: row.clone() });
             }
         }
@@ -114,10 +114,29 @@ pub(super) async fn check_inverse(
     }
 }
 
-/// Whether an orphan is one still: a delete takes the forward row first, and the inverse row after.
-async fn still_there(shards: &mut Shards, row: &InverseRow) -> Result<bool, StoreError> {
-    let pins = shards.pins([row.canonical.clone()]).await?;
-    Ok(pins.iter().any(|pin| pin.alias == row.alias && pin.stamp == row.stamp))
+/// Looks at the orphans again a little later: a delete takes the forward row first, and the inverse
+/// row after.
+pub(super) async fn confirm_orphans(
+    shards: &mut Shards,
+    report: &mut Report,
+) -> Result<(), StoreError> {
+    if !report.problems.iter().any(|problem| matches!(problem, Problem::Orphan { .. })) {
+        return Ok(());
+    }
+    tokio::time::sleep(STEP_LIMIT).await;
+    let mut confirmed = Vec::new();
+    for problem in std::mem::take(&mut report.problems) {
+        let still_so = match &problem {
+            Problem::Orphan { row } => {
+                let pins = shards.pins([row.canonical.clone()]).await?;
+                pins.iter().any(|pin| pin.alias == row.alias && pin.stamp == row.stamp)
+            }
+            _ => true,
+        };
+        confirmed.extend(still_so.then_some(problem));
+    }
+    report.problems = confirmed;
+    Ok(())
 }
 
 fn check_place<R>(

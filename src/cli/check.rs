@@ -28,6 +28,12 @@ pub struct CheckArgs {
     json: bool,
 }
 
+impl CheckArgs {
+    pub(super) fn database(&mut self) -> &mut DatabaseFlags {
+        &mut self.flags
+    }
+}
+
 pub async fn run(args: CheckArgs) -> ExitCode {
     let database = match Database::load(args.flags) {
         Ok(database) => database,
@@ -58,10 +64,12 @@ fn open(database: &Database) -> Result<Vec<Box<dyn Store>>, StoreError> {
     Ok(match database {
         // Not through `Database::sqlite`: a check makes no folder and no file.
         Database::Sqlite(path) => vec![Box::new(SqliteStore::new(path.clone()))],
-        Database::MySql { shards, password, .. } => Database::mysql(shards, password.as_ref())?
-            .into_iter()
-            .map(|store| Box::new(store) as Box<dyn Store>)
-            .collect(),
+        Database::MySql { shards, password, connect_timeout } => {
+            Database::mysql(shards, password.as_ref(), *connect_timeout)?
+                .into_iter()
+                .map(|store| Box::new(store) as Box<dyn Store>)
+                .collect()
+        }
     })
 }
 

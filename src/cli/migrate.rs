@@ -20,6 +20,12 @@ pub struct MigrateArgs {
     flags: DatabaseFlags,
 }
 
+impl MigrateArgs {
+    pub(super) fn database(&mut self) -> &mut DatabaseFlags {
+        &mut self.flags
+    }
+}
+
 pub async fn run(args: MigrateArgs) -> ExitCode {
     let database = match Database::load(args.flags) {
         Ok(database) => database,
@@ -30,8 +36,8 @@ pub async fn run(args: MigrateArgs) -> ExitCode {
             Ok(store) => migrate::sqlite(&store).await.map(|done| vec![done]),
             Err(fault) => return fail(exit::CONFIG, fault),
         },
-        Database::MySql { shards, password, .. } => {
-            match Database::mysql(shards, password.as_ref()) {
+        Database::MySql { shards, password, connect_timeout } => {
+            match Database::mysql(shards, password.as_ref(), *connect_timeout) {
                 Ok(stores) => migrate::mysql(&stores).await,
                 Err(error) => Err(error),
             }

@@ -12,7 +12,9 @@ mod print;
 mod resolve;
 mod serve;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use crate::config::{DatabaseFlags, Kind};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// Exit codes, from BSD's sysexits.
@@ -48,10 +50,17 @@ enum Command {
 
 /// Reads the command line and does what it says.
 pub async fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let parsed = Cli::command().try_get_matches().and_then(|mut matches| {
+        let stronger = stronger_database(&matches);
+        Cli::from_arg_matches_mut(&mut matches).map(|cli| (cli, stronger))
+    });
+    let (mut cli, stronger) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => return usage(&error),
     };
+    if let (Some(stronger), Some(flags)) = (stronger, cli.command.database()) {
+        flags.keep(stronger);
+    }
     match cli.command {
         Command::Serve(args) => serve::run(*args).await,
         Command::Migrate(args) => migrate::run(args).await,
@@ -60,6 +69,28 @@ pub async fn run() -> ExitCode {
         Command::Alias(command) => alias::run(command).await,
         Command::Health(args) => health::run(args).await,
         Command::Completions(args) => completions::run(&args, Cli::command()),
+    }
+}
+
+impl Command {
+    fn database(&mut self) -> Option<&mut DatabaseFlags> {
+        match self {
+            Self::Serve(args) => Some(args.database()),
+            Self::Migrate(args) => Some(args.database()),
+            Self::Check(args) => Some(args.database()),
+            _ => None,
+        }
+    }
+}
+
+/// Which of the two kinds of database a flag names while the environment names the other: flags win.
+fn stronger_database(matches: &ArgMatches) -> Option<Kind> {
+    let (_, matches) = matches.subcommand()?;
+    let source = |id: &str| matches.try_contains_id(id).ok().and_then(|_| matches.value_source(id));
+    match (source("sqlite"), source("shards")) {
+        (Some(ValueSource::CommandLine), Some(ValueSource::EnvVariable)) => Some(Kind::Sqlite),
+        (Some(ValueSource::EnvVariable), Some(ValueSource::CommandLine)) => Some(Kind::Shards),
+        _ => None,
     }
 }
 

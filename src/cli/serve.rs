@@ -1,7 +1,7 @@
 //! `aka serve`: runs the service until it is told to stop.
 
 use super::{exit, fail};
-use crate::config::{Config, ServeFlags};
+use crate::config::{Config, DatabaseFlags, ServeFlags};
 use crate::ops::logging;
 use crate::server::{ServeFault, serve};
 use crate::shard::StartFault;
@@ -27,6 +27,12 @@ pub struct ServeArgs {
     /// Show the configuration that would be used, without secrets, and exit
     #[arg(long)]
     print_config: bool,
+}
+
+impl ServeArgs {
+    pub(super) fn database(&mut self) -> &mut DatabaseFlags {
+        &mut self.flags.database
+    }
 }
 
 pub async fn run(args: ServeArgs) -> ExitCode {

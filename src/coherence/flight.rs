@@ -104,6 +104,8 @@ pub(super) struct Waiter {
     /// The first round of the flight that was, or will be, sent late enough for it.
     pub round: u64,
     pub source: Source,
+    /// Answers that were sent late enough for it, and still too old.
+    pub tries: u32,
 }
 
 /// One key being loaded. A flight may take several rounds of queries.
@@ -116,9 +118,11 @@ pub(super) struct Flight {
     sent: Option<Boottime>,
     /// The key changed while this round was out.
     overtaken: u64,
-    /// How often in a row an answer satisfied not everybody.
-    retries: u32,
 }
+
+/// How often a reader may be given an answer that is too old for it before it is told that nobody could
+/// find out. That happens only in a race with a write or a failover, so it is hardly ever reached.
+const TRIES: u32 = 8;
 
 impl Flight {
     /// The first round that a reader who comes now may take. `joinable`: how old the query may be.
@@ -175,19 +179,22 @@ impl Flight {
             let found = Found { canonical: canonical.cloned(), source: waiter.source };
             waiter.gather.deliver(waiter.index, Ok(found));
         }
+        self.discard()
+    }
+
+    /// The answer is nobody's who still waits: it is too old, or of another history. True if nobody
+    /// waits any more.
+    pub fn discard(&mut self) -> bool {
+        let rounds = self.rounds;
+        for waiter in self.waiters.iter_mut().filter(|waiter| waiter.round <= rounds) {
+            waiter.tries += 1;
+        }
+        // Only who was disappointed that often: others may have come this moment.
+        for waiter in self.waiters.extract_if(.., |waiter| waiter.tries >= TRIES) {
+            waiter.gather.deliver(waiter.index, Err(Failure::Unavailable));
+        }
         self.sent = None;
-        self.retries += 1;
         self.waiters.is_empty()
-    }
-
-    /// The answer is nobody's: it is of another history.
-    pub fn discard(&mut self) {
-        self.sent = None;
-        self.retries += 1;
-    }
-
-    pub fn retries(&self) -> u32 {
-        self.retries
     }
 
     pub fn fail(self, failure: Failure) {

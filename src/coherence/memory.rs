@@ -14,10 +14,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// How often a flight is sent again before its readers are told that nobody could find out. An
-/// answer is too old only in a race with a write or a failover, so this is hardly ever reached.
-const FLIGHT_RETRIES: u32 = 8;
-
 /// How old an answer may be.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -72,13 +68,25 @@ pub enum LookEnd {
     NewEpoch(&'static str),
 }
 
+/// What came of one change of a look.
+enum Applied {
+    Yes,
+    /// Another epoch began: the look is worthless.
+    OtherEpoch,
+    Contradiction,
+}
+
+/// All that one instance remembers of one shard.
 pub struct Memory {
     cache: Arc<Cache>,
     stripes: Stripes,
     history: Mutex<History>,
     freshness: Freshness,
     limits: Limits,
-    /// Rises with each new history and with each setting of the cursor.
+    /// Held while an epoch begins, so that two never begin at once. Taken before all other locks; a
+    /// stripe's lock is taken before that of the history, which is never held while taking another.
+    beginning: Mutex<()>,
+    /// Rises with each new history and with each setting of the cursor, under the history's lock.
     epoch: AtomicU64,
     /// Rises with each contradiction: connections that were opened before may lead to an old primary.
     contradictions: AtomicU64,
@@ -91,6 +99,7 @@ impl Memory {
             cache,
             stripes: Stripes::new(),
             history: Mutex::default(),
+            beginning: Mutex::default(),
             freshness: Freshness::default(),
             limits,
             epoch: AtomicU64::new(0),
@@ -125,7 +134,8 @@ impl Memory {
             return None;
         }
         let entry = self.cache.get(place, project, id)?;
-        (entry.epoch == self.epoch() && self.serves(&entry, need)).then(|| found(entry))
+        // The epoch last: what `serves` has asked was the history of the entry's epoch, then.
+        (self.serves(&entry, need) && entry.epoch == self.epoch()).then(|| found(entry))
     }
 
     fn serves(&self, entry: &Entry, need: &Need) -> bool {
@@ -169,7 +179,7 @@ impl Memory {
             false => flight.earliest_round(need.mark.is_some(), oldest),
         };
         let source = if fresh { Source::Loaded } else { Source::Coalesced };
-        flight.join(Waiter { gather: gather.clone(), index, floor, round, source });
+        flight.join(Waiter { gather: gather.clone(), index, floor, round, source, tries: 0 });
         if fresh { Lookup::Started } else { Lookup::Joined }
     }
 
@@ -218,18 +228,12 @@ impl Memory {
                 };
             let landed = match current {
                 true => flight.land(loaded.at.seq, canonical.as_ref()),
-                false => {
-                    flight.discard();
-                    false
-                }
+                false => flight.discard(),
             };
-            let retries = flight.retries();
             if landed {
                 stripe.flights.remove(&key);
-            } else if retries < FLIGHT_RETRIES {
+            } else {
                 again.push(key.clone());
-            } else if let Some(flight) = stripe.flights.remove(&key) {
-                flight.fail(Failure::Unavailable);
             }
             if may_enter {
                 self.cache.put(place, &key, Entry { canonical, as_of: loaded.at.seq, epoch });
@@ -255,9 +259,15 @@ impl Memory {
     /// A write of this instance was committed, or a row of `key` was shown to an admin as of `at`
     /// (rule 5). Called before the acknowledgement: who reads after it finds no older answer.
     pub fn wrote(&self, key: &Key, at: Position) {
+        let epoch = self.epoch();
         self.observe(at);
         let place = self.cache.footprint_of(key);
         let mut stripe = self.stripes.lock(place);
+        if epoch != self.epoch() {
+            // An epoch began after the commit: nothing older is left, every load of the new epoch
+            // is sent after the commit, and the new history may not know this seq.
+            return;
+        }
         stripe.fence = stripe.fence.max(at.seq);
         if let Some(flight) = stripe.flights.get_mut(key) {
             flight.overtake();
@@ -299,7 +309,7 @@ impl Memory {
             return self.contradicted("the shard's clock went back");
         }
         let Some(cursor) = ahead.cursor else {
-            return self.start(look.at, ahead.started);
+            return self.start(look.at, ahead);
         };
         let mut changes = look.changes.as_slice();
         match changes.split_first() {
@@ -315,8 +325,12 @@ impl Memory {
             if change.at.seq != expected {
                 return self.contradicted("the log has a gap");
             }
-            if !self.apply(change, ahead.epoch) {
-                return self.contradicted("the log holds a change that others saw differently");
+            match self.apply(change, ahead.epoch) {
+                Applied::Yes => {}
+                Applied::OtherEpoch => return LookEnd::More(0),
+                Applied::Contradiction => {
+                    return self.contradicted("the log holds a change that others saw differently");
+                }
             }
         }
         if changes.last().map_or(cursor, |change| change.at) != look.at {
@@ -325,15 +339,24 @@ impl Memory {
                 count => LookEnd::More(count),
             };
         }
+        let history = self.history.lock();
+        if ahead.epoch != self.epoch() {
+            return LookEnd::More(0);
+        }
         self.freshness.looked_at(ahead.started);
+        drop(history);
         LookEnd::Complete(changes.len())
     }
 
     /// Applies one change: the fence first, then the entry, then the cursor.
-    fn apply(&self, change: &Change, epoch: u64) -> bool {
+    fn apply(&self, change: &Change, epoch: u64) -> Applied {
         let (key, seq) = (&change.alias, change.at.seq);
         let place = self.cache.footprint_of(key);
         let mut stripe = self.stripes.lock(place);
+        // Each time under the lock: a lane may have begun another epoch since the look ended.
+        if epoch != self.epoch() {
+            return Applied::OtherEpoch;
+        }
         // A load that is out and read an earlier state must not enter after this.
         stripe.fence = stripe.fence.max(seq);
         if let Some(flight) = stripe.flights.get_mut(key) {
@@ -348,20 +371,29 @@ impl Memory {
             }
         }
         drop(stripe);
-        self.history.lock().advance(change.at)
+        let mut history = self.history.lock();
+        match epoch == self.epoch() {
+            false => Applied::OtherEpoch,
+            true if history.advance(change.at) => Applied::Yes,
+            true => Applied::Contradiction,
+        }
     }
 
     /// Sets the cursor for the first time in an epoch: nothing was kept before.
-    fn start(&self, at: Position, started: Boottime) -> LookEnd {
+    fn start(&self, at: Position, ahead: &LookAhead) -> LookEnd {
+        let beginning = self.beginning.lock();
         let mut history = self.history.lock();
+        if ahead.epoch != self.epoch() {
+            return LookEnd::More(0);
+        }
         if !history.start(at) {
-            drop(history);
+            drop((history, beginning));
             return self.contradicted("the shard's clock is not the one that was seen before");
         }
         self.epoch.fetch_add(1, Ordering::AcqRel);
-        self.stripes.restart(at.seq);
+        self.freshness.looked_at(ahead.started);
         drop(history);
-        self.freshness.looked_at(started);
+        self.stripes.restart(at.seq);
         LookEnd::Complete(0)
     }
 
@@ -376,13 +408,16 @@ impl Memory {
 
     /// Another history than the one that was followed: all that is known of the shard is dropped.
     pub fn contradicted(&self, reason: &'static str) -> LookEnd {
-        self.freshness.never();
+        let beginning = self.beginning.lock();
         let mut history = self.history.lock();
+        self.freshness.never();
         history.forget();
-        self.epoch.fetch_add(1, Ordering::AcqRel);
+        // Connections first: nothing is sent in the new epoch over one that may lead to the old primary.
         self.contradictions.fetch_add(1, Ordering::AcqRel);
-        self.stripes.restart(0);
+        self.epoch.fetch_add(1, Ordering::AcqRel);
         drop(history);
+        self.stripes.restart(0);
+        drop(beginning);
         tracing::warn!(reason, "a shard's history is not the one that was followed; starting anew");
         LookEnd::NewEpoch(reason)
     }

@@ -61,8 +61,8 @@ impl Config {
         let connect_timeout_ms = set.database.connect_timeout_ms;
         let shard = ShardSettings {
             lanes: number("lanes", set.lanes, 4, 1..=64)?,
-            connect_timeout: millis("connect_timeout_ms", connect_timeout_ms, 1_000, 1)?,
-            query_timeout: millis("query_timeout_ms", set.query_timeout_ms, 1_000, 1)?,
+            connect_timeout: short("connect_timeout_ms", connect_timeout_ms, 1_000)?,
+            query_timeout: short("query_timeout_ms", set.query_timeout_ms, 1_000)?,
             feed_interval: millis("feed_interval_ms", set.feed_interval_ms, 20, 1)?,
             ..defaults
         };
@@ -103,9 +103,11 @@ impl Database {
     }
 
     fn check(flags: DatabaseFlags) -> Result<Self, ConfigFault> {
-        let connect_timeout = millis("connect_timeout_ms", flags.connect_timeout_ms, 1_000, 1)?;
+        let connect_timeout = short("connect_timeout_ms", flags.connect_timeout_ms, 1_000)?;
         let password = password(flags.shard_password_file.as_deref())?;
-        let shards = flags.shards.unwrap_or_default();
+        // A variable that is set but empty, as Compose files make it, names nothing.
+        let mut shards = flags.shards.unwrap_or_default();
+        shards.retain(|url| !url.trim().is_empty());
         match (flags.sqlite, shards.is_empty()) {
             (Some(_), false) => Err(ConfigFault(
                 "both a SQLite file and shards are named: name one of the two".to_owned(),
@@ -131,8 +133,10 @@ impl Database {
     pub fn mysql(
         shards: &[ShardUrl],
         password: Option<&Secret>,
+        connect_timeout: Duration,
     ) -> Result<Vec<MySqlStore>, StoreError> {
-        let store = |url: &ShardUrl| MySqlStore::new(url.clone(), password.map(|p| p.0.as_str()));
+        let password = password.map(|password| password.0.as_str());
+        let store = |url: &ShardUrl| MySqlStore::new(url.clone(), password, connect_timeout);
         shards.iter().map(store).collect()
     }
 
@@ -152,15 +156,39 @@ fn first_twice(shards: &[ShardUrl]) -> Option<&ShardUrl> {
 }
 
 fn read_file(path: &Path) -> Result<ServeFlags, ConfigFault> {
-    let fault = |error: &dyn std::fmt::Display| {
+    let fault = |error: String| {
         ConfigFault(format!("the configuration {} cannot be read: {error}", path.display()))
     };
-    let text = std::fs::read_to_string(path).map_err(|error| fault(&error))?;
-    // The error's excerpt could show a password; its message and place do not.
-    toml::from_str(&text).map_err(|error: toml::de::Error| {
-        let line = error.span().map_or(1, |span| text[..span.start].lines().count().max(1));
-        fault(&format!("line {line}: {}", error.message()))
-    })
+    let text = std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        fault(format!("line {line}: {}", error.message()))
+    })?;
+    // Key by key, to say which line is wrong. What is wrong with a value is not quoted: it may be a
+    // password.
+    for (key, value) in &table {
+        let alone = toml::Table::from_iter([(key.clone(), value.clone())]);
+        if let Err(error) = alone.try_into::<ServeFlags>() {
+            let what = match error.message().starts_with("unknown field") {
+                true => format!("there is no setting {key:?}"),
+                false => format!("{key} has a value of the wrong kind"),
+            };
+            return Err(fault(format!("line {}: {what}", line_of(key, &text))));
+        }
+    }
+    table.try_into().map_err(|_| fault("the settings do not fit together".to_owned()))
+}
+
+/// The line on which a key of the file is set.
+fn line_of(key: &str, text: &str) -> usize {
+    let sets = |line: &str| {
+        let rest = line.trim_start().trim_start_matches(['"', '\'']).strip_prefix(key);
+        let rest = rest.map(|rest| rest.trim_start_matches(['"', '\'']).trim_start());
+        rest.is_some_and(|rest| rest.starts_with(['=', '.']))
+            || line.trim().trim_matches(['[', ']']) == key
+    };
+    text.lines().position(sets).map_or(1, |index| index + 1)
 }
 
 fn password(file: Option<&Path>) -> Result<Option<Secret>, ConfigFault> {
@@ -191,6 +219,11 @@ fn address(name: &str, text: Option<String>, default: &str) -> Result<SocketAddr
 fn millis(name: &str, set: Option<u64>, default: u64, least: u64) -> Result<Duration, ConfigFault> {
     // A day: nothing that is waited for takes longer.
     number(name, set, default, least..=86_400_000).map(Duration::from_millis)
+}
+
+/// At most a minute: the sweeper counts on a write's second step coming within seconds.
+fn short(name: &str, set: Option<u64>, default: u64) -> Result<Duration, ConfigFault> {
+    number(name, set, default, 1..=60_000).map(Duration::from_millis)
 }
 
 fn number<T>(

@@ -15,7 +15,14 @@ pub struct DatabaseFlags {
     pub sqlite: Option<PathBuf>,
 
     /// A MySQL shard, mysql://user@host:3306/database; repeated, in shard order
-    #[arg(long = "shard", env = "AKA_SHARDS", value_name = "URL", value_delimiter = ',')]
+    #[arg(
+        long = "shard",
+        env = "AKA_SHARDS",
+        value_name = "URL",
+        value_delimiter = ',',
+        // `--help` shows what the environment holds, and a URL may hold a password.
+        hide_env_values = true
+    )]
     pub shards: Option<Vec<String>>,
 
     /// A file that holds the password of the shards whose URL has none
@@ -114,9 +121,30 @@ pub struct ServeFlags {
     pub log: Option<String>,
 }
 
+/// The two kinds of database; a configuration names one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Sqlite,
+    Shards,
+}
+
 impl DatabaseFlags {
-    /// Takes from `below` what is not set here.
-    pub(super) fn over(self, below: Self) -> Self {
+    /// Drops the other kind of database.
+    pub fn keep(&mut self, kind: Kind) {
+        match kind {
+            Kind::Sqlite => self.shards = None,
+            Kind::Shards => self.sqlite = None,
+        }
+    }
+
+    /// Takes from `below` what is not set here. Who names one kind of database means not the other.
+    pub(super) fn over(self, mut below: Self) -> Self {
+        if self.sqlite.is_some() {
+            below.keep(Kind::Sqlite);
+        }
+        if self.shards.is_some() {
+            below.keep(Kind::Shards);
+        }
         Self {
             sqlite: self.sqlite.or(below.sqlite),
             shards: self.shards.or(below.shards),

@@ -5,4 +5,4 @@ mod layer;
 mod print;
 
 pub use check::{Config, ConfigFault, Database};
-pub use layer::{DatabaseFlags, ServeFlags};
+pub use layer::{DatabaseFlags, Kind, ServeFlags};

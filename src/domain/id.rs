@@ -137,11 +137,6 @@ impl Key {
     pub fn sibling(&self, id: Id) -> Self {
         Self::new(self.project, id)
     }
-
-    /// The same key in memory of its own (see [`Id::detached`]).
-    pub fn detached(&self) -> Self {
-        Self { id: self.id.detached(), ..*self }
-    }
 }
 
 impl fmt::Debug for Key {

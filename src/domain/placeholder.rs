@@ -5,7 +5,7 @@ use std::collections::HashSet;
 /// The ids refused by default; compared without regard to ASCII case, also inside one pair of quotes.
 ///
 /// Collected from what analytics vendors document that broken SDKs and templates send.
-pub const DEFAULT_PLACEHOLDERS: [&str; 34] = [
+pub const DEFAULT_PLACEHOLDERS: [&str; 33] = [
     "anonymous",
     "anonymous_id",
     "anon",
@@ -39,7 +39,6 @@ pub const DEFAULT_PLACEHOLDERS: [&str; 34] = [
     "00000000000000000000000000000000",
     "(null)",
     "<null>",
-    "\\n",
 ];
 
 /// A set of placeholder ids.

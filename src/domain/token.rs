@@ -55,6 +55,9 @@ impl Token {
         for part in text.split(',') {
             token.parse_part(part)?;
         }
+        // The greatest of each shard, without an insertion for each: a token may be long.
+        token.marks.sort_unstable_by_key(|&(shard, at)| (shard, std::cmp::Reverse(at.seq)));
+        token.marks.dedup_by_key(|mark| mark.0);
         Ok(Some(token))
     }
 
@@ -72,7 +75,7 @@ impl Token {
         for mark in marks {
             let number = |bytes: &[u8]| bytes.iter().fold(0u64, |n, &b| n << 8 | u64::from(b));
             let at = Position { seq: number(&mark[2..10]), nonce: number(&mark[10..]) };
-            self.add(ShardId(number(&mark[..2]) as u16), at);
+            self.marks.push((ShardId(number(&mark[..2]) as u16), at));
         }
         Ok(())
     }

@@ -39,7 +39,7 @@ impl AdminService {
         let outcome = in_time(until, tokio::spawn(write)).await;
         let outcome = outcome.and_then(|joined| match joined {
             Ok(done) => done.map_err(|refusal| status::refusal(&refusal).into()),
-            Err(error) => Err(Fault::Internal(error.to_string()).into()),
+            Err(error) => Err(internal(&error)),
         });
         self.metrics.wrote(match &outcome {
             Ok(done) => result(done),
@@ -75,7 +75,7 @@ impl AliasAdmin for AdminService {
         let news = requests.into_iter().map(new_alias).collect();
         let answers = tokio::spawn(async move { admin.create_all(news, until).await });
         let answers = in_time(until, answers).await?;
-        let answers = answers.map_err(|error| Fault::Internal(error.to_string()))?;
+        let answers = answers.map_err(|error| internal(&error))?;
         let mut token: Option<Token> = None;
         let results = (0..).zip(answers).map(|(index, answer)| {
             self.metrics.wrote(match &answer {
@@ -156,6 +156,12 @@ impl AliasAdmin for AdminService {
             next_page_token: page.next_page_token,
         }))
     }
+}
+
+/// A task that panicked: what it said is for the log, not for the client.
+fn internal(error: &tokio::task::JoinError) -> Status {
+    tracing::error!(%error, "a write panicked");
+    Fault::Internal("the write failed; see the server's log".to_owned()).into()
 }
 
 /// Waits for a call until the deadline.

@@ -8,6 +8,11 @@ use tonic::metadata::MetadataMap;
 /// What the answer needs to get back to the client, at the most.
 const WAY_BACK: Duration = Duration::from_millis(5);
 
+/// When a client stops waiting for a stream, if it has said so.
+pub fn stream_end(metadata: &MetadataMap) -> Option<Boottime> {
+    client_timeout(metadata).map(|timeout| Boottime::now().plus(timeout))
+}
+
 /// The deadline of a call that arrives now. `limit`: how long the server works on any call.
 pub fn deadline(metadata: &MetadataMap, limit: Duration) -> Deadline {
     let arrived = Boottime::now();

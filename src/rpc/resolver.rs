@@ -1,6 +1,6 @@
 //! The Resolver service: messages in, messages out.
 
-use super::deadline::deadline;
+use super::deadline::{deadline, stream_end};
 use super::pb::resolver_server::Resolver;
 use super::pb::{
     BatchResolveRequest, BatchResolveResponse, ResolveRequest, ResolveResponse, Resolved,
@@ -62,13 +62,18 @@ impl Resolver for ResolverService {
         request: Request<Streaming<BatchResolveRequest>>,
     ) -> Result<Response<Self::StreamResolveStream>, Status> {
         let (resolver, limit) = (self.resolver.clone(), self.limit);
+        let end = stream_end(request.metadata());
         let requests = until_stopped(request.into_inner(), self.stopping.clone());
         let answers = requests
             .map(move |request| {
                 let resolver = resolver.clone();
                 async move {
                     let arrived = Boottime::now();
-                    let deadline = Deadline { arrived, until: arrived.plus(limit) };
+                    let until = arrived.plus(limit).min(end.unwrap_or(Boottime::MAX));
+                    if arrived >= until {
+                        return Err(Fault::DeadlineExceeded.into());
+                    }
+                    let deadline = Deadline { arrived, until };
                     batch(&resolver, request.map_err(status::contract)?, deadline).await
                 }
             })

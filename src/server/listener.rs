@@ -12,6 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -20,8 +21,12 @@ use tonic::body::Body;
 use tonic::service::Routes;
 use tower::ServiceExt;
 
-/// How long a new connection may take to say something.
-const FIRST_BYTE: Duration = Duration::from_secs(10);
+/// What every HTTP/2 client says first (RFC 9113, 3.4), and how long it may take to.
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const FIRST_WORDS: Duration = Duration::from_secs(10);
+
+/// How long a server that stops still accepts what was on its way.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// A peer that was silent this long is asked whether it is there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -50,9 +55,15 @@ impl Listener {
         let Self { listener, service, metrics, max_connections, stopping } = self;
         let places = Arc::new(Semaphore::new(max_connections));
         let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
+        // Connections that clients have opened already are not reset: they are told to go elsewhere.
+        let over = async {
+            stopping.cancelled().await;
+            tokio::time::sleep(LAST_WORDS).await;
+        };
+        let mut over = std::pin::pin!(over);
         loop {
             let accepted = tokio::select! {
-                () = stopping.cancelled() => break,
+                () = over.as_mut() => break,
                 accepted = accept(&listener, &places) => accepted,
             };
             let Some((stream, place)) = accepted else { continue };
@@ -98,13 +109,29 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpS
     }
 }
 
-async fn connection(stream: TcpStream, service: Middleware<Routes>, stopping: CancellationToken) {
-    let mut first = [0];
-    let spoke = tokio::time::timeout(FIRST_BYTE, stream.peek(&mut first));
-    tokio::select! {
-        () = stopping.cancelled() => return,
-        spoke = spoke => if !matches!(spoke, Ok(Ok(1..))) { return },
+/// Waits for the words that every HTTP/2 client begins with: a connection that never says them must not
+/// keep its place. hyper reads them once more, so they are put in front again.
+async fn open(mut stream: TcpStream) -> Option<impl AsyncRead + AsyncWrite + Unpin> {
+    let mut said = [0; PREFACE.len()];
+    let read = tokio::time::timeout(FIRST_WORDS, stream.read_exact(&mut said)).await;
+    if !matches!(read, Ok(Ok(_))) || said != *PREFACE {
+        return None;
     }
+    let (reader, writer) = stream.into_split();
+    Some(tokio::io::join(std::io::Cursor::new(said).chain(reader), writer))
+}
+
+async fn connection(stream: TcpStream, service: Middleware<Routes>, stopping: CancellationToken) {
+    let stopped = async {
+        stopping.cancelled().await;
+        // What it was about to say may be on its way.
+        tokio::time::sleep(LAST_WORDS).await;
+    };
+    let opened = tokio::select! {
+        opened = open(stream) => opened,
+        () = stopped => None,
+    };
+    let Some(stream) = opened else { return };
     let service = service.map_request(|request: Request<Incoming>| request.map(Body::new));
     let mut http = http2::Builder::new(TokioExecutor::new());
     http.timer(TokioTimer::new())

@@ -112,10 +112,12 @@ async fn open(database: &Database) -> Result<Vec<Box<dyn Store>>, ServeFault> {
             migrate::sqlite(&store).await?;
             vec![Box::new(store)]
         }
-        Database::MySql { shards, password, .. } => Database::mysql(shards, password.as_ref())?
-            .into_iter()
-            .map(|store| Box::new(store) as Box<dyn Store>)
-            .collect(),
+        Database::MySql { shards, password, connect_timeout } => {
+            Database::mysql(shards, password.as_ref(), *connect_timeout)?
+                .into_iter()
+                .map(|store| Box::new(store) as Box<dyn Store>)
+                .collect()
+        }
     })
 }
 

@@ -139,6 +139,10 @@ async fn check_shards(
         match admitted {
             Ok(()) => {}
             Err(StoreError::WrongShard(sentence)) => return Err(StartFault::Wrong(sentence)),
+            // It answers, but not as a shard does.
+            Err(error @ StoreError::Refused { .. }) => {
+                return Err(StartFault::Wrong(error.to_string()));
+            }
             Err(error) => {
                 tracing::warn!(%shard, %error, "starting without a shard");
                 unreachable = Some(error);

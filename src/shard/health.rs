@@ -45,6 +45,11 @@ impl Health {
             let address = &self.address;
             tracing::error!(shard = self.shard.0, address, %error, "the shard is down");
         }
+        if self.connected.load(Ordering::Acquire) > 0 {
+            // Another lane connected between the look and the word, and may have been overwritten.
+            self.down.store(false, Ordering::Release);
+            return false;
+        }
         alone
     }
 }

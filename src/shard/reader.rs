@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 /// Requests that one query answers, at most.
-const REQUESTS: usize = 256;
+const REQUESTS: usize = 128;
 
 /// Keys a query, at most: an optimizer gives up on very long lists, and scans the table.
 const KEYS: usize = 512;

@@ -1,13 +1,17 @@
 //! Creates and upgrades the tables of shards, and makes unclaimed databases the shards of a cluster.
 
-use super::sql::{Backend, MySqlStore, SqliteStore, give_identity, read_identity};
+use super::sql::{Backend, MySqlStore, Query, SqliteStore, classify, give_identity, read_identity};
 use super::{Expected, Identity, Role, SCHEMA_VERSION, Store, StoreError};
 use crate::domain::{ClusterId, Position, ShardId, SlotSet, random_u63};
 use sqlx::Connection;
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
+use std::time::Duration;
 
 static MYSQL: Migrator = sqlx::migrate!("migrations/mysql");
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// How often a migration of the embedded store that met another is made again.
+const FIRST_STARTS: u32 = 5;
 
 /// What a migration did with one shard.
 #[derive(Clone, Debug)]
@@ -21,7 +25,15 @@ pub struct Migrated {
 /// Migrates the embedded store.
 pub async fn sqlite(store: &SqliteStore) -> Result<Migrated, StoreError> {
     let mut connections = vec![(store.address(), store.open(true).await?)];
-    let migrated = shards(&SQLITE, &mut connections).await;
+    let mut migrated = shards(&SQLITE, &mut connections).await;
+    for _ in 0..FIRST_STARTS {
+        // Two first starts on one file at once: the one that came second finds all done.
+        if !matches!(migrated, Err(StoreError::Refused { .. } | StoreError::Busy { .. })) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        migrated = shards(&SQLITE, &mut connections).await;
+    }
     for (_, connection) in connections {
         // The tables are there, however the goodbye goes.
         let _ = connection.close().await;
@@ -49,6 +61,11 @@ async fn shards<B: Backend + Migrate>(
     migrator: &Migrator,
     connections: &mut [(String, B)],
 ) -> Result<Vec<Migrated>, StoreError> {
+    if let (Some(lock), Some((address, first))) = (B::MIGRATION_LOCK, connections.first_mut()) {
+        // Held until the connection closes.
+        let locked = first.fetch(Query::new(lock)).await;
+        locked.map_err(|error| classify::<B>(address, error))?;
+    }
     // Every database is looked at before any is changed: a list in the wrong order changes nothing.
     let mut found = Vec::new();
     for (address, connection) in connections.iter_mut() {

@@ -119,7 +119,11 @@ async fn commit_group(shard: &Shard, link: &mut Link, group: Vec<(Job, Reply)>) 
     }
     for ((_, reply), effects) in group.into_iter().zip(answers) {
         // Whoever does not wait any more will repeat the write, and find it done.
-        let _ = reply.send(Ok(Written { effects, at: changes.at }));
+        let left_out = effects.as_ref().is_ok_and(Vec::is_empty);
+        let _ = reply.send(match left_out {
+            true => Err(WriteFault::TooLate),
+            false => Ok(Written { effects, at: changes.at }),
+        });
     }
 }
 
@@ -134,7 +138,11 @@ async fn transact(
     let clock = ask!(link, |session| session.begin()).map_err(not_written)?;
     let session = link.opened().map_err(not_written)?;
 
-    let jobs: Vec<&[Operation]> = group.iter().map(|(job, _)| job.steps.as_slice()).collect();
+    // The clock may have been long in coming: whose time is up meanwhile is left out.
+    let now = Boottime::now();
+    let steps = |job: &'_ Job| if now < job.not_after { job.steps.clone() } else { Vec::new() };
+    let jobs: Vec<Vec<Operation>> = group.iter().map(|(job, _)| steps(job)).collect();
+    let jobs: Vec<&[Operation]> = jobs.iter().map(Vec::as_slice).collect();
     let mut wanted = Wanted::default();
     jobs.iter().copied().flatten().for_each(|step| step.wants(&mut wanted));
     wanted.settle();

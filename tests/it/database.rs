@@ -221,7 +221,7 @@ macro_rules! rows {
             Raw::Sqlite(connection) => sqlx::query_as($sql).fetch_all(connection).await,
             Raw::MySql(connection) => sqlx::query_as($sql).fetch_all(connection).await,
         }
-        .unwrap_or_else(|error| panic!("{}: {error}", $sql))
+        .unwrap_or_else(|error| panic!("{}: {error}", stringify!($sql)))
     };
 }
 
@@ -252,8 +252,8 @@ impl Raw {
     }
 
     /// The one number that a query returns.
-    pub async fn number(&mut self, sql: &'static str) -> i64 {
-        let rows: Vec<(i64,)> = rows!(self, sql);
+    pub async fn number(&mut self, sql: &str) -> i64 {
+        let rows: Vec<(i64,)> = rows!(self, AssertSqlSafe(sql));
         rows[0].0
     }
 }

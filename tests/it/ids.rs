@@ -106,7 +106,7 @@ async fn every_byte_counts(backend: Backend) {
     assert_are_aliases(&aka, &ids, |_| true).await;
     for (number, id) in ids.iter().enumerate() {
         assert_eq!(aka.get(PROJECT, id).await.expect("an alias").alias_id, id);
-        assert_eq!(aka.list_all(PROJECT, &person(number), 0).await, [id.clone()]);
+        assert_eq!(aka.list_all(PROJECT, &person(number), 0).await, std::slice::from_ref(id));
     }
     // One goes, and takes nobody along.
     for (number, id) in mine() {

@@ -4,12 +4,17 @@
 
 #[macro_use]
 mod database;
+mod command;
+mod command_line;
 mod contract;
 mod crashes;
+mod events;
 mod harness;
 mod ids;
 mod invariants;
+mod login;
 mod races;
 mod reads;
 mod servers;
 mod stale_set;
+mod startup;

@@ -280,6 +280,8 @@ impl DbServer {
         command
             .arg(format!("--datadir={}", self.data().display()))
             .arg(format!("--port={}", self.port))
+            // Its own: a MariaDB that starts removes what it takes for left-over temporary tables.
+            .arg(format!("--tmpdir={}", self.folder.display()))
             .args([
                 "--bind-address=127.0.0.1",
                 // Both relative to the data folder: the path of a socket may not be long.

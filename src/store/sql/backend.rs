@@ -17,8 +17,12 @@ pub(in crate::store) trait Backend: Send + 'static {
     /// The database's time in microseconds since 1970.
     const NOW_US: &'static str;
 
-    /// `(a, b, c) IN (…)` for `count` keys, in the form that this database answers from an index.
-    fn keys_in(columns: [&str; 3], count: usize) -> String;
+    /// Takes a lock that keeps another migration of the same server waiting, where there is one that
+    /// sqlx's own does not replace: MariaDB does not know the endless wait that sqlx asks for.
+    const MIGRATION_LOCK: Option<&'static str>;
+
+    /// `(a, b, …) IN (…)` for `count` rows, in the form that this database answers from an index.
+    fn rows_in(columns: &[&str], count: usize) -> String;
 
     fn fetch(
         &mut self,
@@ -39,6 +43,9 @@ pub(in crate::store) trait Backend: Send + 'static {
 
     /// Whether the error says that another writer was in the way and nothing was written.
     fn is_busy(error: &sqlx::Error) -> bool;
+
+    /// Whether the error is the server's last word on this connection.
+    fn is_goodbye(error: &sqlx::Error) -> bool;
 }
 
 /// A statement with its arguments.
@@ -136,10 +143,13 @@ fn bad_row(what: &str) -> sqlx::Error {
 }
 
 /// Sorts an error of the driver by what the caller can do about it.
-pub(super) fn classify<B: Backend>(address: &str, error: sqlx::Error) -> StoreError {
+pub(in crate::store) fn classify<B: Backend>(address: &str, error: sqlx::Error) -> StoreError {
     let (address, cause) = (address.to_owned(), error.to_string());
     if B::is_busy(&error) {
         return StoreError::Busy { address, cause };
+    }
+    if B::is_goodbye(&error) {
+        return StoreError::Unreachable { address, cause };
     }
     match error {
         sqlx::Error::Database(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => {
@@ -147,6 +157,11 @@ pub(super) fn classify<B: Backend>(address: &str, error: sqlx::Error) -> StoreEr
         }
         _ => StoreError::Unreachable { address, cause },
     }
+}
+
+/// `(?, ?, …)`.
+pub(super) fn tuple(item: &str, count: usize) -> String {
+    format!("({})", vec![item; count].join(", "))
 }
 
 /// Implements [`Backend`]'s plumbing for a connection of sqlx.

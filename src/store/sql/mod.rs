@@ -18,7 +18,7 @@ const ROWS: usize = 256;
 const ALIAS_KEY: [&str; 3] = ["slot", "project_id", "alias_id"];
 const CANONICAL_KEY: [&str; 3] = ["slot", "project_id", "canonical_id"];
 
-pub(super) use backend::{Backend, Query};
+pub(super) use backend::{Backend, Query, classify};
 pub(super) use meta::{give_identity, read_identity};
 pub use mysql::MySqlStore;
 pub use sqlite::SqliteStore;

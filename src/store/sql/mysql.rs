@@ -1,11 +1,12 @@
 //! Shards on MySQL and MariaDB.
 
-use super::backend::{Backend, Query, classify, plumbing};
+use super::backend::{Backend, Query, classify, plumbing, tuple};
 use super::session::SqlSession;
 use crate::store::{Role, Session, ShardUrl, Store, StoreError};
 use async_trait::async_trait;
 use sqlx::mysql::{MySql, MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlRow};
 use sqlx::{ConnectOptions, Executor};
+use std::time::Duration;
 
 plumbing!(MySql, MySqlConnection, MySqlArguments, MySqlRow);
 
@@ -16,6 +17,7 @@ const STATEMENTS: usize = 1024;
 pub struct MySqlStore {
     url: ShardUrl,
     options: MySqlConnectOptions,
+    connect_timeout: Duration,
 }
 
 impl MySqlStore {
@@ -23,7 +25,11 @@ impl MySqlStore {
     ///
     /// # Errors
     /// If the driver cannot read the URL; the error does not quote it.
-    pub fn new(url: ShardUrl, password: Option<&str>) -> Result<Self, StoreError> {
+    pub fn new(
+        url: ShardUrl,
+        password: Option<&str>,
+        connect_timeout: Duration,
+    ) -> Result<Self, StoreError> {
         let refused = |error: sqlx::Error| StoreError::Refused {
             address: url.to_string(),
             cause: error.to_string(),
@@ -39,10 +45,22 @@ impl MySqlStore {
             .no_engine_substitution(false)
             .timezone(None)
             .disable_statement_logging();
-        Ok(Self { url, options })
+        Ok(Self { url, options, connect_timeout })
     }
 
+    /// A connection, within the connect timeout.
     pub(in crate::store) async fn open(&self, role: Role) -> Result<MySqlConnection, StoreError> {
+        let limit = self.connect_timeout;
+        match tokio::time::timeout(limit, self.log_in(role)).await {
+            Ok(opened) => opened,
+            Err(_) => Err(StoreError::TimedOut {
+                address: self.url.to_string(),
+                limit_ms: limit.as_millis() as u64,
+            }),
+        }
+    }
+
+    async fn log_in(&self, role: Role) -> Result<MySqlConnection, StoreError> {
         let sorted = |error| classify::<MySqlConnection>(&self.url.to_string(), error);
         let mut connection = self.options.connect().await.map_err(|error| {
             // A refused login or an unknown database is not a refused statement: there is no
@@ -87,13 +105,16 @@ impl Backend for MySqlConnection {
 
     const BEGIN: &'static str = "START TRANSACTION";
     const FOR_UPDATE: &'static str = " FOR UPDATE";
-    const NOW_US: &'static str = "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)";
+    // UNIX_TIMESTAMP(NOW()) would be an hour wrong for an hour where the server's zone turns its clocks
+    // back, and the sweeper judges by this.
+    const NOW_US: &'static str =
+        "TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6))";
 
-    fn keys_in([a, b, c]: [&str; 3], count: usize) -> String {
-        let mut list = format!("({a}, {b}, {c}) IN ((?, ?, ?)");
-        list.extend(std::iter::repeat_n(", (?, ?, ?)", count - 1));
-        list.push(')');
-        list
+    const MIGRATION_LOCK: Option<&'static str> = Some("SELECT GET_LOCK('aka migrate', 60)");
+
+    fn rows_in(columns: &[&str], count: usize) -> String {
+        let row = tuple("?", columns.len());
+        format!("({}) IN ({})", columns.join(", "), vec![row; count].join(", "))
     }
 
     async fn fetch(&mut self, query: Query<MySqlArguments>) -> Result<Vec<MySqlRow>, sqlx::Error> {
@@ -110,9 +131,22 @@ impl Backend for MySqlConnection {
 
     fn is_busy(error: &sqlx::Error) -> bool {
         // ER_LOCK_WAIT_TIMEOUT and ER_LOCK_DEADLOCK.
-        let code = error.as_database_error().and_then(|error| {
-            Some(error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()?.number())
-        });
-        matches!(code, Some(1205 | 1213))
+        matches!(number(error), Some(1205 | 1213))
     }
+
+    fn is_goodbye(error: &sqlx::Error) -> bool {
+        // ER_SERVER_SHUTDOWN, ER_CONNECTION_KILLED, and ER_CLIENT_INTERACTION_TIMEOUT: since 8.0.24
+        // MySQL says so before it closes a connection that was idle.
+        let class_08 = error
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code)
+            .is_some_and(|state| state.starts_with("08"));
+        class_08 || matches!(number(error), Some(1053 | 1927 | 4031))
+    }
+}
+
+/// The server's number of an error.
+fn number(error: &sqlx::Error) -> Option<u16> {
+    let error = error.as_database_error()?;
+    Some(error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()?.number())
 }

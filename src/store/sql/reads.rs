@@ -18,7 +18,7 @@ pub(super) async fn load<B: Backend>(
     );
     let mut query = Query::new(clock);
     if !keys.is_empty() {
-        let keys_in = B::keys_in(ALIAS_KEY, padded(keys).count());
+        let keys_in = B::rows_in(&ALIAS_KEY, padded(keys).count());
         query.sql += &format!(
             " UNION ALL SELECT project_id, version, stamp, alias_id, canonical_id, create_time_us, update_time_us FROM alias WHERE {keys_in}"
         );
@@ -82,7 +82,7 @@ pub(super) async fn pins_of<B: Backend>(
 ) -> Result<Vec<InverseRow>, sqlx::Error> {
     let mut found = Vec::new();
     for keys in canonicals.chunks(ROWS) {
-        let keys_in = B::keys_in(CANONICAL_KEY, padded(keys).count());
+        let keys_in = B::rows_in(&CANONICAL_KEY, padded(keys).count());
         let mut query = Query::new(format!(
             "SELECT project_id, canonical_id, alias_id, stamp, create_time_us FROM canonical WHERE {keys_in}"
         ));

@@ -4,12 +4,12 @@ use super::backend::{Backend, Query, Row};
 use crate::domain::{ForwardRow, InverseRow, Micros};
 use crate::store::Stored;
 
-/// Keyset paging written out: MySQL does not answer `(a, b) > (?, ?)` from an index.
-const AFTER_ALIAS: &str =
-    " WHERE slot > ? OR (slot = ? AND (project_id > ? OR (project_id = ? AND alias_id > ?)))";
+/// Keyset paging written out: MySQL does not answer `(a, b) > (?, ?)` from an index. The first
+/// condition is implied by the rest; SQLite needs it to begin in the middle.
+const AFTER_ALIAS: &str = " WHERE slot >= ? AND (slot > ? OR (slot = ? AND (project_id > ? OR (project_id = ? AND alias_id > ?))))";
 const AFTER_INVERSE: &str =
-    " WHERE slot > ? OR (slot = ? AND (project_id > ? OR (project_id = ? AND (canonical_id > ? OR
-    (canonical_id = ? AND (alias_id > ? OR (alias_id = ? AND stamp > ?)))))))";
+    " WHERE slot >= ? AND (slot > ? OR (slot = ? AND (project_id > ? OR (project_id = ? AND (canonical_id > ? OR
+    (canonical_id = ? AND (alias_id > ? OR (alias_id = ? AND stamp > ?))))))))";
 
 pub(super) async fn scan_forward<B: Backend>(
     connection: &mut B,
@@ -22,7 +22,13 @@ pub(super) async fn scan_forward<B: Backend>(
     if let Some(Stored { filed_slot, key, .. }) = after {
         query.sql += AFTER_ALIAS;
         let (slot, project) = (*filed_slot, key.project().get());
-        query = query.int(slot).int(slot).int(project).int(project).bytes(key.id().as_bytes());
+        query = query
+            .int(slot)
+            .int(slot)
+            .int(slot)
+            .int(project)
+            .int(project)
+            .bytes(key.id().as_bytes());
     }
     query.sql += " ORDER BY slot, project_id, alias_id LIMIT ?";
     let stored = |row: &B::Row| {
@@ -52,7 +58,7 @@ pub(super) async fn scan_inverse<B: Backend>(
         query.sql += AFTER_INVERSE;
         let (slot, project) = (*filed_slot, key.project().get());
         let (canonical, alias) = (key.id().as_bytes(), alias.as_bytes());
-        query = query.int(slot).int(slot).int(project).int(project);
+        query = query.int(slot).int(slot).int(slot).int(project).int(project);
         query = query.bytes(canonical).bytes(canonical).bytes(alias).bytes(alias).int(stamp.0);
     }
     query.sql += " ORDER BY slot, project_id, canonical_id, alias_id, stamp LIMIT ?";

@@ -1,6 +1,6 @@
 //! The embedded default: one SQLite file, one shard that owns every slot.
 
-use super::backend::{Backend, Query, plumbing};
+use super::backend::{Backend, Query, plumbing, tuple};
 use super::session::SqlSession;
 use crate::store::{Role, Session, Store, StoreError};
 use async_trait::async_trait;
@@ -63,11 +63,11 @@ impl Backend for SqliteConnection {
     const FOR_UPDATE: &'static str = "";
     const NOW_US: &'static str = "CAST(unixepoch('subsec') * 1000000 AS INTEGER)";
 
-    fn keys_in([a, b, c]: [&str; 3], count: usize) -> String {
-        let mut list = format!("({a}, {b}, {c}) IN (VALUES (?, ?, ?)");
-        list.extend(std::iter::repeat_n(", (?, ?, ?)", count - 1));
-        list.push(')');
-        list
+    const MIGRATION_LOCK: Option<&'static str> = None;
+
+    fn rows_in(columns: &[&str], count: usize) -> String {
+        let row = tuple("?", columns.len());
+        format!("({}) IN (VALUES {})", columns.join(", "), vec![row; count].join(", "))
     }
 
     async fn fetch(
@@ -90,5 +90,9 @@ impl Backend for SqliteConnection {
         let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
         let code = code.and_then(|code| code.parse::<u32>().ok());
         code.is_some_and(|code| matches!(code & 0xff, 5 | 6))
+    }
+
+    fn is_goodbye(_error: &sqlx::Error) -> bool {
+        false
     }
 }

@@ -1,6 +1,6 @@
 //! Statements of a write transaction: a handful of round trips, however many aliases it changes.
 
-use super::backend::{Backend, Query, Row};
+use super::backend::{Backend, Query, Row, tuple};
 use super::reads;
 use super::session::{bind_padded, padded};
 use super::{ALIAS_KEY, CANONICAL_KEY, ROWS};
@@ -40,7 +40,7 @@ async fn pin_counts<B: Backend>(
     keys: &[Key],
     counts: &mut HashMap<Key, u64>,
 ) -> Result<(), sqlx::Error> {
-    let keys_in = B::keys_in(CANONICAL_KEY, padded(keys).count());
+    let keys_in = B::rows_in(&CANONICAL_KEY, padded(keys).count());
     let mut query = Query::new(format!(
         "SELECT project_id, canonical_id, COUNT(DISTINCT alias_id) FROM canonical WHERE {keys_in} GROUP BY slot, project_id, canonical_id"
     ));
@@ -65,13 +65,13 @@ pub(super) async fn write<B: Backend>(
         put_forward(connection, "REPLACE", rows).await?;
     }
     for keys in changes.delete_forward.chunks(ROWS) {
-        let keys_in = B::keys_in(ALIAS_KEY, padded(keys).count());
+        let keys_in = B::rows_in(&ALIAS_KEY, padded(keys).count());
         let mut query = Query::new(format!("DELETE FROM alias WHERE {keys_in}"));
         bind_padded(&mut query, keys);
         connection.execute(query).await?;
     }
-    for row in &changes.delete_inverse {
-        delete_inverse(connection, row).await?;
+    for rows in pieces(&changes.delete_inverse) {
+        delete_inverse(connection, rows).await?;
     }
     for log in pieces(&changes.log) {
         insert_log(connection, log).await?;
@@ -134,12 +134,14 @@ async fn put_forward<B: Backend>(
 
 async fn delete_inverse<B: Backend>(
     connection: &mut B,
-    row: &InverseRow,
+    rows: &[InverseRow],
 ) -> Result<(), sqlx::Error> {
-    let query = Query::new(
-        "DELETE FROM canonical WHERE slot = ? AND project_id = ? AND canonical_id = ? AND alias_id = ? AND stamp = ?",
-    );
-    let query = query.key(&row.canonical).bytes(row.alias.as_bytes()).int(row.stamp.0);
+    let [slot, project, canonical] = CANONICAL_KEY;
+    let rows_in = B::rows_in(&[slot, project, canonical, "alias_id", "stamp"], rows.len());
+    let mut query = Query::new(format!("DELETE FROM canonical WHERE {rows_in}"));
+    for row in rows {
+        query = query.key(&row.canonical).bytes(row.alias.as_bytes()).int(row.stamp.0);
+    }
     connection.execute(query).await.map(drop)
 }
 
@@ -159,8 +161,8 @@ async fn insert_log<B: Backend>(connection: &mut B, log: &[Change]) -> Result<()
 }
 
 fn insert<B: Backend>(head: &str, columns: usize, rows: usize) -> Query<B::Args> {
-    let row = format!("({})", vec!["?"; columns].join(", "));
-    Query::new(format!("{head} VALUES {}", vec![row; rows].join(", ")))
+    let rows = vec![tuple("?", columns); rows].join(", ");
+    Query::new(format!("{head} VALUES {rows}"))
 }
 
 #[cfg(test)]

@@ -25,6 +25,40 @@ async fn one_mariadb_shard_of_three_goes_away() {
     one_shard_of_three_goes_away(Engine::MariaDb).await;
 }
 
+/// The server ends a connection that was idle for some seconds. The next write must not notice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_connection_that_mysql_closed_costs_no_write() {
+    an_idle_connection_costs_no_write(Engine::MySql).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_connection_that_mariadb_closed_costs_no_write() {
+    an_idle_connection_costs_no_write(Engine::MariaDb).await;
+}
+
+async fn an_idle_connection_costs_no_write(engine: Engine) {
+    let server = tokio::task::spawn_blocking(move || DbServer::start(engine)).await;
+    let server = server.expect("a server of its own");
+    let database = Database::on(&[&server]).await;
+    let aka = Aka::serve(&database, &[]).await;
+    settled(&aka, &database).await;
+    let mut looking = database.connect(0).await;
+    let list = "FROM information_schema.processlist WHERE db = DATABASE()";
+    for write in 0..2 {
+        let created = aka.create(PROJECT, format!("alias-{write}"), "alice").await;
+        created.expect("the connection that was idle is replaced");
+        // Those that are open now, whatever is opened later.
+        let newest = looking.number(&format!("SELECT CAST(MAX(id) AS SIGNED) {list}")).await;
+        let count = format!("SELECT COUNT(*) {list} AND id <= {newest}");
+        let open = looking.number(&count).await;
+        eventually("the idle connection is closed", async || {
+            (looking.number(&count).await < open).then_some(())
+        })
+        .await;
+    }
+    aka.delete(PROJECT, "alias-0", 0).await.expect("the connection that was idle is replaced");
+}
+
 /// The shard that goes away.
 const SICK: usize = 1;
 
@@ -35,7 +69,8 @@ async fn one_shard_of_three_goes_away(engine: Engine) {
     let ids: Vec<Vec<String>> =
         (0..3).map(|shard| database.ids_on(shard, PROJECT, "alias", 20)).collect();
     store_aliases(&database, &ids.concat()).await;
-    let aka = Aka::serve(&database, &[]).await;
+    let limits = ["--query-timeout-ms", "1000", "--connect-timeout-ms", "1000"];
+    let aka = Aka::serve(&database, &limits).await;
     settled(&aka, &database).await;
     // One id of the sick shard is known; its token is of then.
     let (known, cold) = ids[SICK].split_first().expect("twenty");

@@ -1,0 +1,16 @@
+//! The commands of a client: what they print, for people and for programs, and their exit codes.
+
+mod aliases;
+mod check;
+mod completions;
+mod resolve;
+mod usage;
+
+use crate::command::{Invocation, aka};
+use crate::harness::{Aka, PROJECT};
+
+/// A command for this server and the tests' project.
+fn client<const N: usize>(server: &Aka, args: [&str; N]) -> Invocation {
+    let project = PROJECT.to_string();
+    aka(args).env("AKA_SERVER", server.grpc.to_string()).env("AKA_PROJECT", project)
+}

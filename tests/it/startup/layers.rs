@@ -1,0 +1,134 @@
+//! Flags win over the environment, which wins over the file; seen through `serve --print-config`.
+
+use crate::command::{SECRET, aka};
+use std::path::Path;
+use toml::{Table, Value};
+
+/// Every setting that is one value, with one for the file, the environment and the flag.
+const SETTINGS: [(&str, [&str; 3]); 17] = [
+    ("listen", ["127.0.0.1:1001", "127.0.0.1:1002", "127.0.0.1:1003"]),
+    ("metrics_listen", ["127.0.0.1:2001", "127.0.0.1:2002", "127.0.0.1:2003"]),
+    ("sqlite", ["/file.db", "/environment.db", "/flag.db"]),
+    ("connect_timeout_ms", ["11", "12", "13"]),
+    ("cache_mib", ["21", "22", "23"]),
+    ("staleness_limit_ms", ["31", "32", "33"]),
+    ("degraded_limit_ms", ["41", "42", "43"]),
+    ("feed_interval_ms", ["51", "52", "53"]),
+    ("lanes", ["1", "2", "3"]),
+    ("query_timeout_ms", ["61", "62", "63"]),
+    ("request_timeout_ms", ["71", "72", "73"]),
+    ("drain_timeout_ms", ["81", "82", "83"]),
+    ("max_connections", ["91", "92", "93"]),
+    ("max_aliases", ["101", "102", "103"]),
+    ("sweep_pause_ms", ["111", "112", "113"]),
+    ("log_format", ["auto", "json", "text"]),
+    ("log", ["error", "warn", "debug"]),
+];
+
+/// A value as it is written in the file.
+fn value(text: &str) -> Value {
+    text.parse::<i64>().map_or_else(|_| Value::from(text), Value::from)
+}
+
+/// What `aka serve` would use: each setting from the topmost of these layers (0 the file, 1 the
+/// environment, 2 the flags) that sets it.
+async fn printed(path: &Path, sets: impl Fn(usize, &str) -> bool) -> Table {
+    let mut serve = aka(["serve", "--print-config"]).env("AKA_CONFIG", path);
+    let mut file = Table::new();
+    for (key, [in_file, in_environment, as_flag]) in SETTINGS {
+        if sets(0, key) {
+            file.insert(key.to_owned(), value(in_file));
+        }
+        if sets(1, key) {
+            serve = serve.env(&format!("AKA_{}", key.to_uppercase()), in_environment);
+        }
+        if sets(2, key) {
+            serve = serve.args([format!("--{}", key.replace('_', "-")), as_flag.to_owned()]);
+        }
+    }
+    std::fs::write(path, file.to_string()).expect("it can be written");
+    serve.run().await.succeeded().parse().expect("it prints TOML")
+}
+
+#[tokio::test]
+async fn each_setting_is_taken_from_the_topmost_layer() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let path = folder.path().join("aka.toml");
+    for top in 0..3 {
+        let all = printed(&path, |layer, _| layer <= top).await;
+        let above_nothing = printed(&path, |layer, _| layer == top).await;
+        for (key, values) in SETTINGS {
+            assert_eq!(all[key], value(values[top]), "{key}");
+            assert_eq!(above_nothing[key], value(values[top]), "{key}");
+        }
+    }
+    // A layer that sets some leaves the others to those below.
+    let layer_of =
+        |wanted: &str| SETTINGS.iter().position(|(key, _)| *key == wanted).expect("a key") % 3;
+    let mixed = printed(&path, |layer, key| layer == layer_of(key)).await;
+    for (key, values) in SETTINGS {
+        assert_eq!(mixed[key], value(values[layer_of(key)]), "{key}");
+    }
+}
+
+#[tokio::test]
+async fn lists_are_replaced_as_a_whole() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let path = folder.path().join("aka.toml");
+    let text = "shards = [\"mysql://a@f0/aka\", \"mysql://a@f1/aka\"]\nplaceholders = [\"file\"]\n";
+    std::fs::write(&path, text).expect("it can be written");
+    let serve = || aka(["serve", "--print-config", "--config"]).args([&path]);
+    let strings = |list: [&str; 2]| Value::from(list.map(str::to_owned).to_vec());
+    let table = |ended: crate::command::Ended| -> Table {
+        ended.succeeded().parse().expect("it prints TOML")
+    };
+
+    let file = table(serve().run().await);
+    assert_eq!(file["shards"], strings(["mysql://a@f0/aka", "mysql://a@f1/aka"]));
+    assert_eq!(file["placeholders"], Value::from(vec!["file"]));
+
+    let with_environment = || {
+        let serve = serve().env("AKA_SHARDS", "mysql://a@e0/aka,mysql://a@e1/aka");
+        serve.env("AKA_PLACEHOLDERS", "none,Nobody")
+    };
+    let environment = table(with_environment().run().await);
+    assert_eq!(environment["shards"], strings(["mysql://a@e0/aka", "mysql://a@e1/aka"]));
+    assert_eq!(environment["placeholders"], strings(["nobody", "none"]));
+
+    let flags =
+        ["--shard", "mysql://a@g0/aka", "--shard", "mysql://a@g1/aka", "--placeholder", "x"];
+    let flags = table(with_environment().args(flags).run().await);
+    assert_eq!(flags["shards"], strings(["mysql://a@g0/aka", "mysql://a@g1/aka"]));
+    assert_eq!(flags["placeholders"], Value::from(vec!["x"]));
+}
+
+#[tokio::test]
+async fn what_is_printed_is_a_configuration_file() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let path = folder.path().join("printed.toml");
+    // A path and a placeholder that must be quoted.
+    let flags = ["--sqlite", "/a \"b\"\\c.db", "--placeholder", "it's \"nobody\"\t"];
+    let printed = aka(["serve", "--print-config"]).args(flags).run().await.succeeded();
+    std::fs::write(&path, &printed).expect("it can be written");
+    let again = aka(["serve", "--print-config", "--config"]).args([&path]);
+    assert_eq!(again.run().await.succeeded(), printed);
+}
+
+#[tokio::test]
+async fn secrets_are_not_printed() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let (path, password) = (folder.path().join("aka.toml"), folder.path().join("password"));
+    // That no secret is shown is checked of every command; here, that the rest is.
+    std::fs::write(&path, format!("shards = [\"mysql://aka:{SECRET}@db0/aka\"]\n"))
+        .expect("it can be written");
+    std::fs::write(&password, format!("{SECRET}\n")).expect("it can be written");
+    let serve = || aka(["serve", "--print-config", "--config"]).args([&path]);
+    let printed = serve().run().await.succeeded();
+    assert!(printed.contains("mysql://aka:***@db0/aka"), "{printed}");
+    assert!(printed.contains("password of shards whose URL has none: not set"), "{printed}");
+    let from_file = serve().args(["--shard-password-file".as_ref(), password.as_os_str()]);
+    for set in [from_file, serve().env("AKA_SHARD_PASSWORD", SECRET)] {
+        let printed = set.run().await.succeeded();
+        assert!(printed.contains("password of shards whose URL has none: set"), "{printed}");
+    }
+}

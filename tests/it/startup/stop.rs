@@ -1,0 +1,78 @@
+//! SIGTERM: what was begun is answered, nobody holds the process up, the exit code is 0.
+
+use crate::database::Backend;
+use crate::harness::{Aka, PROJECT, assert_refused, batch_request, start_with};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Code;
+
+/// Far below the drain timeout of the tests that must not need it.
+const SOON: Duration = Duration::from_secs(10);
+
+on_backends!(an_open_stream_is_ended: sqlite mysql_1);
+
+async fn an_open_stream_is_ended(backend: Backend) {
+    let (_database, aka) = start_with(backend, &["--drain-timeout-ms", "25000"]).await;
+    aka.create(PROJECT, "bob", "alice").await.expect("created");
+    let (requests, receiver) = mpsc::channel(1);
+    let answers = aka.resolver().stream_resolve(ReceiverStream::new(receiver)).await;
+    let mut answers = answers.expect("a stream").into_inner();
+    requests.send(batch_request(PROJECT, ["bob"])).await.expect("the stream is open");
+    let answer = answers.message().await.expect("an answer").expect("an answer");
+    assert_eq!(answer.aliases.len(), 1);
+
+    // The client would go on: its half stays open.
+    let began = Instant::now();
+    let (status, last) = tokio::join!(aka.stop(), answers.message());
+    assert_eq!(status.code(), Some(0), "{status}");
+    assert!(began.elapsed() < SOON, "it took {:?}", began.elapsed());
+    let last = last.expect_err("the server is stopping");
+    let details = assert_refused(&last, Code::Unavailable, "SHUTTING_DOWN");
+    assert!(details.retry_info().is_some(), "{details:?}");
+    drop(requests);
+}
+
+on_backends!(silent_peers_are_cut_off: sqlite);
+
+async fn silent_peers_are_cut_off(backend: Backend) {
+    let (_database, aka) = start_with(backend, &["--drain-timeout-ms", "300"]).await;
+    // One never says a word; one never answers; one opens a call and never ends it.
+    let peers = [&[][..], &[SETTINGS], &[SETTINGS, &headers()]].map(|frames| peer(&aka, frames));
+    let began = Instant::now();
+    let status = aka.stop().await;
+    assert_eq!(status.code(), Some(0), "{status}");
+    assert!(began.elapsed() < SOON, "it took {:?}", began.elapsed());
+    drop(peers);
+}
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// An empty SETTINGS frame.
+const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+/// A HEADERS frame that begins a call, and does not end its stream.
+fn headers() -> Vec<u8> {
+    let path = b"/aka.v1.Resolver/BatchResolve";
+    // HPACK: ":method: POST" and ":scheme: http" by number, ":path" and "content-type" spelled out.
+    let mut block = vec![0x83, 0x86, 0x04, path.len() as u8];
+    block.extend(path);
+    block.extend(b"\x0f\x10\x10application/grpc");
+    let mut frame = vec![0, 0, block.len() as u8, 1, 4, 0, 0, 0, 1];
+    frame.extend(block);
+    frame
+}
+
+/// A connection over which these frames are sent, and nothing more.
+fn peer(aka: &Aka, frames: &[&[u8]]) -> TcpStream {
+    let mut stream = TcpStream::connect(aka.grpc).expect("the server listens");
+    if !frames.is_empty() {
+        stream.write_all(PREFACE).expect("the server reads");
+        frames.iter().for_each(|frame| stream.write_all(frame).expect("the server reads"));
+        // Its own settings show that it has taken the connection.
+        stream.read_exact(&mut [0; 9]).expect("the server answers");
+    }
+    stream
+}
