@@ -133,17 +133,21 @@ impl Memory {
         if !self.freshness.is_within(self.limits.staleness, need.arrived) {
             return None;
         }
+        // The token before the entry: a change that the feed applies in between is then in the entry.
+        // The epoch last: what was asked before was the history of the entry's epoch, then.
+        let cursor = self.reached(need)?;
         let entry = self.cache.get(place, project, id)?;
-        // The epoch last: what `serves` has asked was the history of the entry's epoch, then.
-        (self.serves(&entry, need) && entry.epoch == self.epoch()).then(|| found(entry))
+        // An entry ahead of the feed is of a history that nobody has checked yet: it serves no token.
+        let serves = cursor.is_none_or(|cursor| entry.as_of <= cursor.seq);
+        (serves && entry.epoch == self.epoch()).then(|| found(entry))
     }
 
-    fn serves(&self, entry: &Entry, need: &Need) -> bool {
-        let Some(mark) = need.mark else { return true };
+    /// For a reader with a token that this instance has applied: the cursor. `Some(None)` for a reader
+    /// without one, `None` if the token is not applied here (yet).
+    fn reached(&self, need: &Need) -> Option<Option<Position>> {
+        let Some(mark) = need.mark else { return Some(None) };
         let history = self.history.lock();
-        // An entry ahead of the feed is of a history that nobody has checked yet.
-        history.standing(mark) == Standing::Applied
-            && history.cursor().is_some_and(|cursor| entry.as_of <= cursor.seq)
+        (history.standing(mark) == Standing::Applied).then(|| history.cursor())
     }
 
     /// The last known answer, where the database gives none (rule 6). Never for a token (rule 8).

@@ -172,7 +172,10 @@ fn read_file(path: &Path) -> Result<ServeFlags, ConfigFault> {
         if let Err(error) = alone.try_into::<ServeFlags>() {
             let what = match error.message().starts_with("unknown field") {
                 true => format!("there is no setting {key:?}"),
-                false => format!("{key} has a value of the wrong kind"),
+                false => match error.message().rsplit_once("expected ") {
+                    Some((_, kind)) => format!("{key} must be {kind}"),
+                    None => format!("{key} has a value of the wrong kind"),
+                },
             };
             return Err(fault(format!("line {}: {what}", line_of(key, &text))));
         }

@@ -14,8 +14,10 @@ pub(in crate::store) async fn read_identity<B: Backend>(
 ) -> Result<Option<Identity>, StoreError> {
     match connection.fetch(Query::new(IDENTITY)).await {
         Ok(rows) => {
-            let identity = rows.first().map(|row| identity(row, 0)).transpose();
-            identity.map_err(|error| classify::<B>(address, error))
+            rows.first().map(|row| identity(row, 0)).transpose().map_err(|error| {
+                // It answers, but not as a shard does: waiting does not help.
+                StoreError::WrongShard(format!("{address}: shard_meta cannot be read: {error}"))
+            })
         }
         Err(error) if is_missing_table(&error) => Ok(None),
         Err(error) => Err(classify::<B>(address, error)),

@@ -93,7 +93,7 @@ async fn a_burst_is_one_query(engine: Engine) {
     let server = server.expect("a server of its own");
     let database = Database::on(&[&server]).await;
     store_aliases(&database, &["popular".to_owned()]).await;
-    let patient = ["--query-timeout-ms", "120000", "--request-timeout-ms", "120000"];
+    let patient = ["--query-timeout-ms", "60000", "--request-timeout-ms", "120000"];
     let aka = Aka::serve(&database, &[&STEADY[..], &patient].concat()).await;
     settled(&aka, &database).await;
     server.execute("SET GLOBAL log_output = 'TABLE', GLOBAL general_log = ON").await;

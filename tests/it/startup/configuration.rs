@@ -117,14 +117,27 @@ async fn a_sqlite_file_and_shards_exclude_each_other() {
     let (taken, shard) = (Taken::new(), "mysql://aka@db/aka");
     let said = ["both a SQLite file and shards are named"];
     taken.serve(["--sqlite", "a.db", "--shard", shard]).run().await.failed(64, &said);
-    taken.serve(["--shard", shard]).env("AKA_SQLITE", "a.db").run().await.failed(64, &said);
-    let file = File::new("sqlite = \"a.db\"\n");
-    let serve = taken.serve(["--config", file.path()]);
-    serve.env("AKA_SHARDS", shard).run().await.failed(64, &said);
+    let file = File::new(&format!("sqlite = \"a.db\"\nshards = [\"{shard}\"]\n"));
+    taken.serve(["--config", file.path()]).run().await.failed(64, &said);
     for command in ["migrate", "check"] {
         let named = [command, "--sqlite", "a.db", "--shard", shard];
         aka(named).run().await.failed(64, &said);
     }
+}
+
+/// Who names a SQLite file on the command line does not mean the shards of the environment.
+#[tokio::test]
+async fn the_stronger_layer_says_which_kind_of_database_it_is() {
+    let (taken, shard) = (Taken::new(), "mysql://aka@db/aka");
+    let (file, url) = ("sqlite = \"a.db\"", "shards = [\"mysql://aka@db/aka\"]");
+    let print = |flags: [&str; 2]| taken.serve(["--print-config", flags[0], flags[1]]);
+    let sqlite = print(["--sqlite", "a.db"]).env("AKA_SHARDS", shard).run().await.succeeded();
+    assert!(sqlite.contains(file) && !sqlite.contains("shards ="), "{sqlite}");
+    let shards = print(["--shard", shard]).env("AKA_SQLITE", "a.db").run().await.succeeded();
+    assert!(shards.contains(url) && !shards.contains("sqlite ="), "{shards}");
+    let below = File::new("sqlite = \"a.db\"\n");
+    let shards = print(["--config", below.path()]).env("AKA_SHARDS", shard).run().await.succeeded();
+    assert!(shards.contains(url) && !shards.contains("sqlite ="), "{shards}");
 }
 
 #[tokio::test]
