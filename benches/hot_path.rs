@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench hot_path`
 
-use aka::admin::Rules;
+use aka::admin::{Admin, NewAlias, Rules};
 use aka::clock::Boottime;
 use aka::coherence::Limits;
 use aka::domain::{Id, Placeholders, Project, Slot};
@@ -10,7 +10,6 @@ use aka::ops::Metrics;
 use aka::resolve::{Deadline, Resolver};
 use aka::shard::{Cluster, ClusterSettings, ShardSettings};
 use aka::store::{SqliteStore, Store, migrate};
-use aka::write::{Job, Operation};
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
@@ -59,7 +58,7 @@ async fn warm_resolver(folder: &std::path::Path, ids: &[Bytes]) -> (Resolver, Ar
     let stores: Vec<Box<dyn Store>> = vec![Box::new(store)];
     let cluster = Cluster::start(stores, &settings, &metrics).await.expect("started");
     let rules = Rules { placeholders: Placeholders::default(), max_aliases: 500 };
-    create_every_other(&cluster, ids, &rules).await;
+    create_every_other(&Admin::new(cluster.clone(), rules.clone()), ids).await;
     let resolver = Resolver::new(cluster.clone(), rules.placeholders, metrics);
     // Twice: answers that come before the feed has caught up are not kept.
     for _ in 0..2 {
@@ -72,26 +71,16 @@ async fn warm_resolver(folder: &std::path::Path, ids: &[Bytes]) -> (Resolver, Ar
     (resolver, cluster)
 }
 
-async fn create_every_other(cluster: &Arc<Cluster>, ids: &[Bytes], rules: &Rules) {
-    let project = Project::new(PROJECT).expect("a project");
-    let key = |id: &Bytes| aka::domain::Key::new(project, Id::new(id.clone()).expect("valid"));
-    for pairs in ids.chunks(2 * 256) {
-        let jobs = pairs.chunks_exact(2).map(|pair| {
-            let (alias, canonical) = (key(&pair[0]), key(&pair[1]));
-            let stamp = aka::domain::Stamp::random();
-            let pin = Operation::Pin {
-                canonical: canonical.clone(),
-                alias: alias.id().clone(),
-                stamp,
-                limit: rules.max_aliases,
-                orphans: None,
-            };
-            let link = Operation::Link { alias, canonical: canonical.into_id(), stamp };
-            let not_after = Boottime::now().plus(LATER);
-            cluster.shards()[0].writes.submit(Job { steps: vec![pin, link], not_after })
+async fn create_every_other(admin: &Admin, ids: &[Bytes]) {
+    for pairs in ids.chunks(2_000) {
+        let news = pairs.chunks_exact(2).map(|pair| NewAlias {
+            project_id: PROJECT,
+            alias_id: pair[0].clone(),
+            canonical_id: pair[1].clone(),
+            dry_run: false,
         });
-        for written in futures::future::join_all(jobs).await {
-            written.expect("written").effects.expect("created");
+        for answer in admin.create_all(news.collect(), Boottime::now().plus(LATER)).await {
+            assert!(answer.expect("created").changed);
         }
     }
 }

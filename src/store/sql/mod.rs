@@ -6,6 +6,7 @@
 mod backend;
 mod meta;
 mod mysql;
+mod nodelay;
 mod reads;
 mod scans;
 mod session;

@@ -68,6 +68,7 @@ impl MySqlStore {
             let (address, cause) = (self.url.to_string(), error.to_string());
             StoreError::Unreachable { address, cause }
         })?;
+        super::nodelay::set_on_all_sockets();
         // Writers see what was committed before they took the clock; a read is one snapshot. A client
         // that vanished with the clock locked must not stop a shard's writes for long.
         let settings = match role {
