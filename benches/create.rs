@@ -3,7 +3,6 @@
 //! `make bench` (it starts a MySQL of the test harness and the real service; closed loop, several
 //! clients, each with one batch of 1,000 on its way; three rounds, of which the median counts).
 
-#[allow(dead_code)]
 #[path = "../tests/it/servers.rs"]
 mod servers;
 

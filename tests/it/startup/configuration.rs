@@ -117,7 +117,7 @@ async fn a_sqlite_file_and_shards_exclude_each_other() {
     let (taken, shard) = (Taken::new(), "mysql://aka@db/aka");
     let said = ["both a SQLite file and shards are named"];
     taken.serve(["--sqlite", "a.db", "--shard", shard]).run().await.failed(64, &said);
-    let file = File::new(&format!("sqlite = \"a.db\"\nshards = [\"{shard}\"]\n"));
+    let file = File::new(format!("sqlite = \"a.db\"\nshards = [\"{shard}\"]\n"));
     taken.serve(["--config", file.path()]).run().await.failed(64, &said);
     for command in ["migrate", "check"] {
         let named = [command, "--sqlite", "a.db", "--shard", shard];
