@@ -140,9 +140,10 @@ async fn transact(
 
     // The clock may have been long in coming: whose time is up meanwhile is left out.
     let now = Boottime::now();
-    let steps = |job: &'_ Job| if now < job.not_after { job.steps.clone() } else { Vec::new() };
-    let jobs: Vec<Vec<Operation>> = group.iter().map(|(job, _)| steps(job)).collect();
-    let jobs: Vec<&[Operation]> = jobs.iter().map(Vec::as_slice).collect();
+    let jobs: Vec<&[Operation]> = group
+        .iter()
+        .map(|(job, _)| if now < job.not_after { job.steps.as_slice() } else { &[] })
+        .collect();
     let mut wanted = Wanted::default();
     jobs.iter().copied().flatten().for_each(|step| step.wants(&mut wanted));
     wanted.settle();
