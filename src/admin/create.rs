@@ -26,10 +26,14 @@ impl Admin {
         self.create_from(new, start, deadline).await
     }
 
-    /// Reads what a create starts from.
-    pub(super) async fn prepare(&self, new: &NewAlias) -> Result<Start, Refusal> {
+    /// Reads what a create starts from. `None` where nothing need be read: if both ids are on one
+    /// shard, the transaction that writes sees all of it.
+    pub(super) async fn prepare(&self, new: &NewAlias) -> Result<Option<Start>, Refusal> {
         let (alias, canonical) = self.pair_of(new)?;
-        self.start(&alias, canonical).await
+        if !new.dry_run && self.shard(&alias)?.id == self.shard(&canonical)?.id {
+            return Ok(None);
+        }
+        self.start(&alias, canonical).await.map(Some)
     }
 
     fn pair_of(&self, new: &NewAlias) -> Result<(Key, Key), Refusal> {
@@ -40,11 +44,18 @@ impl Admin {
     pub(super) async fn create_from(
         &self,
         new: &NewAlias,
-        start: Result<Start, Refusal>,
+        start: Result<Option<Start>, Refusal>,
         deadline: Boottime,
     ) -> Result<Answer, Refusal> {
         let (alias, canonical) = self.pair_of(new)?;
-        let first = Mutex::new(Some(start));
+        let start = match start.transpose() {
+            Some(start) => Some(start),
+            None => match self.create_unseen(&alias, &canonical, deadline).await? {
+                Some(answer) => return Ok(answer),
+                None => None,
+            },
+        };
+        let first = Mutex::new(start);
         retrying(deadline, || async {
             let prepared = first.lock().take();
             let start = match prepared {
@@ -79,6 +90,30 @@ impl Admin {
             updated: Micros(0),
         };
         Ok(Answer { shown: Shown { alias: alias.clone(), row }, changed: true, token: None })
+    }
+
+    /// Creates in one transaction what nobody has looked at: most aliases are new. `None` if
+    /// something is in the way that has to be looked at first; nothing was written then.
+    async fn create_unseen(
+        &self,
+        alias: &Key,
+        canonical: &Key,
+        deadline: Boottime,
+    ) -> Result<Option<Answer>, Refusal> {
+        let stamp = Stamp::random();
+        let pin = self.pin_of(canonical, alias, stamp, None);
+        let link =
+            Operation::Link { alias: alias.clone(), canonical: canonical.id().clone(), stamp };
+        let Written { effects, at } =
+            self.write(alias, vec![pin, link], last_start(deadline)).await?;
+        match effects {
+            Ok(effects) => self.linked(alias, effects, at).map(Some),
+            // The pin was possible, so the canonical id is nobody's alias: this is the last word.
+            Err(Refused::Unchanged(row) | Refused::Taken(row)) => {
+                self.unchanged_or_taken(alias, row, canonical.id(), at).map(Some)
+            }
+            Err(_) => Ok(None),
+        }
     }
 
     async fn create_once(
@@ -192,13 +227,7 @@ impl Admin {
         let mut orphans = None;
         for _ in 0..=FOLLOWS {
             let together = self.shard(alias)?.id == self.shard(&canonical)?.id;
-            let mut steps = vec![Operation::Pin {
-                canonical: canonical.clone(),
-                alias: alias.id().clone(),
-                stamp,
-                limit: self.rules.max_aliases,
-                orphans: orphans.take(),
-            }];
+            let mut steps = vec![self.pin_of(&canonical, alias, stamp, orphans.take())];
             if together {
                 steps.push(second(&canonical));
             }
@@ -220,6 +249,22 @@ impl Admin {
             }
         }
         Err(Refusal::RetryLater)
+    }
+
+    fn pin_of(
+        &self,
+        canonical: &Key,
+        alias: &Key,
+        stamp: Stamp,
+        orphans: Option<Vec<(Id, Stamp)>>,
+    ) -> Operation {
+        Operation::Pin {
+            canonical: canonical.clone(),
+            alias: alias.id().clone(),
+            stamp,
+            limit: self.rules.max_aliases,
+            orphans,
+        }
     }
 
     /// Takes the write's own pin away again if it is definite that the second step was not made

@@ -48,8 +48,17 @@ enum Command {
     Completions(completions::CompletionsArgs),
 }
 
+/// The whole program. Not `async`: it is here that the futures of all commands are compiled, and not
+/// once more in the binary that calls it.
+pub fn main() -> ExitCode {
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(run()),
+        Err(error) => fail(1, format!("cannot start the runtime: {error}")),
+    }
+}
+
 /// Reads the command line and does what it says.
-pub async fn run() -> ExitCode {
+async fn run() -> ExitCode {
     let parsed = Cli::command().try_get_matches().and_then(|mut matches| {
         let stronger = stronger_database(&matches);
         Cli::from_arg_matches_mut(&mut matches).map(|cli| (cli, stronger))

@@ -1,7 +1,10 @@
 //! Structured logs on stderr: text on a terminal, JSON lines otherwise.
 
 use std::io::IsTerminal;
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt, registry};
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
@@ -19,15 +22,17 @@ pub enum LogFormat {
 /// # Errors
 /// If the filter cannot be read.
 pub fn init(format: LogFormat, filter: &str) -> Result<(), String> {
-    let filter = EnvFilter::try_new(filter)
+    let filter: Targets = filter
+        .parse()
         .map_err(|error| format!("the log filter {filter:?} cannot be read: {error}"))?;
     let terminal = std::io::stderr().is_terminal();
     let json = format == LogFormat::Json || (format == LogFormat::Auto && !terminal);
-    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    // A second start in one process (tests) keeps the first one's subscriber.
-    let _ = match json {
-        true => builder.json().flatten_event(true).with_current_span(false).try_init(),
-        false => builder.with_ansi(terminal).try_init(),
+    let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = match json {
+        true => lines.json().flatten_event(true).with_current_span(false).boxed(),
+        false => lines.with_ansi(terminal).boxed(),
     };
+    // A second start in one process (tests) keeps the first one's subscriber.
+    let _ = registry().with(lines.with_filter(filter)).try_init();
     Ok(())
 }

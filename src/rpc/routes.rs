@@ -4,15 +4,27 @@ use super::admin::AdminService;
 use super::codec::MAX_MESSAGE;
 use super::middleware::Middleware;
 use super::pb;
+use super::pb::alias_admin_server::AliasAdminServer;
+use super::pb::resolver_server::ResolverServer;
 use super::resolver::ResolverService;
+use super::{ALIAS_ADMIN, RESOLVER};
 use crate::admin::Admin;
 use crate::ops::Metrics;
 use crate::resolve::Resolver;
+use http::{Request, Response};
+use std::convert::Infallible;
+use std::future::ready;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::server::NamedService;
 use tonic_health::server::HealthReporter;
+use tower::util::BoxCloneSyncService;
+use tower_service::Service;
 
 /// What the RPCs are answered from.
 pub struct Services {
@@ -41,17 +53,58 @@ pub fn routes(
             .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let routes = Routes::new(health)
-        .add_service(
-            pb::resolver_server::ResolverServer::new(resolver)
-                .max_decoding_message_size(MAX_MESSAGE),
-        )
-        .add_service(
-            pb::alias_admin_server::AliasAdminServer::new(admin)
-                .max_decoding_message_size(MAX_MESSAGE),
-        )
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?)
-        .prepare();
+    let routes = Routes {
+        resolver: ResolverServer::new(resolver).max_decoding_message_size(MAX_MESSAGE),
+        admin: AliasAdminServer::new(admin).max_decoding_message_size(MAX_MESSAGE),
+        others: vec![
+            named(health),
+            named(reflection().build_v1()?),
+            named(reflection().build_v1alpha()?),
+        ],
+    };
     Ok((Middleware::new(routes, &metrics), reporter))
+}
+
+/// Sends each call to its service, by the service's name in the path. A router for any path, such
+/// as axum's, is more than six names need.
+#[derive(Clone)]
+pub struct Routes {
+    resolver: ResolverServer<ResolverService>,
+    admin: AliasAdminServer<AdminService>,
+    others: Vec<(&'static str, Other)>,
+}
+
+type Other = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
+
+fn named<S>(service: S) -> (&'static str, Other)
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S: NamedService + Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+{
+    (S::NAME, BoxCloneSyncService::new(service))
+}
+
+impl Service<Request<Body>> for Routes {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // So are all of the services, always.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let path = request.uri().path();
+        let service = path.strip_prefix('/').and_then(|path| path.split_once('/'));
+        match service.map_or("", |(service, _method)| service) {
+            RESOLVER => self.resolver.call(request),
+            ALIAS_ADMIN => self.admin.call(request),
+            name => match self.others.iter_mut().find(|(other, _)| *other == name) {
+                Some((_, service)) => service.call(request),
+                None => Box::pin(ready(Ok(Status::unimplemented("").into_http()))),
+            },
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! how many connections it may have.
 
 use crate::ops::Metrics;
+use crate::rpc::Routes;
 use crate::rpc::middleware::Middleware;
 use http::Request;
 use hyper::body::Incoming;
@@ -18,7 +19,6 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::body::Body;
-use tonic::service::Routes;
 use tower::ServiceExt;
 
 /// What every HTTP/2 client says first (RFC 9113, 3.4), and how long it may take to.

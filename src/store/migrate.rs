@@ -3,12 +3,32 @@
 use super::sql::{Backend, MySqlStore, Query, SqliteStore, classify, give_identity, read_identity};
 use super::{Expected, Identity, Role, SCHEMA_VERSION, Store, StoreError};
 use crate::domain::{ClusterId, Position, ShardId, SlotSet, random_u63};
-use sqlx::Connection;
-use sqlx::migrate::{Migrate, MigrateError, Migrator};
+use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{Connection, SqlStr};
+use std::borrow::Cow;
+use std::sync::LazyLock;
 use std::time::Duration;
 
-static MYSQL: Migrator = sqlx::migrate!("migrations/mysql");
-static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+/// sqlx's own macro for this needs its drivers built a second time, for the compiler.
+macro_rules! migrations {
+    ($folder:literal) => {
+        LazyLock::new(|| {
+            let init = include_str!(concat!("../../migrations/", $folder, "/0001_init.sql"));
+            let init = SqlStr::from_static(init);
+            let name = Cow::Borrowed("init");
+            Migrator::with_migrations(vec![Migration::new(
+                1,
+                name,
+                MigrationType::Simple,
+                init,
+                false,
+            )])
+        })
+    };
+}
+
+static MYSQL: LazyLock<Migrator> = migrations!("mysql");
+static SQLITE: LazyLock<Migrator> = migrations!("sqlite");
 
 /// How often a migration of the embedded store that met another is made again.
 const FIRST_STARTS: u32 = 5;

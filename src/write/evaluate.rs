@@ -35,6 +35,8 @@ struct State {
     /// Forward rows that differ from what was seen.
     forward: HashMap<Key, Option<ForwardRow>>,
     pinned: Vec<InverseRow>,
+    /// How many of those each canonical id has.
+    newly_pinned: HashMap<Key, u64>,
     unpinned: Vec<InverseRow>,
     log: Vec<Change>,
     /// Forward rows as they were before each change, for a job that is refused half-way.
@@ -55,6 +57,7 @@ impl State {
             seen,
             forward: HashMap::new(),
             pinned: Vec::new(),
+            newly_pinned: HashMap::new(),
             unpinned: Vec::new(),
             log: Vec::new(),
             undo: Vec::new(),
@@ -97,16 +100,18 @@ impl State {
         let created = self.clock.now;
         let row = InverseRow { canonical: canonical.clone(), alias: alias.clone(), stamp, created };
         self.pinned.push(row);
+        *self.newly_pinned.entry(canonical.clone()).or_default() += 1;
         Ok(Effect::Pinned)
     }
 
     /// How many aliases `canonical` may have, beside this one. Where nobody has looked which inverse
     /// rows are orphans it errs on the high side: `Full` makes the caller look.
     fn count_others(&self, canonical: &Key, alias: &Id, orphans: Option<&[(Id, Stamp)]>) -> u64 {
-        let new = self.pinned.iter().filter(|row| row.canonical == *canonical);
         let Some(orphans) = orphans else {
-            return self.seen.pin_counts.get(canonical).copied().unwrap_or(0) + new.count() as u64;
+            let count = |counts: &HashMap<Key, u64>| counts.get(canonical).copied().unwrap_or(0);
+            return count(&self.seen.pin_counts) + count(&self.newly_pinned);
         };
+        let new = self.pinned.iter().filter(|row| row.canonical == *canonical);
         let orphans: HashSet<(&Id, Stamp)> = orphans.iter().map(|(id, s)| (id, *s)).collect();
         let rows = self.seen.pins.get(canonical).into_iter().flatten().chain(new);
         let others = rows
@@ -249,7 +254,7 @@ impl State {
     /// the other it would break P7.
     fn is_pinned(&self, key: &Key) -> bool {
         self.seen.pin_counts.get(key).is_some_and(|&count| count > 0)
-            || self.pinned.iter().any(|row| row.canonical == *key)
+            || self.newly_pinned.get(key).is_some_and(|&count| count > 0)
     }
 
     fn savepoint(&self) -> Savepoint {
@@ -262,7 +267,11 @@ impl State {
     }
 
     fn undo(&mut self, to: Savepoint) {
-        self.pinned.truncate(to.pinned);
+        for row in self.pinned.drain(to.pinned..) {
+            if let Some(count) = self.newly_pinned.get_mut(&row.canonical) {
+                *count -= 1;
+            }
+        }
         self.unpinned.truncate(to.unpinned);
         self.log.truncate(to.log);
         for (key, before) in self.undo.drain(to.undo..).rev() {
