@@ -39,14 +39,21 @@ impl<T> Queue<T> {
         taken
     }
 
-    /// Waits until there is something to take. Cancel safe: nothing is lost.
+    /// Waits until there is something to take; somebody else may take it first. Cancel safe.
+    pub async fn filled(&self) {
+        while self.len() == 0 {
+            self.filled.notified().await;
+        }
+    }
+
+    /// Waits until there is something to take, and takes it. Cancel safe: nothing is lost.
     pub async fn wait(&self, most: usize) -> Vec<T> {
         loop {
+            self.filled().await;
             let taken = self.take(most);
             if !taken.is_empty() {
                 return taken;
             }
-            self.filled.notified().await;
         }
     }
 

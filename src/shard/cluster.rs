@@ -76,7 +76,9 @@ impl Cluster {
                 cluster.tasks.spawn(reader::run(shard.clone(), cluster.stop.clone()));
             }
             cluster.tasks.spawn(feed::run(shard.clone(), cluster.stop.clone()));
-            cluster.tasks.spawn(crate::write::run(shard.clone(), cluster.stop.clone()));
+            for _ in 0..shard.writers() {
+                cluster.tasks.spawn(crate::write::run(shard.clone(), cluster.stop.clone()));
+            }
         }
         Ok(Arc::new(cluster))
     }

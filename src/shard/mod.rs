@@ -61,7 +61,7 @@ impl Default for ShardSettings {
             feed_interval: Duration::from_millis(20),
             admin_connections: 2,
             write_queue: 10_000,
-            write_batch: 256,
+            write_batch: 512,
         }
     }
 }
@@ -109,6 +109,11 @@ impl Shard {
     /// Where the shard is, without a password.
     pub fn address(&self) -> String {
         self.store.address()
+    }
+
+    /// How many writers the shard has.
+    pub(crate) fn writers(&self) -> usize {
+        self.store.writers()
     }
 
     /// Whether the slot is on this shard.

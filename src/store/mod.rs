@@ -25,6 +25,9 @@ pub trait Store: Send + Sync + 'static {
     /// see [`Expected::check`].
     async fn connect(&self, role: Role) -> Result<Box<dyn Session>, StoreError>;
 
+    /// How many writers may take turns with the clock.
+    fn writers(&self) -> usize;
+
     /// The address as people may see it: without a password.
     fn address(&self) -> String;
 }

@@ -9,7 +9,7 @@ use crate::domain::Position;
 use crate::hooks;
 use crate::queue::Queue;
 use crate::shard::{Link, Shard, ask, in_time};
-use crate::store::{ChangeSet, Role, Session, StoreError, Wanted};
+use crate::store::{ChangeSet, Clock, Role, Session, StoreError, Wanted};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::oneshot;
@@ -75,55 +75,64 @@ impl WriteQueue {
     }
 }
 
-/// The writer of a shard; it ends when `stop` is cancelled, after the transaction that it is in.
+/// One writer of a shard; it ends when `stop` is cancelled, after the transaction that it is in.
+///
+/// Where a shard has two, one waits for the clock while the other still writes, and goes on at the
+/// moment of its commit.
 pub(crate) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
     let mut link = Link::new(shard.clone(), Role::Write);
     loop {
-        let group = tokio::select! {
+        tokio::select! {
             () = stop.cancelled() => return,
-            group = shard.writes.0.wait(shard.settings.write_batch) => group,
-        };
-        let now = Boottime::now();
-        let (group, late): (Vec<_>, Vec<_>) =
-            group.into_iter().partition(|(job, _)| now < job.not_after);
-        answer_all(late, WriteFault::TooLate);
-        if !group.is_empty() {
-            commit_group(&shard, &mut link, group).await;
+            () = shard.writes.0.filled() => {}
         }
+        commit_next(&shard, &mut link).await;
     }
 }
 
-async fn commit_group(shard: &Shard, link: &mut Link, group: Vec<(Job, Reply)>) {
+/// Takes the clock first and then the jobs: the group is as large as it can be, jobs are carried out
+/// in the order in which they came, and none is begun after its time.
+async fn commit_next(shard: &Shard, link: &mut Link) {
+    let began = ask!(&mut *link, |session| session.begin());
     let started = Instant::now();
-    let transaction = transact(shard, link, &group).await;
+    let now = Boottime::now();
+    let (group, late): (Vec<_>, Vec<_>) = shard
+        .writes
+        .0
+        .take(shard.settings.write_batch)
+        .into_iter()
+        .partition(|(job, _)| now < job.not_after);
+    answer_all(late, WriteFault::TooLate);
+    if group.is_empty() {
+        // The other writer was faster. What cannot be rolled back ends with its connection.
+        let rolled_back = match link.opened() {
+            Ok(session) => {
+                let limit = shard.settings.query_timeout;
+                in_time(limit, "the database", session.rollback()).await
+            }
+            Err(closed) => Err(closed),
+        };
+        if rolled_back.is_err() {
+            link.close();
+        }
+        return;
+    }
+    let transaction = match began {
+        Ok(clock) => transact(shard, link, &group, clock).await,
+        Err(error) => Err((WriteFault::NotWritten, error)),
+    };
     shard.metrics.transactions.increment(1);
     shard.metrics.transaction_jobs.record(group.len() as f64);
     shard.metrics.transaction_seconds.record(started.elapsed().as_secs_f64());
-    let (answers, changes) = match transaction {
-        Ok(done) => {
-            hooks::crash("committed");
-            done
-        }
+    match transaction {
+        Ok((answers, changes)) => acknowledge(shard, group, answers, &changes),
         Err((fault, error)) => {
             // Whatever state the transaction is in, it ends with its connection.
             link.close();
             shard.metrics.transaction_errors.increment(1);
             tracing::warn!(shard = shard.id.0, %error, %fault, "a write transaction failed");
-            return answer_all(group, fault);
+            answer_all(group, fault);
         }
-    };
-    // Before any acknowledgement (rule 5): who is answered, and then reads here, sees it.
-    let skipped = hooks::mutant("no_local_apply");
-    for change in changes.log.iter().filter(|_| !skipped) {
-        shard.memory.wrote(&change.alias, change.at);
-    }
-    for ((_, reply), effects) in group.into_iter().zip(answers) {
-        // Whoever does not wait any more will repeat the write, and find it done.
-        let left_out = effects.as_ref().is_ok_and(Vec::is_empty);
-        let _ = reply.send(match left_out {
-            true => Err(WriteFault::TooLate),
-            false => Ok(Written { effects, at: changes.at }),
-        });
     }
 }
 
@@ -133,17 +142,11 @@ async fn transact(
     shard: &Shard,
     link: &mut Link,
     group: &[(Job, Reply)],
+    clock: Clock,
 ) -> Result<(Answers, ChangeSet), (WriteFault, StoreError)> {
     let not_written = |error| (WriteFault::NotWritten, error);
-    let clock = ask!(link, |session| session.begin()).map_err(not_written)?;
     let session = link.opened().map_err(not_written)?;
-
-    // The clock may have been long in coming: whose time is up meanwhile is left out.
-    let now = Boottime::now();
-    let jobs: Vec<&[Operation]> = group
-        .iter()
-        .map(|(job, _)| if now < job.not_after { job.steps.as_slice() } else { &[] })
-        .collect();
+    let jobs: Vec<&[Operation]> = group.iter().map(|(job, _)| job.steps.as_slice()).collect();
     let mut wanted = Wanted::default();
     jobs.iter().copied().flatten().for_each(|step| step.wants(&mut wanted));
     wanted.settle();
@@ -159,7 +162,22 @@ async fn transact(
     in_time(limit, "the database", session.write(&changes)).await.map_err(not_written)?;
     hooks::crash("written");
     commit(session, limit).await.map_err(|error| (WriteFault::Unknown, error))?;
+    hooks::crash("committed");
     Ok((answers, changes))
+}
+
+/// Tells this instance's memory what was committed, then whoever waits. In this order (rule 5): who
+/// is answered, and then reads here, sees it.
+fn acknowledge(shard: &Shard, group: Vec<(Job, Reply)>, answers: Answers, changes: &ChangeSet) {
+    if !hooks::mutant("no_local_apply") {
+        for change in &changes.log {
+            shard.memory.wrote(&change.alias, change.at);
+        }
+    }
+    for ((_, reply), effects) in group.into_iter().zip(answers) {
+        // Whoever does not wait any more will repeat the write, and find it done.
+        let _ = reply.send(Ok(Written { effects, at: changes.at }));
+    }
 }
 
 async fn commit(session: &mut dyn Session, limit: std::time::Duration) -> Result<(), StoreError> {

@@ -1,6 +1,7 @@
 //! As little of sqlx as the statements need, the same for every database.
 
 use super::super::StoreError;
+use super::text::Text;
 use crate::domain::{Id, Key, Micros, Project, Stamp};
 use bytes::Bytes;
 use std::future::Future;
@@ -34,6 +35,17 @@ pub(in crate::store) trait Backend: Send + 'static {
         &mut self,
         query: Query<Self::Args>,
     ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
+
+    /// What a list of tuples begins with, where this database answers from an index.
+    const TUPLES: &'static str;
+
+    /// The rows of all statements of a text.
+    fn fetch_text(
+        &mut self,
+        text: Text,
+    ) -> impl Future<Output = Result<Vec<Self::Row>, sqlx::Error>> + Send;
+
+    fn execute_text(&mut self, text: Text) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
     /// A statement without arguments that is not worth preparing.
     fn command(
@@ -78,10 +90,6 @@ impl<A: Args> Query<A> {
     /// not becomes the greatest, which no row has.
     pub fn add_int(&mut self, value: impl TryInto<i64>) {
         self.args.add_int(value.try_into().unwrap_or(i64::MAX));
-    }
-
-    pub fn add_opt_id(&mut self, id: Option<&Id>) {
-        self.args.add_bytes(id.map(Id::as_bytes));
     }
 
     pub fn add_key(&mut self, key: &Key) {
@@ -196,6 +204,23 @@ macro_rules! plumbing {
         ) -> Result<Vec<$row>, sqlx::Error> {
             let sql = sqlx::AssertSqlSafe(query.sql);
             sqlx::query_with::<$database, _>(sql, query.args).fetch_all(connection).await
+        }
+
+        async fn fetch_text(
+            connection: &mut $connection,
+            text: crate::store::sql::text::Text,
+        ) -> Result<Vec<$row>, sqlx::Error> {
+            // Safe: see `Text`.
+            let sql = sqlx::AssertSqlSafe(text.0);
+            sqlx::Executor::fetch_all(connection, sqlx::raw_sql(sql)).await
+        }
+
+        async fn execute_text(
+            connection: &mut $connection,
+            text: crate::store::sql::text::Text,
+        ) -> Result<(), sqlx::Error> {
+            let sql = sqlx::AssertSqlSafe(text.0);
+            sqlx::Executor::execute(connection, sqlx::raw_sql(sql)).await.map(drop)
         }
 
         async fn execute_one(

@@ -11,10 +11,11 @@ mod reads;
 mod scans;
 mod session;
 mod sqlite;
+mod text;
 mod writes;
 
 /// Rows a statement, at the most: MySQL and SQLite both have bounds on the number of arguments.
-const ROWS: usize = 256;
+const ROWS: usize = 512;
 
 const ALIAS_KEY: [&str; 3] = ["slot", "project_id", "alias_id"];
 const CANONICAL_KEY: [&str; 3] = ["slot", "project_id", "canonical_id"];

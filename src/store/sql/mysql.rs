@@ -2,6 +2,7 @@
 
 use super::backend::{Backend, Query, classify, plumbing, tuple};
 use super::session::SqlSession;
+use super::text::Text;
 use crate::store::{Role, Session, ShardUrl, Store, StoreError};
 use async_trait::async_trait;
 use sqlx::mysql::{MySql, MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlRow};
@@ -95,6 +96,10 @@ impl Store for MySqlStore {
         Ok(Box::new(SqlSession::open(connection, self.url.to_string()).await?))
     }
 
+    fn writers(&self) -> usize {
+        2
+    }
+
     fn address(&self) -> String {
         self.url.to_string()
     }
@@ -124,6 +129,16 @@ impl Backend for MySqlConnection {
 
     async fn execute(&mut self, query: Query<MySqlArguments>) -> Result<u64, sqlx::Error> {
         execute_one(self, query).await
+    }
+
+    const TUPLES: &'static str = "";
+
+    async fn fetch_text(&mut self, text: Text) -> Result<Vec<Self::Row>, sqlx::Error> {
+        fetch_text(self, text).await
+    }
+
+    async fn execute_text(&mut self, text: Text) -> Result<(), sqlx::Error> {
+        execute_text(self, text).await
     }
 
     async fn command(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {

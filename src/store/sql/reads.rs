@@ -39,7 +39,7 @@ pub(super) async fn load<B: Backend>(
     Ok(loaded)
 }
 
-fn forward_row(row: &impl Row) -> Result<ForwardRow, sqlx::Error> {
+pub(super) fn forward_row(row: &impl Row) -> Result<ForwardRow, sqlx::Error> {
     Ok(ForwardRow {
         canonical: row.id(4)?,
         version: row.u64(1)?,

@@ -2,6 +2,7 @@
 
 use super::backend::{Backend, Query, plumbing, tuple};
 use super::session::SqlSession;
+use super::text::Text;
 use crate::store::{Role, Session, Store, StoreError};
 use async_trait::async_trait;
 use sqlx::sqlite::{
@@ -50,6 +51,11 @@ impl Store for SqliteStore {
         Ok(Box::new(SqlSession::open(connection, self.address()).await?))
     }
 
+    fn writers(&self) -> usize {
+        // SQLite has no queue for its lock: whoever finds it taken sleeps and tries again.
+        1
+    }
+
     fn address(&self) -> String {
         self.path.display().to_string()
     }
@@ -79,6 +85,16 @@ impl Backend for SqliteConnection {
 
     async fn execute(&mut self, query: Query<SqliteArguments>) -> Result<u64, sqlx::Error> {
         execute_one(self, query).await
+    }
+
+    const TUPLES: &'static str = "VALUES ";
+
+    async fn fetch_text(&mut self, text: Text) -> Result<Vec<Self::Row>, sqlx::Error> {
+        fetch_text(self, text).await
+    }
+
+    async fn execute_text(&mut self, text: Text) -> Result<(), sqlx::Error> {
+        execute_text(self, text).await
     }
 
     async fn command(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {

