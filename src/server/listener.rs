@@ -3,6 +3,7 @@
 //! hyper is driven directly: tonic's own server cannot be told to stop within a bounded time, nor
 //! how many connections it may have.
 
+use super::workers::Workers;
 use crate::ops::Metrics;
 use crate::rpc::Routes;
 use crate::rpc::middleware::Middleware;
@@ -45,6 +46,7 @@ pub(super) struct Listener {
     pub service: Middleware<Routes>,
     pub metrics: Arc<Metrics>,
     pub max_connections: usize,
+    pub workers: Workers,
     /// When it is cancelled, no connection is accepted, and each is asked to finish.
     pub stopping: CancellationToken,
 }
@@ -52,7 +54,7 @@ pub(super) struct Listener {
 impl Listener {
     /// Accepts until it is stopped; then lets calls finish for `drain` at the most.
     pub async fn run(self, drain: Duration) {
-        let Self { listener, service, metrics, max_connections, stopping } = self;
+        let Self { listener, service, metrics, max_connections, mut workers, stopping } = self;
         let places = Arc::new(Semaphore::new(max_connections));
         let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
         // Connections that clients have opened already are not reset: they are told to go elsewhere.
@@ -69,7 +71,7 @@ impl Listener {
             let Some((stream, place)) = accepted else { continue };
             let connection = connection(stream, service.clone(), stopping.clone());
             let (metrics, cut) = (metrics.clone(), cut.clone());
-            connections.spawn(async move {
+            workers.spawn(connections.track_future(async move {
                 metrics.connections.increment(1.0);
                 tokio::select! {
                     () = connection => {}
@@ -77,7 +79,7 @@ impl Listener {
                 }
                 metrics.connections.decrement(1.0);
                 drop(place);
-            });
+            }));
         }
         drop(listener);
         connections.close();
@@ -87,19 +89,26 @@ impl Listener {
             cut.cancel();
             connections.wait().await;
         }
+        // Joining its threads may wait for a moment; nobody is served any more.
+        drop(tokio::task::spawn_blocking(move || drop(workers)).await);
     }
 }
 
 type Place = tokio::sync::OwnedSemaphorePermit;
 
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStream, Place)> {
+/// A connection, not yet of any runtime: it is served on another than it was accepted on.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> Option<(std::net::TcpStream, Place)> {
     let place = places.clone().acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, _)) => {
-            // Answers are small and waited for.
-            let _ = stream.set_nodelay(true);
-            Some((stream, place))
-        }
+    let accepted = listener.accept().await.and_then(|(stream, _)| {
+        // Answers are small and waited for.
+        stream.set_nodelay(true)?;
+        stream.into_std()
+    });
+    match accepted {
+        Ok(stream) => Some((stream, place)),
         Err(error) => {
             // Out of file descriptors, most likely: asking again at once would only spin.
             tracing::warn!(%error, "cannot accept a connection");
@@ -121,7 +130,12 @@ async fn open(mut stream: TcpStream) -> Option<impl AsyncRead + AsyncWrite + Unp
     Some(tokio::io::join(std::io::Cursor::new(said).chain(reader), writer))
 }
 
-async fn connection(stream: TcpStream, service: Middleware<Routes>, stopping: CancellationToken) {
+async fn connection(
+    stream: std::net::TcpStream,
+    service: Middleware<Routes>,
+    stopping: CancellationToken,
+) {
+    let Ok(stream) = TcpStream::from_std(stream) else { return };
     let stopped = async {
         stopping.cancelled().await;
         // What it was about to say may be on its way.

@@ -2,5 +2,6 @@
 
 mod listener;
 mod serve;
+mod workers;
 
 pub use serve::{Addresses, ServeFault, serve};

@@ -1,6 +1,7 @@
 //! Build, serve, drain: a straight line.
 
 use super::listener::Listener;
+use super::workers::Workers;
 use crate::admin::{Admin, sweep_forever};
 use crate::config::{Config, ConfigFault, Database};
 use crate::ops::Metrics;
@@ -34,6 +35,8 @@ pub enum ServeFault {
     Config(#[from] ConfigFault),
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
+    #[error("cannot start the threads that serve: {0}")]
+    Threads(std::io::Error),
     #[error(transparent)]
     Start(#[from] StartFault),
     #[error(transparent)]
@@ -58,6 +61,8 @@ pub async fn serve(
             .local_addr()
             .map_err(|e| ServeFault::Listen(config.metrics_listen, e))?,
     };
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let workers = Workers::start(threads).map_err(ServeFault::Threads)?;
     let metrics = Arc::new(Metrics::new());
     let stores = open(&config.database).await?;
     let cluster = Cluster::start(stores, &config.cluster, &metrics).await?;
@@ -82,8 +87,9 @@ pub async fn serve(
     cluster.spawn(sweep_forever(admin, metrics.clone(), config.sweep_pause));
     cluster.spawn(upkeep(metrics.clone()));
     let max_connections = config.max_connections;
+    let stop = stopping.clone();
     let listener =
-        Listener { listener, service, metrics, max_connections, stopping: stopping.clone() };
+        Listener { listener, service, metrics, max_connections, workers, stopping: stop };
     let serving = tokio::spawn(listener.run(config.drain_timeout));
     ready(addresses);
 
