@@ -112,19 +112,16 @@ async fn commit_group(shard: &Shard, link: &mut Link, group: Vec<(Job, Reply)>) 
             return answer_all(group, fault);
         }
     };
-    // Before any acknowledgement (rule 5): who is answered, and then reads here, sees it.
-    let skipped = hooks::mutant("no_local_apply");
-    for change in changes.log.iter().filter(|_| !skipped) {
-        shard.memory.wrote(&change.alias, change.at);
-    }
-    for ((_, reply), effects) in group.into_iter().zip(answers) {
-        // Whoever does not wait any more will repeat the write, and find it done.
-        let left_out = effects.as_ref().is_ok_and(Vec::is_empty);
-        let _ = reply.send(match left_out {
-            true => Err(WriteFault::TooLate),
-            false => Ok(Written { effects, at: changes.at }),
-        });
-    }
+    shard.memory.committed(&changes.log, || {
+        for ((_, reply), effects) in group.into_iter().zip(answers) {
+            // Whoever does not wait any more will repeat the write, and find it done.
+            let left_out = effects.as_ref().is_ok_and(Vec::is_empty);
+            let _ = reply.send(match left_out {
+                true => Err(WriteFault::TooLate),
+                false => Ok(Written { effects, at: changes.at }),
+            });
+        }
+    });
 }
 
 type Answers = Vec<Result<Vec<Effect>, Refused>>;
