@@ -296,6 +296,8 @@ impl Memory {
                         looks == self.looks_begun.load(Ordering::Acquire)
                             || hooks::mutant("ahead_enters")
                     }
+                    // Nothing is kept before the first cursor is set.
+                    Standing::Unknown => hooks::mutant("start_keeps_epoch"),
                     _ => false,
                 };
             let landed = match current {
@@ -509,7 +511,9 @@ impl Memory {
         }
         self.freshness.looked_at(hooks::time("fresh_at_end", ahead.started));
         drop(history);
-        self.stripes.restart(at.seq);
+        if !hooks::mutant("start_keeps_epoch") {
+            self.stripes.restart(at.seq);
+        }
         LookEnd::Complete(0)
     }
 

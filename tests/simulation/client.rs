@@ -1,8 +1,9 @@
 //! The clients of all instances, and whoever pulls plugs.
 
 use crate::checker::{Answer, Bound};
-use crate::instance::{Instance, Miss, Request, Write, WriteKind};
+use crate::instance::{Instance, LANE, Miss, Request, Write, WriteKind};
 use crate::model::Micro;
+use crate::schedule::Fault;
 use crate::world::{CLUSTER, Event, World};
 use aka::coherence::{Failure, Found, Gather, Lookup, Need, Source};
 use aka::domain::{ShardId, Token};
@@ -281,39 +282,53 @@ impl World {
     fn fault(&mut self) {
         let shard = self.rng.index(self.schedule.shards);
         let instance = self.rng.index(self.schedule.instances);
-        let (now, time) = (self.now, self.rng.between(1, self.schedule.fault));
-        match self.rng.below(8) {
-            0 | 1 => self.fail_over(shard, time),
-            2 => {
+        // Short ones mostly.
+        let longest = self.schedule.fault >> self.rng.below(5);
+        let (now, time) = (self.now, self.rng.between(1, longest));
+        match self.rng.pick(&self.schedule.fault_kinds) {
+            Fault::FailOver => self.fail_over(shard, time),
+            Fault::Prune => {
                 let line = self.shards[shard].newest();
                 let (kept, seq) = (line.kept_from, line.seq());
-                let below = self.rng.between(kept, seq.max(kept));
+                let below = match self.rng.chance(500) {
+                    true => seq,
+                    false => self.rng.between(kept, seq.max(kept)),
+                };
                 self.shards[shard].prune(below);
                 self.note("pruned", &[shard as u64, below]);
             }
-            3 => {
+            Fault::Away => {
                 self.shards[shard].away_until = now + time;
                 self.note("away", &[shard as u64, time]);
             }
-            4 => {
+            Fault::BreakLink => {
+                let link = self.rng.index(LANE + self.schedule.lanes);
+                self.side(instance, shard).links[link].broken = true;
+                self.note("a link breaks", &[instance as u64, shard as u64, link as u64]);
+            }
+            Fault::PauseFeed => {
                 self.side(instance, shard).feed_paused_until = now + time;
                 self.note("the feed pauses", &[instance as u64, shard as u64, time]);
             }
-            5 => {
+            Fault::Suspend => {
                 self.instances[instance].suspended_until = now + time;
                 self.note("suspended", &[instance as u64, time]);
             }
-            6 => {
+            Fault::PutClockForward => {
                 self.instances[instance].ahead += time;
                 self.note("the clock jumps", &[instance as u64, time]);
             }
-            _ => self.restart(instance),
+            Fault::Restart => self.restart(instance),
         }
     }
 
     fn fail_over(&mut self, shard: usize, time: Micro) {
-        let lost = if self.rng.chance(300) { 0 } else { self.rng.between(1, 5) };
-        let lives = if self.rng.chance(600) { 0 } else { time };
+        let lost = self.rng.pick(&[0, 1, 1, 2, 3, 6]);
+        let lives = match self.rng.below(4) {
+            0 | 1 => 0,
+            2 => self.rng.below(self.schedule.delay * 8),
+            _ => time,
+        };
         self.shards[shard].fail_over(lost, self.now, self.now + lives);
         self.note("failover", &[shard as u64, lost, lives]);
     }

@@ -26,7 +26,7 @@ pub enum Task {
     Idle,
     /// A lane connects, or pauses before it does.
     Connect,
-    Look(Option<LookAhead>, Option<Look>),
+    Look(Option<LookAhead>, Option<Box<Look>>),
     Load(Batch, Loaded),
     Write(Vec<Write>, Option<Transaction>),
     Show(usize, Option<Shown>),
@@ -77,6 +77,8 @@ pub struct Shown {
 pub struct Link {
     /// The line that it leads to.
     pub session: Option<usize>,
+    /// The session will turn out to be broken when it is used.
+    pub broken: bool,
     pub opened: Opened,
     pub task: Task,
     /// Which task's events are to be heard.

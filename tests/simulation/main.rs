@@ -22,7 +22,7 @@ use std::time::Instant;
 use world::World;
 
 const SEEDS: u64 = 300;
-const OPERATIONS: u64 = 400;
+const OPERATIONS: u64 = 1_000;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().expect("a number"))

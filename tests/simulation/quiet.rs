@@ -45,7 +45,7 @@ impl World {
             }
             (0..self.schedule.instances).try_for_each(|instance| self.entries_agree(instance))?;
         }
-        self.run_for(self.schedule.quiet_time())?;
+        self.run_until_settled()?;
         self.nobody_waits()
     }
 

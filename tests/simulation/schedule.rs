@@ -31,25 +31,51 @@ pub struct Schedule {
     pub faults: u64,
     /// Of a thousand operations of clients so many are writes.
     pub writes: u64,
+    /// What goes wrong: some kinds of faults for each seed, so that they come thick.
+    pub fault_kinds: Vec<Fault>,
     /// How long a fault lasts, at most.
     pub fault: Micro,
     pub operations: u64,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    FailOver,
+    Prune,
+    Away,
+    BreakLink,
+    PauseFeed,
+    Suspend,
+    PutClockForward,
+    Restart,
+}
+
+const FAULTS: [Fault; 8] = [
+    Fault::FailOver,
+    Fault::Prune,
+    Fault::Away,
+    Fault::BreakLink,
+    Fault::PauseFeed,
+    Fault::Suspend,
+    Fault::PutClockForward,
+    Fault::Restart,
+];
+
 const MILLI: Micro = 1_000;
 
 impl Schedule {
     pub fn new(rng: &mut Rng, operations: u64) -> Self {
-        let staleness = rng.pick(&[0, 20, 50, 50, 100, 100, 200]) * MILLI;
+        let staleness = rng.pick(&[0, 10, 20, 20, 50, 50, 100, 200]) * MILLI;
         let query_timeout = rng.pick(&[30, 60, 100, 200]) * MILLI;
         Self {
             instances: rng.pick(&[1, 2, 2, 3]),
             shards: rng.pick(&[1, 1, 1, 2]),
-            keys: rng.pick(&[2, 3, 4, 5]),
+            keys: rng.pick(&[1, 2, 3, 5]),
             lanes: rng.pick(&[1, 2, 2, 3]),
             lane_batch: rng.pick(&[1, 2, 4]),
             lane_queue: rng.pick(&[2, 4, 8]),
-            look_limit: rng.pick(&[1, 2, 3, 10]).max(2),
+            // A look brings the change at the cursor, too.
+            look_limit: rng.pick(&[2, 3, 4, 20]),
             write_batch: rng.pick(&[1, 2, 3]),
             sizes: Sizes {
                 stripes: rng.pick(&[1, 1, 2, 4]),
@@ -63,8 +89,9 @@ impl Schedule {
             reconnect_pause: rng.pick(&[5, 10, 30]) * MILLI,
             delay: rng.pick(&[100, 500, 1_000, 3_000]),
             slow: rng.pick(&[0, 20, 50, 150]),
-            gap: rng.pick(&[1, 2, 4, 8]) * MILLI,
+            gap: rng.pick(&[1_000, 2_000, 4_000, 8_000]),
             faults: rng.pick(&[0, 5, 20, 50]),
+            fault_kinds: fault_kinds(rng),
             writes: rng.pick(&[50, 200, 400]),
             fault: staleness.max(20 * MILLI) * rng.pick(&[1, 2, 4]),
             operations,
@@ -80,9 +107,18 @@ impl Schedule {
         }
     }
 
-    /// When the changes have stopped: by then everything must have settled.
+    /// When the changes have stopped: by then everything must have settled, at the latest.
     pub fn quiet_time(&self) -> Micro {
         let cycle = self.query_timeout + self.reconnect_pause + self.feed_interval;
-        2 * self.fault + self.staleness + 12 * cycle
+        2 * self.fault + self.staleness + 30 * cycle
     }
+}
+
+/// Each kind in half of the seeds; a failover in most, because most of the rules are there for it.
+fn fault_kinds(rng: &mut Rng) -> Vec<Fault> {
+    let mut kinds: Vec<Fault> = FAULTS.into_iter().filter(|_| rng.chance(500)).collect();
+    if kinds.is_empty() || rng.chance(500) {
+        kinds.push(Fault::FailOver);
+    }
+    kinds
 }

@@ -55,7 +55,7 @@ impl World {
         let side = self.side(at.instance, at.shard);
         let opening = side.memory.opening();
         let state = &mut side.links[at.link];
-        (state.session, state.opened) = (None, opening);
+        (state.session, state.broken, state.opened) = (None, false, opening);
         let delay = self.delay();
         self.next(at, delay, Phase::Connect);
     }
@@ -114,7 +114,8 @@ impl World {
         let (now, away) = (self.now, self.is_away(at.shard));
         let state = &self.instances[at.instance].sides[at.shard].links[at.link];
         let (until, was_open) = (state.until, state.was_open);
-        let alive = state.session.filter(|&line| self.shards[at.shard].lines[line].died > now);
+        let session = state.session.filter(|_| !state.broken);
+        let alive = session.filter(|&line| self.shards[at.shard].lines[line].died > now);
         let Some(line) = alive.filter(|_| !away) else {
             // Silence, or a broken connection: that is opened anew, once.
             if away && self.rng.chance(500) {
@@ -140,7 +141,7 @@ impl World {
             Task::Look(Some(ahead), _) => {
                 let from = ahead.cursor.map_or(u64::MAX, |cursor| cursor.seq);
                 let look = self.look_at(at.shard, line, from);
-                Task::Look(Some(ahead), Some(look))
+                Task::Look(Some(ahead), Some(Box::new(look)))
             }
             Task::Load(batch, _) => {
                 let loaded = self.load_from(at.shard, line, &batch.keys);

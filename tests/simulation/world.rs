@@ -2,7 +2,7 @@
 
 use crate::checker::{Answer, Checker};
 use crate::client::Mark;
-use crate::instance::{Instance, LANE, Request, Side};
+use crate::instance::{Instance, LANE, Request, Side, Task, WRITER};
 use crate::model::{Micro, ShardModel, Value};
 use crate::rng::Rng;
 use crate::schedule::Schedule;
@@ -14,6 +14,7 @@ use aka::hooks;
 use aka::store::Identity;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Event {
@@ -131,8 +132,44 @@ impl World {
         while self.operations < self.schedule.operations {
             self.step()?;
         }
-        self.run_for(self.schedule.quiet_time())?;
+        self.run_until_settled()?;
         self.check_quiet()
+    }
+
+    /// Until every fault is over and nobody waits for anybody, but for the next look.
+    pub fn run_until_settled(&mut self) -> Result<(), String> {
+        let end = self.now + self.schedule.quiet_time();
+        while self.now < end && !self.is_settled() {
+            self.run_for(self.schedule.feed_interval)?;
+        }
+        Ok(())
+    }
+
+    fn is_settled(&self) -> bool {
+        let over = |until: Micro| until <= self.now;
+        let shards = |shard: &ShardModel| {
+            let old = &shard.lines[..shard.primary()];
+            over(shard.away_until) && old.iter().all(|line| over(line.died))
+        };
+        // A look that is long under way may not know yet of a failover.
+        let look = Duration::from_micros(self.schedule.feed_interval + 8 * self.schedule.delay);
+        let fresh = |instance: &Instance, side: &Side| {
+            side.memory.freshness().age(instance.clock(self.now)).is_some_and(|age| age < look)
+        };
+        let side = |(side, shard): (&Side, &ShardModel)| {
+            let rest = &side.links[WRITER..];
+            over(side.feed_paused_until)
+                && rest.iter().all(|link| matches!(link.task, Task::Idle))
+                && side.links[LANE..].iter().all(|lane| lane.serves)
+                && side.memory.cursor() == Some(shard.newest().clock())
+        };
+        self.requests.iter().all(Option::is_none)
+            && self.shards.iter().all(shards)
+            && self.instances.iter().all(|instance| {
+                over(instance.suspended_until)
+                    && instance.sides.iter().zip(&self.shards).all(side)
+                    && instance.sides.iter().all(|side| fresh(instance, side))
+            })
     }
 
     pub fn run_for(&mut self, time: Micro) -> Result<(), String> {
