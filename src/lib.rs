@@ -5,7 +5,10 @@ pub mod clock;
 pub mod coherence;
 pub mod config;
 pub mod domain;
+#[cfg(not(feature = "test-hooks"))]
 mod hooks;
+#[cfg(feature = "test-hooks")]
+pub mod hooks;
 pub mod ops;
 mod queue;
 pub mod resolve;

@@ -210,12 +210,11 @@ impl Read<'_> {
 
     fn degraded(&self, key: &Key) -> Option<Found> {
         let shard = self.resolver.cluster.shard_of(key)?;
-        shard.memory.get_degraded(key, &self.need(shard))
+        shard.memory.get_degraded(key, &self.need(shard), Boottime::now())
     }
 
     fn need(&self, shard: &Shard) -> Need {
-        let mark = self.token.and_then(|token| token.mark(shard.id));
-        Need { arrived: self.deadline.arrived, mark }
+        Need::new(self.deadline.arrived, self.token, shard.id)
     }
 }
 

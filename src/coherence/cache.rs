@@ -40,6 +40,17 @@ pub struct Cache {
 impl Cache {
     /// Bounded to about `budget_bytes`, overhead included. 0 keeps nothing.
     pub fn new(budget_bytes: u64) -> Self {
+        // Keyed at random in each process, so that nobody can choose ids that collide.
+        Self::with_hasher(budget_bytes, RandomState::new())
+    }
+
+    /// With places that are the same in each run, for a simulation.
+    #[cfg(feature = "test-hooks")]
+    pub fn seeded(budget_bytes: u64, seed: u64) -> Self {
+        Self::with_hasher(budget_bytes, RandomState::with_seeds(seed, 1, 2, 3))
+    }
+
+    fn with_hasher(budget_bytes: u64, hasher: RandomState) -> Self {
         let entries = moka::sync::Cache::builder()
             .max_capacity(budget_bytes)
             .weigher(|key: &CacheKey, entry: &Entry| {
@@ -48,8 +59,7 @@ impl Cache {
                 ENTRY_OVERHEAD + key.id.len() as u32 + canonical
             })
             .build_with_hasher(BuildHasherDefault::default());
-        // Keyed at random in each process, so that nobody can choose ids that collide.
-        Self { entries, hasher: RandomState::new() }
+        Self { entries, hasher }
     }
 
     /// The hash of a key, for [`Memory`](super::Memory).
@@ -78,6 +88,12 @@ impl Cache {
     pub(super) fn remove(&self, footprint: Footprint, key: &Key) {
         let (project, id) = (key.project().get(), key.id().as_bytes());
         self.entries.invalidate(&Query { hash: footprint.0, project, id });
+    }
+
+    /// Drops an entry, as moka does when it needs the room: whenever it likes.
+    #[cfg(feature = "test-hooks")]
+    pub fn evict(&self, key: &Key) {
+        self.remove(self.footprint_of(key), key);
     }
 
     /// About how many entries there are.

@@ -4,6 +4,7 @@
 //! that a reader who gives up hurts nobody; and a reader may refuse what it gets as too old.
 
 use crate::clock::Boottime;
+use crate::hooks;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -128,7 +129,11 @@ impl Flight {
     /// The first round that a reader who comes now may take. `joinable`: how old the query may be.
     pub fn earliest_round(&self, must_be_sent_later: bool, oldest: Boottime) -> u64 {
         match self.sent {
-            Some(sent) if !must_be_sent_later && self.overtaken < self.rounds && sent >= oldest => {
+            Some(sent)
+                if !must_be_sent_later
+                    && self.overtaken < self.rounds
+                    && (sent >= oldest || hooks::mutant("joins_any_load")) =>
+            {
                 self.rounds
             }
             _ => self.rounds + 1,
@@ -150,6 +155,9 @@ impl Flight {
     /// A new history begins: floors of the old one mean nothing, and the query that is out is
     /// nobody's.
     pub fn restart(&mut self) {
+        if hooks::mutant("old_epoch_enters") {
+            return;
+        }
         self.overtake();
         for waiter in &mut self.waiters {
             waiter.floor = 0;

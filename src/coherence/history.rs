@@ -4,13 +4,8 @@
 //! primary reaches the same seq again with other changes. The nonce tells the two apart.
 
 use crate::domain::Position;
+use crate::hooks;
 use std::collections::{BTreeMap, VecDeque};
-
-/// How many of the last applied positions are remembered, to check what comes in late.
-const APPLIED: usize = 4096;
-
-/// How many positions ahead of the cursor are remembered until the feed arrives there.
-const AHEAD: usize = 1024;
 
 /// How a position that a load, a look or a write brings stands to this history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,14 +22,23 @@ pub(super) enum Standing {
     Contradiction,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct History {
     /// Newest last, without gaps; the last is the cursor. Empty: no cursor is set.
     applied: VecDeque<Position>,
     ahead: BTreeMap<u64, u64>,
+    /// How many of the last applied positions are remembered, to check what comes in late.
+    most_applied: usize,
+    /// How many positions ahead of the cursor are remembered until the feed arrives there.
+    most_ahead: usize,
 }
 
 impl History {
+    pub fn new(most_applied: usize, most_ahead: usize) -> Self {
+        let (applied, ahead) = (VecDeque::new(), BTreeMap::new());
+        Self { applied, ahead, most_applied: most_applied.max(1), most_ahead }
+    }
+
     pub fn cursor(&self) -> Option<Position> {
         self.applied.back().copied()
     }
@@ -50,10 +54,10 @@ impl History {
         let standing = self.standing(at);
         if standing == Standing::Ahead || standing == Standing::Unknown {
             match self.ahead.insert(at.seq, at.nonce) {
-                Some(nonce) if nonce != at.nonce => return Standing::Contradiction,
+                Some(nonce) if !agree(nonce, at) => return Standing::Contradiction,
                 _ => {}
             }
-            if self.ahead.len() > AHEAD {
+            if self.ahead.len() > self.most_ahead {
                 // The feed stands still while others go on. What is forgotten could not be checked
                 // any more: better to begin anew.
                 return Standing::Contradiction;
@@ -70,7 +74,9 @@ impl History {
         }
         let back = (cursor.seq - at.seq) as usize;
         match self.applied.len().checked_sub(1 + back).and_then(|index| self.applied.get(index)) {
-            Some(applied) if *applied == at => Standing::Applied,
+            Some(applied) if *applied == at || hooks::mutant("nonce_ignored_behind") => {
+                Standing::Applied
+            }
             Some(_) => Standing::Contradiction,
             None => Standing::Forgotten,
         }
@@ -78,7 +84,7 @@ impl History {
 
     /// Sets the cursor where none is. False if what was brought before contradicts it.
     pub fn start(&mut self, at: Position) -> bool {
-        let fits = self.ahead.get(&at.seq).is_none_or(|&nonce| nonce == at.nonce);
+        let fits = self.ahead.get(&at.seq).is_none_or(|&nonce| agree(nonce, at));
         self.ahead = self.ahead.split_off(&(at.seq + 1));
         self.applied.clear();
         self.applied.push_back(at);
@@ -87,17 +93,22 @@ impl History {
 
     /// Moves the cursor to the next position. False if somebody brought another nonce for it.
     pub fn advance(&mut self, at: Position) -> bool {
-        if self.applied.len() == APPLIED {
+        if self.applied.len() == self.most_applied {
             self.applied.pop_front();
         }
         self.applied.push_back(at);
-        self.ahead.remove(&at.seq).is_none_or(|nonce| nonce == at.nonce)
+        self.ahead.remove(&at.seq).is_none_or(|nonce| agree(nonce, at))
     }
 
     /// Forgets all: a new history begins.
     pub fn forget(&mut self) {
-        *self = Self::default();
+        *self = Self::new(self.most_applied, self.most_ahead);
     }
+}
+
+/// Whether what was remembered of a seq ahead of the cursor is what turned out to be there.
+fn agree(remembered: u64, at: Position) -> bool {
+    remembered == at.nonce || hooks::mutant("nonce_ignored_ahead")
 }
 
 #[cfg(test)]
@@ -110,7 +121,7 @@ mod tests {
 
     #[test]
     fn positions_stand_as_they_should() {
-        let mut history = History::default();
+        let mut history = History::new(9, 9);
         assert_eq!(history.observe(at(5, 50)), Standing::Unknown);
         assert!(history.start(at(5, 50)));
         assert_eq!(history.observe(at(5, 50)), Standing::Applied);
@@ -126,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_start_that_contradicts_what_was_brought() {
-        let mut history = History::default();
+        let mut history = History::new(9, 9);
         history.observe(at(5, 50));
         assert!(!history.start(at(5, 51)));
     }

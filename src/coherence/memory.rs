@@ -6,7 +6,7 @@ use super::freshness::Freshness;
 use super::history::{History, Standing};
 use super::stripe::Stripes;
 use crate::clock::Boottime;
-use crate::domain::{Change, Key, Position};
+use crate::domain::{Change, Key, Position, ShardId, Token};
 use crate::hooks;
 use crate::store::{Loaded, Look};
 use parking_lot::Mutex;
@@ -30,6 +30,37 @@ pub struct Need {
     pub arrived: Boottime,
     /// The position that its token names on this shard.
     pub mark: Option<Position>,
+}
+
+impl Need {
+    /// What a reader with this token needs of this shard.
+    pub fn new(arrived: Boottime, token: Option<&Token>, shard: ShardId) -> Self {
+        let token = token.filter(|_| !hooks::mutant("token_ignored"));
+        Self { arrived, mark: token.and_then(|token| token.mark(shard)) }
+    }
+}
+
+/// How much a memory keeps beside the entries.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// Stripes: enough that a change of one key hardly ever keeps out a load of another.
+    pub stripes: usize,
+    /// How many of the last applied positions are remembered, to check what comes in late.
+    pub applied: usize,
+    /// How many positions ahead of the cursor are remembered until the feed arrives there.
+    pub ahead: usize,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { stripes: 4096, applied: 4096, ahead: 1024 }
+    }
+}
+
+/// When a connection was about to be opened: see [`Memory::may_use`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Opened {
+    contradictions: u64,
 }
 
 /// What [`Memory::join`] did.
@@ -95,10 +126,15 @@ pub struct Memory {
 
 impl Memory {
     pub fn new(cache: Arc<Cache>, limits: Limits) -> Self {
+        Self::with_sizes(cache, limits, Sizes::default())
+    }
+
+    /// A simulation makes everything small, so that everything collides often.
+    pub fn with_sizes(cache: Arc<Cache>, limits: Limits, sizes: Sizes) -> Self {
         Self {
             cache,
-            stripes: Stripes::new(),
-            history: Mutex::default(),
+            stripes: Stripes::new(sizes.stripes),
+            history: Mutex::new(History::new(sizes.applied, sizes.ahead)),
             beginning: Mutex::default(),
             freshness: Freshness::default(),
             limits,
@@ -117,9 +153,21 @@ impl Memory {
         self.history.lock().cursor()
     }
 
-    /// Counts the histories that were given up. A connection older than the last is to be closed.
+    /// Counts the histories that were given up.
     pub fn contradictions(&self) -> u64 {
         self.contradictions.load(Ordering::Acquire)
+    }
+
+    /// A connection is about to be opened. Noted before, not after: what is given up while it opens
+    /// counts against it.
+    pub fn opening(&self) -> Opened {
+        Opened { contradictions: self.contradictions() }
+    }
+
+    /// Whether a connection may be used: one from before a change of history may lead to the old
+    /// primary (rule 7).
+    pub fn may_use(&self, opened: Opened) -> bool {
+        opened.contradictions == self.contradictions() || hooks::mutant("connections_stay")
     }
 
     fn epoch(&self) -> u64 {
@@ -130,7 +178,9 @@ impl Memory {
 
     /// Answers from memory, if it knows and may say so (rules 6 and 8).
     pub fn get(&self, place: Footprint, project: u64, id: &[u8], need: &Need) -> Option<Found> {
-        if !self.freshness.is_within(self.limits.staleness, need.arrived) {
+        if !self.freshness.is_within(self.limits.staleness, need.arrived)
+            && !hooks::mutant("stale_served")
+        {
             return None;
         }
         // The token before the entry: a change that the feed applies in between is then in the entry.
@@ -138,7 +188,8 @@ impl Memory {
         let cursor = self.reached(need)?;
         let entry = self.cache.get(place, project, id)?;
         // An entry ahead of the feed is of a history that nobody has checked yet: it serves no token.
-        let serves = cursor.is_none_or(|cursor| entry.as_of <= cursor.seq);
+        let serves = cursor.is_none_or(|cursor| entry.as_of <= cursor.seq)
+            || hooks::mutant("ahead_serves_token");
         (serves && entry.epoch == self.epoch()).then(|| found(entry))
     }
 
@@ -147,12 +198,21 @@ impl Memory {
     fn reached(&self, need: &Need) -> Option<Option<Position>> {
         let Some(mark) = need.mark else { return Some(None) };
         let history = self.history.lock();
-        (history.standing(mark) == Standing::Applied).then(|| history.cursor())
+        let reached = match hooks::mutant("token_seq_only") {
+            true => history.cursor().is_some_and(|cursor| mark.seq <= cursor.seq),
+            false => history.standing(mark) == Standing::Applied,
+        };
+        reached.then(|| history.cursor())
     }
 
     /// The last known answer, where the database gives none (rule 6). Never for a token (rule 8).
-    pub fn get_degraded(&self, key: &Key, need: &Need) -> Option<Found> {
-        if need.mark.is_some() || !self.freshness.is_within(self.limits.degraded, Boottime::now()) {
+    pub fn get_degraded(&self, key: &Key, need: &Need, now: Boottime) -> Option<Found> {
+        if need.mark.is_some() && !hooks::mutant("degraded_for_token") {
+            return None;
+        }
+        if !self.freshness.is_within(self.limits.degraded, now)
+            && !hooks::mutant("degraded_for_ever")
+        {
             return None;
         }
         let entry = self.cache.get_key(self.cache.footprint_of(key), key)?;
@@ -180,7 +240,10 @@ impl Memory {
         let flight = stripe.flights.entry(key.clone()).or_default();
         let round = match hooks::mutant("no_floor") {
             true => 0,
-            false => flight.earliest_round(need.mark.is_some(), oldest),
+            false => {
+                let later = need.mark.is_some() && !hooks::mutant("token_joins");
+                flight.earliest_round(later, oldest)
+            }
         };
         let source = if fresh { Source::Loaded } else { Source::Coalesced };
         flight.join(Waiter { gather: gather.clone(), index, floor, round, source, tries: 0 });
@@ -210,6 +273,7 @@ impl Memory {
     pub fn land(&self, batch: Batch, loaded: &Loaded) -> Vec<Key> {
         let standing = self.observe(loaded.at);
         let Batch { keys, epoch, looks } = batch;
+        let epoch = if hooks::mutant("old_epoch_enters") { self.epoch() } else { epoch };
         let mut again = Vec::new();
         for key in keys {
             let place = self.cache.footprint_of(&key);
@@ -222,12 +286,18 @@ impl Memory {
             let canonical = detached(loaded.rows.get(&key).map(|row| &row.canonical));
             let may_enter = current
                 && (hooks::mutant("no_fence")
+                    || (hooks::mutant("negatives_not_fenced") && canonical.is_none())
                     || (loaded.at.seq >= fence && !flight.was_overtaken()))
                 && match standing {
                     Standing::Applied => true,
                     // Nobody has checked this history yet: it may be one that a look, begun since,
                     // has already left behind.
-                    Standing::Ahead => looks == self.looks_begun.load(Ordering::Acquire),
+                    Standing::Ahead => {
+                        looks == self.looks_begun.load(Ordering::Acquire)
+                            || hooks::mutant("ahead_enters")
+                    }
+                    // Nothing is kept before the first cursor is set.
+                    Standing::Unknown => hooks::mutant("start_keeps_epoch"),
                     _ => false,
                 };
             let landed = match current {
@@ -240,8 +310,15 @@ impl Memory {
                 again.push(key.clone());
             }
             if may_enter {
-                self.cache.put(place, &key, Entry { canonical, as_of: loaded.at.seq, epoch });
-            } else if current && self.holds_older(place, &key, loaded.at.seq) {
+                let as_of = match hooks::mutant("as_of_greatest") {
+                    true => self.history.lock().greatest(),
+                    false => loaded.at.seq,
+                };
+                self.cache.put(place, &key, Entry { canonical, as_of, epoch });
+            } else if current
+                && self.holds_older(place, &key, loaded.at.seq)
+                && !hooks::mutant("load_keeps_older")
+            {
                 self.cache.remove(place, &key);
             }
         }
@@ -260,11 +337,29 @@ impl Memory {
 
     // ---- writers
 
+    /// A transaction of this instance was committed. `acknowledge` is called when memory knows of it:
+    /// who is answered, and then reads here, sees it.
+    pub fn committed(&self, log: &[Change], acknowledge: impl FnOnce()) {
+        let mut acknowledge = Some(acknowledge);
+        if hooks::mutant("acknowledged_first") {
+            acknowledge.take().into_iter().for_each(|acknowledge| acknowledge());
+        }
+        for change in log.iter().filter(|_| !hooks::mutant("no_local_apply")) {
+            self.wrote(&change.alias, change.at);
+            if hooks::mutant("write_inserts") {
+                let (place, epoch) = (self.cache.footprint_of(&change.alias), self.epoch());
+                let (canonical, as_of) = (detached(change.new.as_ref()), change.at.seq);
+                self.cache.put(place, &change.alias, Entry { canonical, as_of, epoch });
+            }
+        }
+        acknowledge.take().into_iter().for_each(|acknowledge| acknowledge());
+    }
+
     /// A write of this instance was committed, or a row of `key` was shown to an admin as of `at`
     /// (rule 5). Called before the acknowledgement: who reads after it finds no older answer.
     pub fn wrote(&self, key: &Key, at: Position) {
         let epoch = self.epoch();
-        self.observe(at);
+        let standing = self.observe(at);
         let place = self.cache.footprint_of(key);
         let mut stripe = self.stripes.lock(place);
         if epoch != self.epoch() {
@@ -272,11 +367,15 @@ impl Memory {
             // is sent after the commit, and the new history may not know this seq.
             return;
         }
-        stripe.fence = stripe.fence.max(at.seq);
-        if let Some(flight) = stripe.flights.get_mut(key) {
-            flight.overtake();
+        if !hooks::mutant("write_no_fence") {
+            stripe.raise(key, at.seq);
         }
-        if self.holds_older(place, key, at.seq) {
+        // Seqs of two histories do not compare. An entry that was loaded ahead of the cursor may be of
+        // an old primary that had a longer history: a write to the new primary, whose seq is lower,
+        // comes after it all the same. Only where the feed has been is it known which is newer.
+        let unsure = standing != Standing::Applied && !hooks::mutant("write_trusts_seq");
+        let newer = unsure || self.holds_older(place, key, at.seq);
+        if newer && !hooks::mutant("write_keeps_entry") {
             self.cache.remove(place, key);
         }
     }
@@ -309,7 +408,7 @@ impl Memory {
         }
         // Compared with what was brought before the look began: a write that was committed after
         // the look's snapshot is no contradiction.
-        if look.at.seq < ahead.greatest {
+        if look.at.seq < ahead.greatest && !hooks::mutant("clock_may_go_back") {
             return self.contradicted("the shard's clock went back");
         }
         let Some(cursor) = ahead.cursor else {
@@ -317,16 +416,22 @@ impl Memory {
         };
         let mut changes = look.changes.as_slice();
         match changes.split_first() {
-            Some((first, rest)) if first.at == cursor => changes = rest,
+            Some((first, rest))
+                if first.at == cursor
+                    || (first.at.seq == cursor.seq && hooks::mutant("nonce_ignored_at_cursor")) =>
+            {
+                changes = rest;
+            }
             Some((first, _)) if first.at.seq == cursor.seq => {
                 return self.contradicted("the log holds another change at the cursor");
             }
+            _ if hooks::mutant("pruned_is_fine") => {}
             // Before the first change there is none to compare, only the clock.
             _ if cursor.seq == 0 && (look.at.seq > 0 || look.at == cursor) => {}
             _ => return self.contradicted("the log was pruned past the cursor"),
         }
         for (change, expected) in changes.iter().zip(cursor.seq + 1..) {
-            if change.at.seq != expected {
+            if change.at.seq != expected && !hooks::mutant("pruned_is_fine") {
                 return self.contradicted("the log has a gap");
             }
             match self.apply(change, ahead.epoch) {
@@ -340,14 +445,19 @@ impl Memory {
         if changes.last().map_or(cursor, |change| change.at) != look.at {
             return match changes.len() {
                 0 => self.contradicted("the log does not reach the shard's clock"),
-                count => LookEnd::More(count),
+                count => {
+                    if hooks::mutant("fresh_when_partial") {
+                        self.freshness.looked_at(ahead.started);
+                    }
+                    LookEnd::More(count)
+                }
             };
         }
         let history = self.history.lock();
         if ahead.epoch != self.epoch() {
             return LookEnd::More(0);
         }
-        self.freshness.looked_at(ahead.started);
+        self.freshness.looked_at(hooks::time("fresh_at_end", ahead.started));
         drop(history);
         LookEnd::Complete(changes.len())
     }
@@ -362,11 +472,13 @@ impl Memory {
             return Applied::OtherEpoch;
         }
         // A load that is out and read an earlier state must not enter after this.
-        stripe.fence = stripe.fence.max(seq);
-        if let Some(flight) = stripe.flights.get_mut(key) {
-            flight.overtake();
+        let entry = self.cache.get_key(place, key);
+        let fenced = entry.is_some() || !hooks::mutant("fence_with_entry");
+        if fenced && !hooks::mutant("feed_no_fence") {
+            stripe.raise(key, seq);
         }
-        if let Some(entry) = self.cache.get_key(place, key).filter(|entry| entry.as_of < seq) {
+        let entry = entry.filter(|_| !hooks::mutant("feed_skips_entries"));
+        if let Some(entry) = entry.filter(|entry| entry.as_of < seq) {
             if entry.epoch == epoch {
                 let canonical = detached(change.new.as_ref());
                 self.cache.put(place, key, Entry { canonical, as_of: seq, epoch });
@@ -394,10 +506,14 @@ impl Memory {
             drop((history, beginning));
             return self.contradicted("the shard's clock is not the one that was seen before");
         }
-        self.epoch.fetch_add(1, Ordering::AcqRel);
-        self.freshness.looked_at(ahead.started);
+        if !hooks::mutant("start_keeps_epoch") {
+            self.epoch.fetch_add(1, Ordering::AcqRel);
+        }
+        self.freshness.looked_at(hooks::time("fresh_at_end", ahead.started));
         drop(history);
-        self.stripes.restart(at.seq);
+        if !hooks::mutant("start_keeps_epoch") {
+            self.stripes.restart(at.seq);
+        }
         LookEnd::Complete(0)
     }
 
@@ -418,7 +534,9 @@ impl Memory {
         history.forget();
         // Connections first: nothing is sent in the new epoch over one that may lead to the old primary.
         self.contradictions.fetch_add(1, Ordering::AcqRel);
-        self.epoch.fetch_add(1, Ordering::AcqRel);
+        if !hooks::mutant("epoch_keeps_entries") {
+            self.epoch.fetch_add(1, Ordering::AcqRel);
+        }
         drop(history);
         self.stripes.restart(0);
         drop(beginning);

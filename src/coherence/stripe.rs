@@ -5,10 +5,6 @@ use crate::domain::Key;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 
-/// How many stripes a shard has. A change of one key keeps out loads, older than the change, of the
-/// other keys of its stripe too, so there are enough that this is rare.
-const STRIPES: usize = 4096;
-
 /// What the lock of a stripe protects, beside the entries of its keys in the cache.
 #[derive(Default)]
 pub(super) struct Stripe {
@@ -18,16 +14,28 @@ pub(super) struct Stripe {
     pub flights: HashMap<Key, Flight>,
 }
 
+impl Stripe {
+    /// `key` changed at `seq`: a load that is out and read an earlier state must not enter any more.
+    pub fn raise(&mut self, key: &Key, seq: u64) {
+        self.fence = self.fence.max(seq);
+        if let Some(flight) = self.flights.get_mut(key) {
+            flight.overtake();
+        }
+    }
+}
+
 pub(super) struct Stripes(Box<[Mutex<Stripe>]>);
 
 impl Stripes {
-    pub fn new() -> Self {
-        Self((0..STRIPES).map(|_| Mutex::default()).collect())
+    /// At least one. A change of one key keeps out loads, older than the change, of the other keys
+    /// of its stripe too.
+    pub fn new(count: usize) -> Self {
+        Self((0..count.max(1)).map(|_| Mutex::default()).collect())
     }
 
     pub fn lock(&self, footprint: super::Footprint) -> MutexGuard<'_, Stripe> {
         // The low bits choose the stripe; moka takes the high ones.
-        self.0[footprint.0 as usize % STRIPES].lock()
+        self.0[footprint.0 as usize % self.0.len()].lock()
     }
 
     /// A new epoch: all fences start at the cursor, and no query that is out is anybody's.

@@ -1,6 +1,7 @@
 //! One connection to a shard that opens itself when it is needed.
 
 use super::Shard;
+use crate::coherence::Opened;
 use crate::store::{Role, Session, StoreError};
 use std::future::Future;
 use std::sync::Arc;
@@ -14,20 +15,18 @@ pub(crate) struct Link {
     pub shard: Arc<Shard>,
     role: Role,
     session: Option<Box<dyn Session>>,
-    /// The contradictions that the memory had seen when the session was opened.
-    generation: u64,
+    opened: Opened,
     last_failure: Option<Instant>,
 }
 
 impl Link {
     pub fn new(shard: Arc<Shard>, role: Role) -> Self {
-        Self { shard, role, session: None, generation: 0, last_failure: None }
+        Self { shard, role, session: None, opened: Opened::default(), last_failure: None }
     }
 
-    /// Whether a session is open and may be used: one from before a change of history may lead to
-    /// the old primary.
+    /// Whether a session is open and may be used.
     pub fn is_open(&self) -> bool {
-        self.session.is_some() && self.generation == self.shard.memory.contradictions()
+        self.session.is_some() && self.shard.memory.may_use(self.opened)
     }
 
     /// The session; opened, and checked to lead to the right shard, if there is none.
@@ -42,7 +41,7 @@ impl Link {
                 let cause = "it could not be reached a moment ago".to_owned();
                 return Err(StoreError::Unreachable { address, cause });
             }
-            let generation = self.shard.memory.contradictions();
+            let opening = self.shard.memory.opening();
             let limit = self.shard.settings.connect_timeout;
             let opened = in_time(limit, &address, self.shard.store.connect(self.role)).await;
             let admitted = opened.and_then(|session| {
@@ -51,7 +50,7 @@ impl Link {
             });
             self.last_failure = admitted.is_err().then(Instant::now);
             self.session = Some(admitted?);
-            self.generation = generation;
+            self.opened = opening;
         }
         self.opened()
     }

@@ -169,15 +169,12 @@ async fn transact(
 /// Tells this instance's memory what was committed, then whoever waits. In this order (rule 5): who
 /// is answered, and then reads here, sees it.
 fn acknowledge(shard: &Shard, group: Vec<(Job, Reply)>, answers: Answers, changes: &ChangeSet) {
-    if !hooks::mutant("no_local_apply") {
-        for change in &changes.log {
-            shard.memory.wrote(&change.alias, change.at);
+    shard.memory.committed(&changes.log, || {
+        for ((_, reply), effects) in group.into_iter().zip(answers) {
+            // Whoever does not wait any more will repeat the write, and find it done.
+            let _ = reply.send(Ok(Written { effects, at: changes.at }));
         }
-    }
-    for ((_, reply), effects) in group.into_iter().zip(answers) {
-        // Whoever does not wait any more will repeat the write, and find it done.
-        let _ = reply.send(Ok(Written { effects, at: changes.at }));
-    }
+    });
 }
 
 async fn commit(session: &mut dyn Session, limit: std::time::Duration) -> Result<(), StoreError> {

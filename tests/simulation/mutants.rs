@@ -1,0 +1,84 @@
+//! The program made wrong on purpose, one rule at a time: the simulation must find a broken promise.
+//! It is given the seeds with which the right program passes.
+
+use crate::{SEEDS, operations, run};
+use aka::hooks;
+
+/// Runs seeds until one finds a violation.
+fn caught(mutant: &'static str) -> Option<(u64, String)> {
+    hooks::set_thread_mutant(mutant);
+    let found = (0..SEEDS).find_map(|seed| run(seed, operations(), false).err().map(|e| (seed, e)));
+    hooks::set_thread_mutant("");
+    found
+}
+
+macro_rules! caught {
+    ($($mutant:ident)*) => {
+        const MUTANTS: &[&str] = &[$(stringify!($mutant)),*];
+        $(
+        #[test]
+        fn $mutant() {
+            let name = stringify!($mutant);
+            let (seed, wrong) = caught(name).expect("the mutant was not caught");
+            println!("{name}: caught by seed {seed}: {}", wrong.lines().next().unwrap_or(""));
+        }
+    )*};
+}
+
+/// How many seeds of a thousand catch each mutant: to be looked at when the schedule is changed.
+#[test]
+#[ignore = "a measurement"]
+fn how_often_each_is_caught() {
+    let seeds = crate::number("AKA_SIM_SEEDS").unwrap_or(1_000);
+    for mutant in MUTANTS {
+        hooks::set_thread_mutant(mutant);
+        let caught = (0..seeds).filter(|&seed| run(seed, operations(), false).is_err()).count();
+        println!("{mutant:24} {:6.1} per mille", caught as f64 * 1_000.0 / seeds as f64);
+    }
+    hooks::set_thread_mutant("");
+}
+
+caught! {
+    // Rule 1, loads.
+    as_of_greatest
+    // Rule 2, the feed.
+    feed_no_fence
+    fence_with_entry
+    feed_skips_entries
+    // Rule 3, the fill.
+    no_fence
+    negatives_not_fenced
+    old_epoch_enters
+    ahead_enters
+    load_keeps_older
+    // Rule 4, joining.
+    no_floor
+    joins_any_load
+    token_joins
+    // Rule 5, local writes.
+    no_local_apply
+    acknowledged_first
+    write_inserts
+    write_no_fence
+    write_keeps_entry
+    write_trusts_seq
+    // Rule 6, freshness.
+    fresh_at_end
+    fresh_when_partial
+    stale_served
+    degraded_for_ever
+    // Rule 7, epochs.
+    nonce_ignored_at_cursor
+    nonce_ignored_behind
+    nonce_ignored_ahead
+    pruned_is_fine
+    clock_may_go_back
+    start_keeps_epoch
+    connections_stay
+    epoch_keeps_entries
+    // Rule 8, tokens.
+    token_ignored
+    token_seq_only
+    ahead_serves_token
+    degraded_for_token
+}
