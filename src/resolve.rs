@@ -100,13 +100,13 @@ impl Read<'_> {
     /// Answers what can be answered from memory; returns the rest.
     fn remember(&self, ids: &[Bytes], resolution: &mut Resolution) -> Vec<Miss> {
         let Resolver { cluster, placeholders, metrics } = self.resolver;
-        let (mut filtered, mut negative) = (0, 0);
+        let (mut invalid, mut filtered, mut negative) = (0, 0, 0);
         let mut misses = Vec::new();
         for (index, id) in (0..).zip(ids) {
             // What cannot be an alias is none: an event must not be lost for its id.
             let Some(valid) = Id::new(id.clone()).ok().filter(|_| !placeholders.contains(id))
             else {
-                filtered += 1;
+                invalid += 1;
                 continue;
             };
             let slot = Slot::of(self.project, id);
@@ -118,14 +118,24 @@ impl Read<'_> {
                 Some(Found { canonical: Some(canonical), .. }) => {
                     resolution.aliases.push((index, canonical));
                 }
+                Some(Found { source: Source::Filtered, .. }) => filtered += 1,
                 Some(_) => negative += 1,
                 // Detached: a key that waits must not keep a whole request message alive.
                 None => misses.push(Miss { index, key: Key::new(self.project, valid.detached()) }),
             }
         }
-        metrics.lookups.filtered.increment(filtered);
-        metrics.lookups.hit.increment(resolution.aliases.len() as u64);
-        metrics.lookups.negative_hit.increment(negative);
+        let lookups = &metrics.lookups;
+        for (counter, count) in [
+            (&lookups.invalid, invalid),
+            (&lookups.filtered, filtered),
+            (&lookups.hit, resolution.aliases.len() as u64),
+            (&lookups.negative_hit, negative),
+        ] {
+            // A count is shared by all cores: it is not touched for nothing.
+            if count > 0 {
+                counter.increment(count);
+            }
+        }
         misses
     }
 
@@ -188,6 +198,7 @@ impl Read<'_> {
         let lookups = &self.resolver.metrics.lookups;
         let counter = match &answer {
             Ok(Found { source, .. }) => match source {
+                Source::Filtered => &lookups.filtered,
                 Source::Hit => &lookups.hit,
                 Source::NegativeHit => &lookups.negative_hit,
                 Source::Loaded => &lookups.loaded,

@@ -3,7 +3,7 @@
 use super::{Admin, Answer, NewAlias, Refusal};
 use crate::clock::Boottime;
 use bytes::Bytes;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 impl Admin {
     /// Creates each alias on its own, and answers in order. Requests that have nothing to do with each
@@ -17,21 +17,55 @@ impl Admin {
         let waves = waves(&news);
         let mut answers: Vec<_> = news.iter().map(|_| None).collect();
         for wave in waves {
-            // All reads first: then the writes queue up in the order of the batch, which decides who
-            // is created where only some fit.
-            let starts = wave.iter().map(|&index| self.prepare(&news[index]));
-            let starts = futures::future::join_all(starts).await;
-            let created = wave
-                .iter()
-                .zip(starts)
-                .map(|(&index, start)| self.create_from(&news[index], start, deadline));
-            let created = futures::future::join_all(created).await;
+            let created = self.create_wave(&news, &wave, deadline).await;
             for (index, answer) in wave.into_iter().zip(created) {
                 answers[index] = Some(answer);
             }
         }
         // Every index is in one wave.
         answers.into_iter().map(|answer| answer.unwrap_or(Err(Refusal::RetryLater))).collect()
+    }
+
+    /// The writes queue up in the order of the batch, which decides who is created where only some
+    /// fit. So those of one canonical id either are all written unseen or are all read first.
+    async fn create_wave(
+        &self,
+        news: &[NewAlias],
+        wave: &[usize],
+        deadline: Boottime,
+    ) -> Vec<Result<Answer, Refusal>> {
+        let canonical = |new: &NewAlias| (new.project_id, new.canonical_id.clone());
+        let apart: HashSet<_> = wave
+            .iter()
+            .map(|&index| &news[index])
+            .filter(|new| new.dry_run || !self.is_together(new))
+            .map(canonical)
+            .collect();
+        let unseen = wave.iter().map(|&index| {
+            let new = &news[index];
+            let apart = apart.contains(&canonical(new));
+            async move { if apart { Ok(None) } else { self.create_unseen(new, deadline).await } }
+        });
+        let unseen = futures::future::join_all(unseen).await;
+        // All reads before the first write.
+        let starts = wave.iter().zip(&unseen).map(|(&index, unseen)| async move {
+            match unseen {
+                Ok(None) => Some(self.prepare(&news[index]).await),
+                _ => None,
+            }
+        });
+        let starts = futures::future::join_all(starts).await;
+        let created = wave.iter().zip(unseen).zip(starts);
+        let created = created.map(|((&index, unseen), start)| async move {
+            match (unseen?, start) {
+                (Some(answer), _) => Ok(answer),
+                (None, start) => {
+                    let start = start.unwrap_or(Err(Refusal::RetryLater));
+                    self.create_from(&news[index], start, deadline).await
+                }
+            }
+        });
+        futures::future::join_all(created).await
     }
 }
 

@@ -22,18 +22,53 @@ pub struct NewAlias {
 impl Admin {
     /// Makes `alias_id` an alias of `canonical_id`, or of whom that is an alias.
     pub async fn create(&self, new: &NewAlias, deadline: Boottime) -> Result<Answer, Refusal> {
+        if let Some(answer) = self.create_unseen(new, deadline).await? {
+            return Ok(answer);
+        }
         let start = self.prepare(new).await;
         self.create_from(new, start, deadline).await
     }
 
-    /// Reads what a create starts from. `None` where nothing need be read: if both ids are on one
-    /// shard, the transaction that writes sees all of it.
-    pub(super) async fn prepare(&self, new: &NewAlias) -> Result<Option<Start>, Refusal> {
+    /// Whether both ids are on one shard.
+    pub(super) fn is_together(&self, new: &NewAlias) -> bool {
+        let ids = self.pair_of(new).ok();
+        let shards =
+            ids.and_then(|(a, b)| Some((self.shard(&a).ok()?.id, self.shard(&b).ok()?.id)));
+        shards.is_some_and(|(a, b)| a == b)
+    }
+
+    /// Creates in one transaction what nobody has looked at, if one shard has both ids: most aliases
+    /// are new, and the transaction sees all that a look would. `None` if it is not so, or something
+    /// is in the way that has to be looked at first; nothing was written then.
+    pub(super) async fn create_unseen(
+        &self,
+        new: &NewAlias,
+        deadline: Boottime,
+    ) -> Result<Option<Answer>, Refusal> {
         let (alias, canonical) = self.pair_of(new)?;
-        if !new.dry_run && self.shard(&alias)?.id == self.shard(&canonical)?.id {
+        if new.dry_run || !self.is_together(new) {
             return Ok(None);
         }
-        self.start(&alias, canonical).await.map(Some)
+        let stamp = Stamp::random();
+        let pin = self.pin_of(&canonical, &alias, stamp, None);
+        let link =
+            Operation::Link { alias: alias.clone(), canonical: canonical.id().clone(), stamp };
+        let written = self.write(&alias, vec![pin, link], last_start(deadline)).await?;
+        let Written { effects, at } = written;
+        match effects {
+            Ok(effects) => self.linked(&alias, effects, at).map(Some),
+            // The pin was possible, so the canonical id is nobody's alias: this is the last word.
+            Err(Refused::Unchanged(row) | Refused::Taken(row)) => {
+                self.unchanged_or_taken(&alias, row, canonical.id(), at).map(Some)
+            }
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Reads what a create starts from.
+    pub(super) async fn prepare(&self, new: &NewAlias) -> Result<Start, Refusal> {
+        let (alias, canonical) = self.pair_of(new)?;
+        self.start(&alias, canonical).await
     }
 
     fn pair_of(&self, new: &NewAlias) -> Result<(Key, Key), Refusal> {
@@ -44,18 +79,11 @@ impl Admin {
     pub(super) async fn create_from(
         &self,
         new: &NewAlias,
-        start: Result<Option<Start>, Refusal>,
+        start: Result<Start, Refusal>,
         deadline: Boottime,
     ) -> Result<Answer, Refusal> {
         let (alias, canonical) = self.pair_of(new)?;
-        let start = match start.transpose() {
-            Some(start) => Some(start),
-            None => match self.create_unseen(&alias, &canonical, deadline).await? {
-                Some(answer) => return Ok(answer),
-                None => None,
-            },
-        };
-        let first = Mutex::new(start);
+        let first = Mutex::new(Some(start));
         retrying(deadline, || async {
             let prepared = first.lock().take();
             let start = match prepared {
@@ -90,30 +118,6 @@ impl Admin {
             updated: Micros(0),
         };
         Ok(Answer { shown: Shown { alias: alias.clone(), row }, changed: true, token: None })
-    }
-
-    /// Creates in one transaction what nobody has looked at: most aliases are new. `None` if
-    /// something is in the way that has to be looked at first; nothing was written then.
-    async fn create_unseen(
-        &self,
-        alias: &Key,
-        canonical: &Key,
-        deadline: Boottime,
-    ) -> Result<Option<Answer>, Refusal> {
-        let stamp = Stamp::random();
-        let pin = self.pin_of(canonical, alias, stamp, None);
-        let link =
-            Operation::Link { alias: alias.clone(), canonical: canonical.id().clone(), stamp };
-        let Written { effects, at } =
-            self.write(alias, vec![pin, link], last_start(deadline)).await?;
-        match effects {
-            Ok(effects) => self.linked(alias, effects, at).map(Some),
-            // The pin was possible, so the canonical id is nobody's alias: this is the last word.
-            Err(Refused::Unchanged(row) | Refused::Taken(row)) => {
-                self.unchanged_or_taken(alias, row, canonical.id(), at).map(Some)
-            }
-            Err(_) => Ok(None),
-        }
     }
 
     async fn create_once(
@@ -171,7 +175,7 @@ impl Admin {
         if row.canonical == *wanted {
             return self.unchanged(alias, row, at);
         }
-        self.shown(alias, at);
+        self.shown(alias, at, true);
         Err(Refusal::AliasTaken { canonical: row.canonical, version: row.version })
     }
 
@@ -182,7 +186,7 @@ impl Admin {
         row: ForwardRow,
         at: Position,
     ) -> Result<Answer, Refusal> {
-        self.shown(alias, at);
+        self.shown(alias, at, true);
         let (shown, token) = (Shown { alias: alias.clone(), row }, self.token(alias, at)?);
         Ok(Answer { shown, changed: false, token: Some(token) })
     }

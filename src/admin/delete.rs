@@ -25,7 +25,7 @@ impl Admin {
                 self.token(&alias, at)
             }
             Err(refused) => {
-                self.shown(&alias, at);
+                self.shown(&alias, at, refused != Refused::NotFound);
                 Err(match refused {
                     Refused::Stale(row) => Refusal::VersionMismatch { current: row.version },
                     _ => Refusal::NotFound,

@@ -48,7 +48,7 @@ impl Admin {
         let shown = rows.iter().filter_map(|inverse| {
             let (row, at) = forward.of(inverse)?;
             let alias = canonical.sibling(inverse.alias.clone());
-            self.shown(&alias, *at);
+            self.shown(&alias, *at, true);
             Some(Shown { alias, row: row.clone() })
         });
         Ok(Page {

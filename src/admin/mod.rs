@@ -77,7 +77,7 @@ impl Admin {
     pub async fn get(&self, project_id: u64, alias_id: Bytes) -> Result<Shown, Refusal> {
         let alias = Key::new(project(project_id)?, id(Subject::Alias, alias_id)?);
         let (row, at) = self.read(&alias).await?;
-        self.shown(&alias, at);
+        self.shown(&alias, at, row.is_some());
         Ok(Shown { row: row.ok_or(Refusal::NotFound)?, alias })
     }
 
@@ -106,11 +106,11 @@ impl Admin {
         Ok((loaded.rows.get(key).cloned(), loaded.at))
     }
 
-    /// What of a key is about to be shown is as of `at`. It counts as a write of this instance
+    /// What of a key is about to be shown (that it is an alias, or that it is none) is as of `at`. It counts as a write of this instance
     /// (rule 5): who has seen it must not be answered an older state.
-    fn shown(&self, key: &Key, at: Position) {
+    fn shown(&self, key: &Key, at: Position, is_alias: bool) {
         if let Ok(shard) = self.shard(key) {
-            shard.memory.wrote(key, at);
+            shard.memory.wrote(key, at, is_alias);
         }
     }
 

@@ -26,14 +26,14 @@ impl Admin {
         retrying(deadline, || async {
             let start = self.start(&alias, canonical.clone()).await?;
             let Some(row) = start.row.clone() else {
-                self.shown(&alias, start.at);
+                self.shown(&alias, start.at, false);
                 return Err(Refusal::NotFound);
             };
             if row.canonical == *start.canonical.id() {
                 return self.unchanged(&alias, row, start.at);
             }
             if row.version != expected_version {
-                self.shown(&alias, start.at);
+                self.shown(&alias, start.at, true);
                 return Err(Refusal::VersionMismatch { current: row.version });
             }
             self.update_once(&alias, start, expected_version, deadline).await
@@ -76,11 +76,11 @@ impl Admin {
             }
             Err(Refused::Unchanged(row)) => self.unchanged(alias, row, at),
             Err(Refused::Stale(row)) => {
-                self.shown(alias, at);
+                self.shown(alias, at, true);
                 Err(Refusal::VersionMismatch { current: row.version })
             }
             Err(Refused::NotFound) => {
-                self.shown(alias, at);
+                self.shown(alias, at, false);
                 Err(Refusal::NotFound)
             }
             Err(_) => Err(Refusal::RetryLater),

@@ -14,6 +14,8 @@ use tokio::sync::Notify;
 /// Where an answer came from; also the metric label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
+    /// From the filter: surely no alias.
+    Filtered,
     /// From memory: an alias.
     Hit,
     /// From memory: known to be no alias.

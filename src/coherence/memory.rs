@@ -1,6 +1,7 @@
 //! All that one instance remembers of one shard.
 
 use super::cache::{Cache, Entry, Footprint, detached};
+use super::filter::Filter;
 use super::flight::{Failure, Found, Gather, Source, Waiter};
 use super::freshness::Freshness;
 use super::history::{History, Standing};
@@ -9,6 +10,7 @@ use crate::clock::Boottime;
 use crate::domain::{Change, Key, Position, ShardId, Token};
 use crate::hooks;
 use crate::store::{Loaded, Look};
+use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -99,6 +101,12 @@ pub enum LookEnd {
     NewEpoch(&'static str),
 }
 
+/// A scan that fills a filter.
+pub struct FilterScan {
+    filter: Arc<Filter>,
+    highest: u64,
+}
+
 /// What came of one change of a look.
 enum Applied {
     Yes,
@@ -122,6 +130,10 @@ pub struct Memory {
     /// Rises with each contradiction: connections that were opened before may lead to an old primary.
     contradictions: AtomicU64,
     looks_begun: AtomicU64,
+    /// The filter that answers, as soon as it may.
+    filter: ArcSwapOption<Filter>,
+    /// The filter that is being filled to replace it.
+    next_filter: ArcSwapOption<Filter>,
 }
 
 impl Memory {
@@ -141,6 +153,8 @@ impl Memory {
             epoch: AtomicU64::new(0),
             contradictions: AtomicU64::new(0),
             looks_begun: AtomicU64::new(0),
+            filter: ArcSwapOption::empty(),
+            next_filter: ArcSwapOption::empty(),
         }
     }
 
@@ -186,11 +200,36 @@ impl Memory {
         // The token before the entry: a change that the feed applies in between is then in the entry.
         // The epoch last: what was asked before was the history of the entry's epoch, then.
         let cursor = self.reached(need)?;
+        if self.is_surely_none(place) {
+            return Some(Found { canonical: None, source: Source::Filtered });
+        }
         let entry = self.cache.get(place, project, id)?;
         // An entry ahead of the feed is of a history that nobody has checked yet: it serves no token.
         let serves = cursor.is_none_or(|cursor| entry.as_of <= cursor.seq)
             || hooks::mutant("ahead_serves_token");
         (serves && entry.epoch == self.epoch()).then(|| found(entry))
+    }
+
+    /// Whether the filter of this epoch says that the id is nobody's alias. It says so of the state at
+    /// the cursor, or of a later one: whatever came to be known since is in it.
+    fn is_surely_none(&self, place: Footprint) -> bool {
+        let filter = self.filter.load();
+        filter.as_deref().is_some_and(|filter| {
+            (filter.is_ready() || hooks::mutant("filter_too_early"))
+                && !filter.may_hold(place)
+                && (filter.epoch == self.epoch() || hooks::mutant("filter_outlives_epoch"))
+        })
+    }
+
+    /// The id of `key` is, or was, an alias. Called before anybody else can know it from here.
+    fn add_to_filters(&self, place: Footprint) {
+        // The next one first: if it has just become the filter that answers, it is found there.
+        if let Some(filter) = self.next_filter.load().as_deref() {
+            filter.insert(place);
+        }
+        if let Some(filter) = self.filter.load().as_deref() {
+            filter.insert(place);
+        }
     }
 
     /// For a reader with a token that this instance has applied: the cursor. `Some(None)` for a reader
@@ -215,7 +254,11 @@ impl Memory {
         {
             return None;
         }
-        let entry = self.cache.get_key(self.cache.footprint_of(key), key)?;
+        let place = self.cache.footprint_of(key);
+        if self.is_surely_none(place) {
+            return Some(Found { canonical: None, source: Source::Degraded });
+        }
+        let entry = self.cache.get_key(place, key)?;
         (entry.epoch == self.epoch())
             .then(|| Found { source: Source::Degraded, canonical: entry.canonical })
     }
@@ -300,6 +343,10 @@ impl Memory {
                     Standing::Unknown => hooks::mutant("start_keeps_epoch"),
                     _ => false,
                 };
+            if canonical.is_some() && !hooks::mutant("filter_misses_loads") {
+                // It may be ahead of the feed: who has seen it must not be told "surely not".
+                self.add_to_filters(place);
+            }
             let landed = match current {
                 true => flight.land(loaded.at.seq, canonical.as_ref()),
                 false => flight.discard(),
@@ -345,7 +392,7 @@ impl Memory {
             acknowledge.take().into_iter().for_each(|acknowledge| acknowledge());
         }
         for change in log.iter().filter(|_| !hooks::mutant("no_local_apply")) {
-            self.wrote(&change.alias, change.at);
+            self.wrote(&change.alias, change.at, change.new.is_some());
             if hooks::mutant("write_inserts") {
                 let (place, epoch) = (self.cache.footprint_of(&change.alias), self.epoch());
                 let (canonical, as_of) = (detached(change.new.as_ref()), change.at.seq);
@@ -357,10 +404,13 @@ impl Memory {
 
     /// A write of this instance was committed, or a row of `key` was shown to an admin as of `at`
     /// (rule 5). Called before the acknowledgement: who reads after it finds no older answer.
-    pub fn wrote(&self, key: &Key, at: Position) {
+    pub fn wrote(&self, key: &Key, at: Position, is_alias: bool) {
         let epoch = self.epoch();
         let standing = self.observe(at);
         let place = self.cache.footprint_of(key);
+        if is_alias && !hooks::mutant("filter_misses_writes") {
+            self.add_to_filters(place);
+        }
         let mut stripe = self.stripes.lock(place);
         if epoch != self.epoch() {
             // An epoch began after the commit: nothing older is left, every load of the new epoch
@@ -384,6 +434,74 @@ impl Memory {
         let epoch = self.epoch();
         let entry = self.cache.get_key(place, key);
         entry.is_some_and(|entry| entry.epoch != epoch || entry.as_of < seq)
+    }
+
+    // ---- the filter
+
+    /// Begins a filter for about `keys` aliases; `None` while no cursor is set. All that comes to be
+    /// known from now on is added to it. Another scan that is under way is given up.
+    pub fn begin_filter(&self, keys: u64) -> Option<FilterScan> {
+        let history = self.history.lock();
+        history.cursor()?;
+        let filter = Arc::new(Filter::new(keys, self.epoch()));
+        if !hooks::mutant("filter_registered_late") {
+            self.next_filter.store(Some(filter.clone()));
+        }
+        Some(FilterScan { filter, highest: 0 })
+    }
+
+    /// A page of the table of aliases, read as of `at` after the scan was begun. False: it is worth
+    /// nothing (the epoch is over, or so much has changed since that the page cannot be checked), and
+    /// so is the scan.
+    pub fn add_filter_page<'a>(
+        &self,
+        scan: &mut FilterScan,
+        at: Position,
+        keys: impl IntoIterator<Item = &'a Key>,
+    ) -> bool {
+        // Rule 7: a page, too, may come from an old primary.
+        let standing = self.observe(at);
+        if scan.filter.epoch != self.epoch() || standing == Standing::Forgotten {
+            return false;
+        }
+        scan.highest = scan.highest.max(at.seq);
+        for key in keys {
+            scan.filter.insert(self.cache.footprint_of(key));
+        }
+        true
+    }
+
+    /// The scan is over. The filter answers once the feed has applied the highest seq that a page was
+    /// read at: a change after the page that should have had it is in the filter by then.
+    pub fn end_filter(&self, scan: FilterScan) {
+        let FilterScan { filter, highest } = scan;
+        let history = self.history.lock();
+        if filter.epoch != self.epoch() {
+            return;
+        }
+        if hooks::mutant("filter_registered_late") {
+            self.next_filter.store(Some(filter.clone()));
+        }
+        filter.scanned(highest);
+        if let Some(cursor) = history.cursor() {
+            self.let_filters_answer(cursor.seq);
+        }
+    }
+
+    /// All changes up to `seq` are applied. The history's lock is held.
+    fn let_filters_answer(&self, seq: u64) {
+        let next = self.next_filter.load_full();
+        let Some(next) = next else { return };
+        next.applied(seq);
+        if next.is_ready() || hooks::mutant("filter_too_early") {
+            self.filter.store(Some(next));
+            self.next_filter.store(None);
+        }
+    }
+
+    /// The filter that answers, if there is one.
+    pub fn filter(&self) -> Option<Arc<Filter>> {
+        self.filter.load_full().filter(|filter| filter.epoch == self.epoch())
     }
 
     // ---- the feed
@@ -458,6 +576,7 @@ impl Memory {
             return LookEnd::More(0);
         }
         self.freshness.looked_at(hooks::time("fresh_at_end", ahead.started));
+        self.let_filters_answer(look.at.seq);
         drop(history);
         LookEnd::Complete(changes.len())
     }
@@ -470,6 +589,9 @@ impl Memory {
         // Each time under the lock: a lane may have begun another epoch since the look ended.
         if epoch != self.epoch() {
             return Applied::OtherEpoch;
+        }
+        if change.new.is_some() && !hooks::mutant("filter_misses_feed") {
+            self.add_to_filters(place);
         }
         // A load that is out and read an earlier state must not enter after this.
         let entry = self.cache.get_key(place, key);
@@ -508,6 +630,7 @@ impl Memory {
         }
         if !hooks::mutant("start_keeps_epoch") {
             self.epoch.fetch_add(1, Ordering::AcqRel);
+            self.drop_filters();
         }
         self.freshness.looked_at(hooks::time("fresh_at_end", ahead.started));
         drop(history);
@@ -537,11 +660,20 @@ impl Memory {
         if !hooks::mutant("epoch_keeps_entries") {
             self.epoch.fetch_add(1, Ordering::AcqRel);
         }
+        self.drop_filters();
         drop(history);
         self.stripes.restart(0);
         drop(beginning);
         tracing::warn!(reason, "a shard's history is not the one that was followed; starting anew");
         LookEnd::NewEpoch(reason)
+    }
+
+    /// They are of another epoch; their memory is wanted. The history's lock is held.
+    fn drop_filters(&self) {
+        if !hooks::mutant("filter_outlives_epoch") {
+            self.filter.store(None);
+            self.next_filter.store(None);
+        }
     }
 
     /// Whether tokens and tests may count on `at` having been applied here.

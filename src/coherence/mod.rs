@@ -8,9 +8,11 @@
 //!   exclusion under which the cache is filled, updated and emptied.
 //! - [`History`](history) knows where in the shard's history this instance is, and whether a
 //!   position that somebody brings belongs to that history.
+//! - The [`Filter`] is the set of all alias ids: what is not in it needs no entry and no load.
 //! - The [`Cache`] is a dumb store: bounded, and never asked whether an answer is right.
 
 mod cache;
+mod filter;
 mod flight;
 mod freshness;
 mod history;
@@ -18,6 +20,9 @@ mod memory;
 mod stripe;
 
 pub use cache::{Cache, Footprint};
+pub use filter::Filter;
 pub use flight::{Failure, Found, Gather, Source};
 pub use freshness::Freshness;
-pub use memory::{Batch, Limits, LookAhead, LookEnd, Lookup, Memory, Need, Opened, Sizes};
+pub use memory::{
+    Batch, FilterScan, Limits, LookAhead, LookEnd, Lookup, Memory, Need, Opened, Sizes,
+};

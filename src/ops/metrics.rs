@@ -33,6 +33,7 @@ pub struct Metrics {
 
 /// `aka_lookups_total{outcome}`: one count for each id that was asked for.
 pub struct Lookups {
+    pub invalid: Counter,
     pub filtered: Counter,
     pub hit: Counter,
     pub negative_hit: Counter,
@@ -89,6 +90,9 @@ pub struct ShardMetrics {
     pub epochs: Counter,
     pub feed_staleness_seconds: Gauge,
     pub applied_seq: Gauge,
+    pub filter_keys: Gauge,
+    pub filter_bytes: Gauge,
+    pub filter_scans: Counter,
 }
 
 /// The series of one method, in the names that gRPC middleware has made customary.
@@ -144,6 +148,7 @@ impl Metrics {
         series.describe();
         let lookup = |outcome| series.counter("aka_lookups_total", &[("outcome", outcome)]);
         let lookups = Lookups {
+            invalid: lookup("invalid"),
             filtered: lookup("filtered"),
             hit: lookup("hit"),
             negative_hit: lookup("negative_hit"),
@@ -198,6 +203,9 @@ impl Metrics {
             epochs: series.counter("aka_feed_epochs_total", labels),
             feed_staleness_seconds: series.gauge("aka_feed_staleness_seconds", labels),
             applied_seq: series.gauge("aka_feed_applied_seq", labels),
+            filter_keys: series.gauge("aka_filter_keys", labels),
+            filter_bytes: series.gauge("aka_filter_bytes", labels),
+            filter_scans: series.counter("aka_filter_scans_total", labels),
         }
     }
 
@@ -274,6 +282,7 @@ impl Series<'_> {
             ("aka_feed_looks_total", "Looks at the shard's change log."),
             ("aka_feed_changes_total", "Changes applied from the shard's change log."),
             ("aka_feed_epochs_total", "Times that all that was known of the shard was dropped."),
+            ("aka_filter_scans_total", "Scans of the table of aliases for the filter."),
             ("grpc_server_started_total", "RPCs begun."),
             ("grpc_server_handled_total", "RPCs ended, by code."),
         ] {
@@ -289,6 +298,11 @@ impl Series<'_> {
             ("aka_write_queue_jobs", "Writes that wait for a transaction."),
             ("aka_feed_staleness_seconds", "Age of the last complete look at the change log."),
             ("aka_feed_applied_seq", "The last change applied."),
+            (
+                "aka_filter_keys",
+                "About how many aliases the filter knows; 0 while it does not answer.",
+            ),
+            ("aka_filter_bytes", "Memory of the filter that answers."),
         ] {
             self.0.describe_gauge(name.into(), None, text.into());
         }

@@ -6,7 +6,6 @@ use crate::ops::{Metrics, RpcMetrics};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::{Frame, SizeHint};
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -33,7 +32,7 @@ const METHODS: [(&str, &str, &str); 10] = [
 #[derive(Clone)]
 pub struct Middleware<S> {
     inner: S,
-    methods: Arc<HashMap<String, Arc<RpcMetrics>>>,
+    methods: Arc<[(String, Arc<RpcMetrics>)]>,
     /// Calls of all other methods, so that no caller can make a series.
     others: Arc<RpcMetrics>,
 }
@@ -43,34 +42,57 @@ impl<S> Middleware<S> {
         let method = |(service, method, kind)| {
             (format!("/{service}/{method}"), Arc::new(metrics.rpc(service, method, kind)))
         };
-        let methods = Arc::new(METHODS.into_iter().map(method).collect());
+        let methods = METHODS.into_iter().map(method).collect();
         Self { inner, methods, others: Arc::new(metrics.rpc("other", "other", "other")) }
+    }
+
+    /// The busiest methods stand first: a look at each is cheaper than a hash.
+    fn metrics(&self, path: &str) -> &Arc<RpcMetrics> {
+        let known = self.methods.iter().find(|(known, _)| *known == path);
+        known.map_or(&self.others, |(_, metrics)| metrics)
     }
 }
 
 impl<S> Service<Request<Body>> for Middleware<S>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
-    S::Future: Send + 'static,
+    S::Future: Send + Unpin + 'static,
 {
     type Response = Response<Counted>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Counted>, Infallible>> + Send>>;
+    type Future = CountedCall<S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let metrics = self.methods.get(request.uri().path()).unwrap_or(&self.others).clone();
+        let metrics = self.metrics(request.uri().path()).clone();
         metrics.started.increment(1);
-        let mut call = Call { metrics, began: Instant::now(), code: None };
-        let response = self.inner.call(request);
-        Box::pin(async move {
-            let response = in_contract(response.await?);
+        let call = Call { metrics, began: Instant::now(), code: None };
+        CountedCall { response: self.inner.call(request), call: Some(call) }
+    }
+}
+
+/// A call whose response has not begun.
+pub struct CountedCall<F> {
+    response: F,
+    call: Option<Call>,
+}
+
+impl<F> Future for CountedCall<F>
+where
+    F: Future<Output = Result<Response<Body>, Infallible>> + Unpin,
+{
+    type Output = Result<Response<Counted>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let response = in_contract(ready!(Pin::new(&mut self.response).poll(context))?);
+        let mut call = self.call.take();
+        if let Some(call) = &mut call {
             call.see(response.headers());
-            Ok(response.map(|body| Counted { body, call }))
-        })
+        }
+        Poll::Ready(Ok(response.map(|body| Counted { body, call })))
     }
 }
 
@@ -117,7 +139,7 @@ impl Drop for Call {
 /// A response body that tells when, and how, the call ended.
 pub struct Counted {
     body: Body,
-    call: Call,
+    call: Option<Call>,
 }
 
 impl http_body::Body for Counted {
@@ -129,8 +151,9 @@ impl http_body::Body for Counted {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        if let Some(trailers) = frame.as_ref().and_then(|f| f.as_ref().ok()?.trailers_ref()) {
-            self.call.see(trailers);
+        let trailers = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.trailers_ref());
+        if let (Some(trailers), Some(call)) = (trailers, &mut self.call) {
+            call.see(trailers);
         }
         Poll::Ready(frame)
     }

@@ -34,10 +34,7 @@ impl Workers {
         let (mut workers, mut threads) = (Vec::new(), Vec::new());
         for number in 0..count.max(1) {
             let runtime = Builder::new_current_thread().enable_all().build()?;
-            workers.push(Worker {
-                runtime: runtime.handle().clone(),
-                connections: Arc::default(),
-            });
+            workers.push(Worker { runtime: runtime.handle().clone(), connections: Arc::default() });
             let stopped = stop.clone().cancelled_owned();
             let thread = std::thread::Builder::new()
                 .name(format!("aka-serve-{number}"))

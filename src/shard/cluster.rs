@@ -1,6 +1,6 @@
 //! All shards, and how a running instance gets to know them.
 
-use super::{Directory, Shard, ShardSettings, feed, in_time, lane, reader};
+use super::{Directory, Shard, ShardSettings, feed, filter, in_time, lane, reader};
 use crate::coherence::{Cache, Limits};
 use crate::domain::{ClusterId, Key, ShardId, Slot};
 use crate::ops::Metrics;
@@ -76,6 +76,7 @@ impl Cluster {
                 cluster.tasks.spawn(reader::run(shard.clone(), cluster.stop.clone()));
             }
             cluster.tasks.spawn(feed::run(shard.clone(), cluster.stop.clone()));
+            cluster.tasks.spawn(filter::run(shard.clone(), cluster.stop.clone()));
             for _ in 0..shard.writers() {
                 cluster.tasks.spawn(crate::write::run(shard.clone(), cluster.stop.clone()));
             }

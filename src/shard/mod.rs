@@ -6,6 +6,7 @@
 mod cluster;
 mod directory;
 mod feed;
+mod filter;
 mod health;
 mod lane;
 mod link;
@@ -131,6 +132,9 @@ impl Shard {
         self.metrics.lane_queue.set(self.queue.len() as f64);
         self.metrics.write_queue.set(self.writes.len() as f64);
         self.metrics.feed_staleness_seconds.set(age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
+        let filter = self.memory.filter();
+        self.metrics.filter_keys.set(filter.as_ref().map_or(0.0, |filter| filter.len() as f64));
+        self.metrics.filter_bytes.set(filter.as_ref().map_or(0.0, |filter| filter.bytes() as f64));
         self.metrics.applied_seq.set(self.memory.cursor().map_or(0.0, |at| at.seq as f64));
     }
 

@@ -86,6 +86,17 @@ pub trait Session: Send {
         limit: u32,
     ) -> Result<Vec<Stored<ForwardRow>>, StoreError>;
 
+    /// The keys of aliases in the order in which they are filed, after `after`, at most `limit`, and the position that they
+    /// are as of, in one snapshot.
+    async fn scan_keys(
+        &mut self,
+        after: Option<&FiledKey>,
+        limit: u32,
+    ) -> Result<(Position, Vec<FiledKey>), StoreError>;
+
+    /// How many aliases there are in the slots below `slots`.
+    async fn count_keys(&mut self, slots: u16) -> Result<u64, StoreError>;
+
     /// Inverse rows in key order, after `after`, at most `limit`, with the database's time.
     async fn scan_inverse(
         &mut self,
@@ -173,6 +184,9 @@ impl ChangeSet {
             && self.log.is_empty()
     }
 }
+
+/// A key as a scan finds it: with the slot that it is filed under.
+pub type FiledKey = (u16, Key);
 
 /// A row as a scan finds it: with the slot that it is filed under, which `aka check` compares with
 /// the slot that it belongs in.

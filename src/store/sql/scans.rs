@@ -1,8 +1,8 @@
 //! Whole tables, page by page in key order: for the sweeper and for `aka check`.
 
 use super::backend::{Backend, Query, Row};
-use crate::domain::{ForwardRow, InverseRow, Micros};
-use crate::store::Stored;
+use crate::domain::{ForwardRow, InverseRow, Key, Micros, Position};
+use crate::store::{FiledKey, Stored};
 
 /// Keyset paging written out: MySQL does not answer `(a, b) > (?, ?)` from an index. The first
 /// condition is implied by the rest; SQLite needs it to begin in the middle.
@@ -42,6 +42,49 @@ pub(super) async fn scan_forward<B: Backend>(
         Ok(Stored { filed_slot: row.u16(0)?, key: row.key(1, 2)?, row: forward })
     };
     connection.fetch(query.int(limit)).await?.iter().map(stored).collect()
+}
+
+/// The clock's row is the one without an id.
+pub(super) async fn scan_keys<B: Backend>(
+    connection: &mut B,
+    after: Option<&FiledKey>,
+    limit: u32,
+) -> Result<(Position, Vec<FiledKey>), sqlx::Error> {
+    let mut query = Query::new(
+        "SELECT seq AS a, nonce AS b, NULL AS id FROM shard_meta WHERE id = 1
+         UNION ALL
+         SELECT slot, project_id, alias_id FROM (SELECT slot, project_id, alias_id FROM alias",
+    );
+    if let Some((slot, key)) = after {
+        query.sql += AFTER_ALIAS;
+        let project = key.project().get();
+        query = query.int(*slot).int(*slot).int(*slot).int(project).int(project);
+        query = query.bytes(key.id().as_bytes());
+    }
+    query.sql += " ORDER BY slot, project_id, alias_id LIMIT ?) AS page";
+    let (mut at, mut keys) = (None, Vec::new());
+    for row in connection.fetch(query.int(limit)).await? {
+        match row.opt_bytes(2)? {
+            None => at = Some(Position { seq: row.u64(0)?, nonce: row.u64(1)? }),
+            Some(_) => keys.push((row.u16(0)?, row.key(1, 2)?)),
+        }
+    }
+    // A derived table promises no order.
+    keys.sort_unstable_by(|(slot, key), (other_slot, other)| {
+        let order = |slot: &u16, key: &Key| (*slot, key.project().get());
+        let by_id = || key.id().as_bytes().cmp(other.id().as_bytes());
+        order(slot, key).cmp(&order(other_slot, other)).then_with(by_id)
+    });
+    Ok((at.ok_or(sqlx::Error::RowNotFound)?, keys))
+}
+
+pub(super) async fn count_keys<B: Backend>(
+    connection: &mut B,
+    slots: u16,
+) -> Result<u64, sqlx::Error> {
+    let query = Query::new("SELECT COUNT(*) FROM alias WHERE slot < ?").int(slots);
+    let rows = connection.fetch(query).await?;
+    rows.first().ok_or(sqlx::Error::RowNotFound)?.u64(0)
 }
 
 pub(super) async fn scan_inverse<B: Backend>(

@@ -2,9 +2,10 @@
 
 use super::backend::{Backend, Query, classify};
 use super::{meta, reads, scans, writes};
-use crate::domain::{ForwardRow, Id, InverseRow, Key, Micros, Stamp};
+use crate::domain::{ForwardRow, Id, InverseRow, Key, Micros, Position, Stamp};
 use crate::store::{
-    ChangeSet, Clock, Identity, Loaded, Look, ReadSet, Session, StoreError, Stored, Wanted,
+    ChangeSet, Clock, FiledKey, Identity, Loaded, Look, ReadSet, Session, StoreError, Stored,
+    Wanted,
 };
 use async_trait::async_trait;
 
@@ -94,6 +95,20 @@ impl<B: Backend> Session for SqlSession<B> {
     ) -> Result<Vec<Stored<ForwardRow>>, StoreError> {
         let rows = scans::scan_forward(&mut self.connection, after, limit).await;
         self.sorted(rows)
+    }
+
+    async fn scan_keys(
+        &mut self,
+        after: Option<&FiledKey>,
+        limit: u32,
+    ) -> Result<(Position, Vec<FiledKey>), StoreError> {
+        let keys = scans::scan_keys(&mut self.connection, after, limit).await;
+        self.sorted(keys)
+    }
+
+    async fn count_keys(&mut self, slots: u16) -> Result<u64, StoreError> {
+        let count = scans::count_keys(&mut self.connection, slots).await;
+        self.sorted(count)
     }
 
     async fn scan_inverse(
