@@ -628,7 +628,7 @@ impl Memory {
             drop((history, beginning));
             return self.contradicted("the shard's clock is not the one that was seen before");
         }
-        if !hooks::mutant("start_keeps_epoch") {
+        if !hooks::mutant("start_keeps_epoch") && !hooks::mutant("epoch_keeps_entries") {
             self.epoch.fetch_add(1, Ordering::AcqRel);
             self.drop_filters();
         }

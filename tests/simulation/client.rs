@@ -330,6 +330,15 @@ impl World {
             _ => time,
         };
         self.shards[shard].fail_over(lost, self.now, self.now + lives);
+        if lives > 0 {
+            // Some connections are cut at once: then some links lead here and some there.
+            for instance in 0..self.schedule.instances {
+                for link in 0..LANE + self.schedule.lanes {
+                    let cut = self.rng.chance(500);
+                    self.side(instance, shard).links[link].broken |= cut;
+                }
+            }
+        }
         self.note("failover", &[shard as u64, lost, lives]);
     }
 

@@ -88,7 +88,7 @@ impl Schedule {
             feed_interval: rng.pick(&[2, 5, 10, 20]) * MILLI,
             reconnect_pause: rng.pick(&[5, 10, 30]) * MILLI,
             delay: rng.pick(&[100, 500, 1_000, 3_000]),
-            slow: rng.pick(&[0, 20, 50, 150]),
+            slow: rng.pick(&[0, 20, 100, 400]),
             gap: rng.pick(&[1_000, 2_000, 4_000, 8_000]),
             faults: rng.pick(&[0, 5, 20, 50]),
             fault_kinds: fault_kinds(rng),
@@ -102,7 +102,7 @@ impl Schedule {
     pub fn delay(&self, rng: &mut Rng, quiet: bool) -> Micro {
         match rng.chance(self.slow) && !quiet {
             // Beyond the timeout, too.
-            true => rng.below(self.query_timeout * 3 / 2),
+            true => rng.below(self.query_timeout * 3 / 2) >> rng.below(4),
             false => rng.between(1, self.delay),
         }
     }
