@@ -13,9 +13,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 /// of ids that are no aliases about 1 in 1,000 is then taken for "perhaps" (see the test below).
 const BITS_PER_KEY: u64 = 15;
 
-/// The least capacity: below it a filter is small whatever happens.
-const LEAST: u64 = 1 << 16;
-
 /// Odd numbers that turn one half of a hash into eight positions.
 const SALTS: [u32; 8] = [
     0x47b6_137b,
@@ -49,8 +46,8 @@ pub struct Filter {
 impl Filter {
     /// Room for `keys`, and a quarter more.
     pub(super) fn new(keys: u64, epoch: u64) -> Self {
-        let capacity = (keys + keys / 4).max(LEAST);
-        let blocks = (capacity * BITS_PER_KEY).div_ceil(256);
+        let capacity = keys + keys / 4;
+        let blocks = (capacity * BITS_PER_KEY).div_ceil(256).max(1);
         Self {
             blocks: (0..blocks).map(|_| Block::default()).collect(),
             epoch,

@@ -51,11 +51,13 @@ pub struct Sizes {
     pub applied: usize,
     /// How many positions ahead of the cursor are remembered until the feed arrives there.
     pub ahead: usize,
+    /// The least number of keys that a filter is made for.
+    pub filter_keys: u64,
 }
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { stripes: 4096, applied: 4096, ahead: 1024 }
+        Self { stripes: 4096, applied: 4096, ahead: 1024, filter_keys: 1 << 16 }
     }
 }
 
@@ -132,6 +134,7 @@ pub struct Memory {
     looks_begun: AtomicU64,
     /// The filter that answers, as soon as it may.
     filter: ArcSwapOption<Filter>,
+    least_filter_keys: u64,
     /// The filter that is being filled to replace it.
     next_filter: ArcSwapOption<Filter>,
 }
@@ -154,6 +157,7 @@ impl Memory {
             contradictions: AtomicU64::new(0),
             looks_begun: AtomicU64::new(0),
             filter: ArcSwapOption::empty(),
+            least_filter_keys: sizes.filter_keys,
             next_filter: ArcSwapOption::empty(),
         }
     }
@@ -443,7 +447,7 @@ impl Memory {
     pub fn begin_filter(&self, keys: u64) -> Option<FilterScan> {
         let history = self.history.lock();
         history.cursor()?;
-        let filter = Arc::new(Filter::new(keys, self.epoch()));
+        let filter = Arc::new(Filter::new(keys.max(self.least_filter_keys), self.epoch()));
         if !hooks::mutant("filter_registered_late") {
             self.next_filter.store(Some(filter.clone()));
         }

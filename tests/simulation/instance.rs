@@ -5,7 +5,7 @@ use crate::model::Micro;
 use crate::schedule::Schedule;
 use aka::clock::Boottime;
 use aka::coherence::{
-    Batch, Cache, Failure, Found, Gather, Limits, LookAhead, Memory, Need, Opened,
+    Batch, Cache, Failure, FilterScan, Found, Gather, Limits, LookAhead, Memory, Need, Opened,
 };
 use aka::domain::{Change, Position, ShardId, Token};
 use aka::store::{Loaded, Look};
@@ -17,7 +17,8 @@ use std::time::Duration;
 pub const FEED: usize = 0;
 pub const WRITER: usize = 1;
 pub const ADMIN: usize = 2;
-pub const LANE: usize = 3;
+pub const FILTER: usize = 3;
+pub const LANE: usize = 4;
 
 /// What a task has under way on its link.
 #[derive(Default)]
@@ -30,6 +31,15 @@ pub enum Task {
     Load(Batch, Loaded),
     Write(Vec<Write>, Option<Transaction>),
     Show(usize, Option<Shown>),
+    /// A page of the filter's scan, one key long: which key, and what the database said.
+    Scan(FilterScan, usize, Option<Page>),
+}
+
+/// As of where, and whether the key was an alias.
+#[derive(Clone, Copy)]
+pub struct Page {
+    pub at: Position,
+    pub is_alias: bool,
 }
 
 /// A write that a client has asked for.
@@ -63,12 +73,14 @@ pub struct Done {
     pub written: bool,
     /// As of where, and when the last change up to there was committed.
     pub bound: Bound,
+    pub is_alias: bool,
 }
 
 /// A row that an admin is to be shown.
 #[derive(Clone, Copy)]
 pub struct Shown {
     pub at: Position,
+    pub is_alias: bool,
     /// When the change that it is as of was committed.
     pub committed: Micro,
 }

@@ -21,7 +21,7 @@ mod world;
 use std::time::Instant;
 use world::World;
 
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 600;
 const OPERATIONS: u64 = 1_000;
 
 fn number(name: &str) -> Option<u64> {

@@ -76,6 +76,13 @@ caught! {
     start_keeps_epoch
     connections_stay
     epoch_keeps_entries
+    // The filter.
+    filter_too_early
+    filter_registered_late
+    filter_misses_feed
+    filter_misses_loads
+    filter_misses_writes
+    filter_outlives_epoch
     // Rule 8, tokens.
     token_ignored
     token_seq_only

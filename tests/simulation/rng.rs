@@ -1,5 +1,6 @@
 //! Chance that repeats: the same seed draws the same numbers on every machine (SplitMix64).
 
+#[derive(Clone)]
 pub struct Rng(u64);
 
 impl Rng {

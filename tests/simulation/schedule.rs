@@ -15,6 +15,8 @@ pub struct Schedule {
     pub look_limit: usize,
     pub write_batch: usize,
     pub sizes: Sizes,
+    /// Whether there are filters: they take the place of entries, so not always.
+    pub filters: bool,
     /// 0: no answer is given from memory.
     pub staleness: Micro,
     pub degraded: Micro,
@@ -81,7 +83,10 @@ impl Schedule {
                 stripes: rng.pick(&[1, 1, 2, 4]),
                 applied: rng.pick(&[1, 3, 10, 100]),
                 ahead: rng.pick(&[2, 5, 100]),
+                filter_keys: 64,
             },
+            // Drawn aside, so that a seed without filters is what it was before there were any.
+            filters: Rng::new(rng.clone().next()).chance(250),
             staleness,
             degraded: if rng.chance(200) { 0 } else { staleness * 4 },
             query_timeout,

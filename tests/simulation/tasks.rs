@@ -4,11 +4,11 @@
 use crate::checker::Bound;
 use crate::client::Mark;
 use crate::instance::{
-    ADMIN, Done, FEED, LANE, Shown, Task, Transaction, WRITER, Write, WriteKind,
+    ADMIN, Done, FEED, FILTER, LANE, Page, Shown, Task, Transaction, WRITER, Write, WriteKind,
 };
 use crate::model::Micro;
 use crate::world::{Event, LinkRef, World, key_index};
-use aka::coherence::{Failure, LookEnd};
+use aka::coherence::{Failure, FilterScan, LookEnd};
 use aka::domain::{Change, ForwardRow, Micros, Stamp};
 use aka::store::{Loaded, Look};
 
@@ -151,10 +151,16 @@ impl World {
                 let done = self.commit(at.shard, line, &writes);
                 Task::Write(writes, Some(done))
             }
+            Task::Scan(scan, key, _) => {
+                let line = &self.shards[at.shard].lines[line];
+                let page = Page { at: line.clock(), is_alias: line.table[key].is_some() };
+                Task::Scan(scan, key, Some(page))
+            }
             Task::Show(key, _) => {
                 let line = &self.shards[at.shard].lines[line];
                 let committed = line.log.last().map_or(0, |change| change.time);
-                let shown = Shown { at: line.clock(), committed };
+                let is_alias = line.table[key].is_some();
+                let shown = Shown { at: line.clock(), is_alias, committed };
                 Task::Show(key, Some(shown))
             }
             other => other,
@@ -187,6 +193,7 @@ impl World {
             }
             Task::Write(writes, Some(done)) => self.acknowledge(at, &writes, done),
             Task::Show(key, Some(shown)) => self.show(at, key, shown),
+            Task::Scan(scan, key, Some(page)) => self.scanned(at, scan, key, page),
             _ => {}
         }
     }
@@ -208,6 +215,7 @@ impl World {
             // The outcome is unknown; nobody is answered.
             Task::Write(..) => self.write_next(instance, shard),
             Task::Show(..) => self.show_next(instance, shard),
+            Task::Scan(..) => self.filter_later(instance, shard),
             Task::Idle => {}
         }
     }
@@ -251,6 +259,45 @@ impl World {
             new: self.value_id(change.new),
             time: Micros(0),
         }
+    }
+
+    // ---- the filter
+
+    fn filter_later(&mut self, instance: usize, shard: usize) {
+        let life = self.instances[instance].life;
+        let pause = self.schedule.feed_interval;
+        self.push(pause, Event::Filter { instance, life, shard });
+    }
+
+    /// Begins a scan if there is no filter, and sometimes if there is one.
+    pub fn look_after_filter(&mut self, instance: usize, life: u64, shard: usize) {
+        if self.instances[instance].life != life {
+            return;
+        }
+        let again = !self.quiet() && self.rng.chance(100);
+        let memory = self.side(instance, shard).memory.clone();
+        let wanted = (memory.filter().is_none() || again) && shard < self.keys.len();
+        match wanted.then(|| memory.begin_filter(4)).flatten() {
+            Some(scan) => self.begin(instance, shard, FILTER, Task::Scan(scan, shard, None)),
+            None => self.filter_later(instance, shard),
+        }
+    }
+
+    fn scanned(&mut self, at: LinkRef, mut scan: FilterScan, key: usize, page: Page) {
+        let LinkRef { instance, shard, .. } = at;
+        let memory = self.side(instance, shard).memory.clone();
+        let found = page.is_alias.then(|| &self.keys[key]);
+        let goes_on = memory.add_filter_page(&mut scan, page.at, found);
+        self.note("scanned", &[instance as u64, key as u64, page.at.seq, u64::from(goes_on)]);
+        self.note_contradictions(instance, shard);
+        let next = key + self.schedule.shards;
+        if goes_on && next < self.keys.len() {
+            return self.begin(instance, shard, FILTER, Task::Scan(scan, next, None));
+        }
+        if goes_on {
+            memory.end_filter(scan);
+        }
+        self.filter_later(instance, shard);
     }
 
     // ---- lanes
@@ -377,7 +424,8 @@ impl World {
             }
             let time = line.log.last().map_or(0, |change| change.time);
             let bound = Bound { at: line.clock(), time };
-            done.push(Done { written: new.is_some(), bound });
+            let is_alias = line.table[write.key].is_some();
+            done.push(Done { written: new.is_some(), bound, is_alias });
         }
         let line = &self.shards[shard].lines[line];
         let log = (before + 1..=line.seq()).map(|seq| self.change(line, seq)).collect();
@@ -399,10 +447,12 @@ impl World {
         let memory = self.side(instance, shard).memory.clone();
         self.clock(instance);
         memory.committed(&done.log, || {
-            for (write, Done { written, bound }) in writes.iter().zip(done.done.iter().copied()) {
+            for (write, Done { written, bound, is_alias }) in
+                writes.iter().zip(done.done.iter().copied())
+            {
                 if !written {
                     // The row is shown (rule 5).
-                    memory.wrote(&self.keys[write.key], done.at);
+                    memory.wrote(&self.keys[write.key], done.at, is_alias);
                 }
                 let lines = &self.shards[shard].lines;
                 self.checker.acknowledged(instance, write.key, bound, lines);
@@ -433,7 +483,7 @@ impl World {
     fn show(&mut self, at: LinkRef, key: usize, shown: Shown) {
         let LinkRef { instance, shard, .. } = at;
         let memory = self.side(instance, shard).memory.clone();
-        memory.wrote(&self.keys[key], shown.at);
+        memory.wrote(&self.keys[key], shown.at, shown.is_alias);
         self.note_contradictions(instance, shard);
         let bound = Bound { at: shown.at, time: shown.committed };
         self.checker.acknowledged(instance, key, bound, &self.shards[shard].lines);

@@ -35,6 +35,12 @@ pub enum Event {
         life: u64,
         shard: usize,
     },
+    /// A filter is looked after.
+    Filter {
+        instance: usize,
+        life: u64,
+        shard: usize,
+    },
     Link {
         at: LinkRef,
         phase: Phase,
@@ -212,7 +218,7 @@ impl World {
             Event::Join { request, .. } | Event::Deadline { request, .. } => {
                 self.requests[request].as_ref().map(|request| request.instance)
             }
-            Event::Tick { instance, .. } => Some(instance),
+            Event::Tick { instance, .. } | Event::Filter { instance, .. } => Some(instance),
             Event::Link { at, .. } => Some(at.instance),
         };
         if let Some(instance) = instance {
@@ -226,6 +232,9 @@ impl World {
             Event::Join { request, life } => self.join(request, life),
             Event::Deadline { request, life } => self.deadline(request, life),
             Event::Tick { instance, life, shard } => self.tick(instance, life, shard),
+            Event::Filter { instance, life, shard } => {
+                self.look_after_filter(instance, life, shard)
+            }
             Event::Link { at, phase } => self.advance(at, phase),
             Event::LateCommit { index } => self.late_commit(index),
         }
@@ -236,6 +245,9 @@ impl World {
         let life = self.instances[instance].life;
         for shard in 0..self.schedule.shards {
             self.push(0, Event::Tick { instance, life, shard });
+            if self.schedule.filters {
+                self.push(0, Event::Filter { instance, life, shard });
+            }
             for link in LANE..LANE + self.schedule.lanes {
                 self.connect_lane(instance, shard, link);
             }
