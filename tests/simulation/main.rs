@@ -8,12 +8,14 @@
 
 mod checker;
 mod client;
+mod faults;
 mod instance;
 mod model;
 mod mutants;
 mod quiet;
 mod rng;
 mod schedule;
+mod scripts;
 mod tasks;
 mod trace;
 mod world;

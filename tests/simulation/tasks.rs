@@ -128,7 +128,7 @@ impl World {
             return self.open(at);
         };
         self.carry_out(at, line);
-        let back = self.delay();
+        let back = self.delay() + self.bad_moment(at);
         match now + back > until {
             true => self.next(at, until - now, Phase::Failed),
             false => self.next(at, back, Phase::Answer),
@@ -359,7 +359,7 @@ impl World {
     }
 
     /// Commits a group of writes; some of them may be refused.
-    fn commit(&mut self, shard: usize, line: usize, writes: &[Write]) -> Transaction {
+    pub fn commit(&mut self, shard: usize, line: usize, writes: &[Write]) -> Transaction {
         let (now, before) = (self.now, self.shards[shard].lines[line].seq());
         let mut done = Vec::new();
         for write in writes {
