@@ -135,7 +135,7 @@ impl Checker {
             return None;
         }
         // Before its birth its primary was none: what it has from then is in the line before, too.
-        let mut from = line.seq_at(oldest.max(line.born));
+        let mut from = line.forked_at.max(line.seq_at(oldest));
         let now = &self.promised[answer.instance][answer.key];
         let promised = answer.promised.unwrap_or(now);
         for bound in promised.own.iter().chain(&answer.token) {

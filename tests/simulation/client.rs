@@ -1,9 +1,7 @@
-//! The clients of all instances, and whoever pulls plugs.
+//! The clients of all instances.
 
 use crate::checker::{Answer, Bound};
-use crate::instance::{Instance, LANE, Miss, Request, Write, WriteKind};
-use crate::model::Micro;
-use crate::schedule::Fault;
+use crate::instance::{Miss, Request, Write, WriteKind};
 use crate::world::{CLUSTER, Event, World};
 use aka::coherence::{Failure, Found, Gather, Lookup, Need, Source};
 use aka::domain::{ShardId, Token};
@@ -54,7 +52,10 @@ impl World {
         }
     }
 
-    fn write(&mut self, instance: usize, key: usize) {
+    pub fn write(&mut self, instance: usize, key: usize) {
+        if self.instances[instance].suspended_until > self.now {
+            return;
+        }
         let shard = self.shard_of(key);
         // Mostly what the newest table allows; what is refused shows a row.
         let is_alias = self.shards[shard].newest().table[key].is_some() != self.rng.chance(100);
@@ -277,81 +278,6 @@ impl World {
             };
             self.check(&answer);
         }
-    }
-
-    fn fault(&mut self) {
-        let shard = self.rng.index(self.schedule.shards);
-        let instance = self.rng.index(self.schedule.instances);
-        // Short ones mostly.
-        let longest = self.schedule.fault >> self.rng.below(5);
-        let (now, time) = (self.now, self.rng.between(1, longest));
-        match self.rng.pick(&self.schedule.fault_kinds) {
-            Fault::FailOver => self.fail_over(shard, time),
-            Fault::Prune => {
-                let line = self.shards[shard].newest();
-                let (kept, seq) = (line.kept_from, line.seq());
-                let below = match self.rng.chance(500) {
-                    true => seq,
-                    false => self.rng.between(kept, seq.max(kept)),
-                };
-                self.shards[shard].prune(below);
-                self.note("pruned", &[shard as u64, below]);
-            }
-            Fault::Away => {
-                self.shards[shard].away_until = now + time;
-                self.note("away", &[shard as u64, time]);
-            }
-            Fault::BreakLink => {
-                let link = self.rng.index(LANE + self.schedule.lanes);
-                self.side(instance, shard).links[link].broken = true;
-                self.note("a link breaks", &[instance as u64, shard as u64, link as u64]);
-            }
-            Fault::PauseFeed => {
-                self.side(instance, shard).feed_paused_until = now + time;
-                self.note("the feed pauses", &[instance as u64, shard as u64, time]);
-            }
-            Fault::Suspend => {
-                self.instances[instance].suspended_until = now + time;
-                self.note("suspended", &[instance as u64, time]);
-            }
-            Fault::PutClockForward => {
-                self.instances[instance].ahead += time;
-                self.note("the clock jumps", &[instance as u64, time]);
-            }
-            Fault::Restart => self.restart(instance),
-        }
-    }
-
-    fn fail_over(&mut self, shard: usize, time: Micro) {
-        let lost = self.rng.pick(&[0, 1, 1, 2, 3, 6]);
-        let lives = match self.rng.below(4) {
-            0 | 1 => 0,
-            2 => self.rng.below(self.schedule.delay * 8),
-            _ => time,
-        };
-        self.shards[shard].fail_over(lost, self.now, self.now + lives);
-        if lives > 0 {
-            // Some connections are cut at once: then some links lead here and some there.
-            for instance in 0..self.schedule.instances {
-                for link in 0..LANE + self.schedule.lanes {
-                    let cut = self.rng.chance(500);
-                    self.side(instance, shard).links[link].broken |= cut;
-                }
-            }
-        }
-        self.note("failover", &[shard as u64, lost, lives]);
-    }
-
-    fn restart(&mut self, instance: usize) {
-        self.note("restarted", &[instance as u64]);
-        for index in std::mem::take(&mut self.instances[instance].waiting) {
-            self.requests[index] = None;
-            self.free.push(index);
-        }
-        let (life, ahead) = (self.instances[instance].life + 1, self.instances[instance].ahead);
-        let seed = self.rng.next();
-        self.instances[instance] = Instance::new(&self.schedule, seed, life, ahead);
-        self.start(instance);
     }
 }
 

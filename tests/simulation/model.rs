@@ -30,6 +30,8 @@ pub struct Line {
     /// The change log was pruned below this seq.
     pub kept_from: u64,
     pub born: Micro,
+    /// What it knew when it was born.
+    pub forked_at: u64,
     /// When the last connection to this primary was, or will be, cut.
     pub died: Micro,
 }
@@ -42,6 +44,7 @@ impl Line {
             changes: vec![Vec::new(); keys],
             kept_from: 1,
             born: 0,
+            forked_at: 0,
             died: Micro::MAX,
         }
     }
@@ -59,6 +62,7 @@ impl Line {
             changes,
             kept_from: self.kept_from.min(seq.max(1)),
             born: now,
+            forked_at: seq,
             died: Micro::MAX,
         }
     }

@@ -49,7 +49,6 @@ caught! {
     no_fence
     negatives_not_fenced
     old_epoch_enters
-    ahead_enters
     load_keeps_older
     // Rule 4, joining.
     no_floor
@@ -86,6 +85,5 @@ caught! {
     // Rule 8, tokens.
     token_ignored
     token_seq_only
-    ahead_serves_token
     degraded_for_token
 }

@@ -72,7 +72,7 @@ impl Schedule {
         Self {
             instances: rng.pick(&[1, 2, 2, 3]),
             shards: rng.pick(&[1, 1, 1, 2]),
-            keys: rng.pick(&[1, 2, 3, 5]),
+            keys: rng.pick(&[1, 1, 2, 3, 5]),
             lanes: rng.pick(&[1, 2, 2, 3]),
             lane_batch: rng.pick(&[1, 2, 4]),
             lane_queue: rng.pick(&[2, 4, 8]),
@@ -90,7 +90,7 @@ impl Schedule {
             staleness,
             degraded: if rng.chance(200) { 0 } else { staleness * 4 },
             query_timeout,
-            feed_interval: rng.pick(&[2, 5, 10, 20]) * MILLI,
+            feed_interval: rng.pick(&[2, 5, 10, 20, 30]) * MILLI,
             reconnect_pause: rng.pick(&[5, 10, 30]) * MILLI,
             delay: rng.pick(&[100, 500, 1_000, 3_000]),
             slow: rng.pick(&[0, 20, 100, 400]),
