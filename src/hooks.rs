@@ -40,6 +40,12 @@ mod on {
         }
     }
 
+    /// A time that the tests cannot wait for, as `name` in the environment says, in milliseconds.
+    pub fn shortened(name: &str, usual: Duration) -> Duration {
+        let set = std::env::var(name).ok().and_then(|millis| millis.parse().ok());
+        set.map_or(usual, Duration::from_millis)
+    }
+
     /// Whether the program is to be wrong in this way (`AKA_MUTANT`).
     pub fn mutant(name: &str) -> bool {
         *MUTANT == name
@@ -55,9 +61,14 @@ mod on {
     pub async fn hold(_place: &str) {}
 
     #[inline(always)]
+    pub fn shortened(_name: &str, usual: std::time::Duration) -> std::time::Duration {
+        usual
+    }
+
+    #[inline(always)]
     pub fn mutant(_name: &str) -> bool {
         false
     }
 }
 
-pub(crate) use on::{crash, hold, mutant};
+pub(crate) use on::{crash, hold, mutant, shortened};

@@ -108,6 +108,11 @@ pub struct ServeFlags {
     )]
     pub placeholders: Option<Vec<String>>,
 
+    /// How old the lines of the change log become before they are removed, 10 minutes at least;
+    /// 0: they never are [default: 86400]
+    #[arg(long, env = "AKA_RETENTION_S", value_name = "S")]
+    pub retention_s: Option<u64>,
+
     /// The sweeper's pause between two pages of inverse rows [default: 1000]
     #[arg(long, env = "AKA_SWEEP_PAUSE_MS", value_name = "MS")]
     pub sweep_pause_ms: Option<u64>,
@@ -173,6 +178,7 @@ impl ServeFlags {
             max_connections: self.max_connections.or(below.max_connections),
             max_aliases: self.max_aliases.or(below.max_aliases),
             placeholders: self.placeholders.or(below.placeholders),
+            retention_s: self.retention_s.or(below.retention_s),
             sweep_pause_ms: self.sweep_pause_ms.or(below.sweep_pause_ms),
             log_format: self.log_format.or(below.log_format),
             log: self.log.or(below.log),

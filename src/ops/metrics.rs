@@ -89,6 +89,7 @@ pub struct ShardMetrics {
     pub epochs: Counter,
     pub feed_staleness_seconds: Gauge,
     pub applied_seq: Gauge,
+    pub log_pruned: Counter,
 }
 
 /// The series of one method, in the names that gRPC middleware has made customary.
@@ -198,6 +199,7 @@ impl Metrics {
             epochs: series.counter("aka_feed_epochs_total", labels),
             feed_staleness_seconds: series.gauge("aka_feed_staleness_seconds", labels),
             applied_seq: series.gauge("aka_feed_applied_seq", labels),
+            log_pruned: series.counter("aka_log_pruned_total", labels),
         }
     }
 
@@ -274,6 +276,7 @@ impl Series<'_> {
             ("aka_feed_looks_total", "Looks at the shard's change log."),
             ("aka_feed_changes_total", "Changes applied from the shard's change log."),
             ("aka_feed_epochs_total", "Times that all that was known of the shard was dropped."),
+            ("aka_log_pruned_total", "Old lines that this instance removed from the change log."),
             ("grpc_server_started_total", "RPCs begun."),
             ("grpc_server_handled_total", "RPCs ended, by code."),
         ] {

@@ -10,6 +10,7 @@ mod health;
 mod lane;
 mod link;
 mod pool;
+mod pruner;
 mod reader;
 
 pub use cluster::{Cluster, ClusterSettings, StartFault};
@@ -42,6 +43,8 @@ pub struct ShardSettings {
     pub query_timeout: Duration,
     /// The pause between two looks at the change log.
     pub feed_interval: Duration,
+    /// How old the lines of the change log become before they are pruned; zero: they never are.
+    pub retention: Duration,
     /// Connections for the admin service's lookups, and as many for its lists and scans.
     pub admin_connections: usize,
     /// Writes that may wait for the shard; more are refused.
@@ -59,6 +62,7 @@ impl Default for ShardSettings {
             connect_timeout: Duration::from_millis(1_000),
             query_timeout: Duration::from_millis(1_000),
             feed_interval: Duration::from_millis(20),
+            retention: Duration::from_secs(86_400),
             admin_connections: 2,
             write_queue: 10_000,
             write_batch: 256,

@@ -96,6 +96,15 @@ impl Aka {
         kill_and_wait(&mut self.process());
     }
 
+    /// Freezes the process, as a suspended machine would, until it is [resumed](Self::resume).
+    pub fn pause(&self) {
+        signal(&self.process(), Signal::STOP);
+    }
+
+    pub fn resume(&self) {
+        signal(&self.process(), Signal::CONT);
+    }
+
     /// Asks the process to stop, and waits until it has.
     pub async fn stop(self) -> ExitStatus {
         signal(&self.process(), Signal::TERM);

@@ -15,6 +15,7 @@ mod invariants;
 mod login;
 mod races;
 mod reads;
+mod retention;
 mod servers;
 mod stale_set;
 mod startup;

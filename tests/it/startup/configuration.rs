@@ -200,6 +200,7 @@ async fn a_number_out_of_range_is_refused() {
         ("max_connections", "0"),
         ("max_aliases", "0"),
         ("max_aliases", "1000001"),
+        ("retention_s", "315360001"),
         ("sweep_pause_ms", "0"),
     ] {
         let said = format!("{key} is {wrong}, but must be ");

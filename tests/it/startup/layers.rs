@@ -5,7 +5,7 @@ use std::path::Path;
 use toml::{Table, Value};
 
 /// Every setting that is one value, with one for the file, the environment and the flag.
-const SETTINGS: [(&str, [&str; 3]); 17] = [
+const SETTINGS: [(&str, [&str; 3]); 18] = [
     ("listen", ["127.0.0.1:1001", "127.0.0.1:1002", "127.0.0.1:1003"]),
     ("metrics_listen", ["127.0.0.1:2001", "127.0.0.1:2002", "127.0.0.1:2003"]),
     ("sqlite", ["/file.db", "/environment.db", "/flag.db"]),
@@ -20,6 +20,7 @@ const SETTINGS: [(&str, [&str; 3]); 17] = [
     ("drain_timeout_ms", ["81", "82", "83"]),
     ("max_connections", ["91", "92", "93"]),
     ("max_aliases", ["101", "102", "103"]),
+    ("retention_s", ["1001", "1002", "1003"]),
     ("sweep_pause_ms", ["111", "112", "113"]),
     ("log_format", ["auto", "json", "text"]),
     ("log", ["error", "warn", "debug"]),
