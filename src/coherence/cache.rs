@@ -31,6 +31,12 @@ pub(super) struct Entry {
 #[derive(Clone, Copy, Debug)]
 pub struct Footprint(pub(super) u64);
 
+impl std::fmt::Display for Footprint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
 /// All entries of all shards.
 pub struct Cache {
     entries: moka::sync::Cache<CacheKey, Entry, BuildHasherDefault<Identity>>,
@@ -67,6 +73,12 @@ impl Cache {
 
     pub(super) fn get_key(&self, footprint: Footprint, key: &Key) -> Option<Entry> {
         self.get(footprint, key.project().get(), key.id().as_bytes())
+    }
+
+    /// Whether there is an entry; the answer does not keep it from being evicted.
+    pub(super) fn holds(&self, footprint: Footprint, key: &Key) -> bool {
+        let (project, id) = (key.project().get(), key.id().as_bytes());
+        self.entries.contains_key(&Query { hash: footprint.0, project, id })
     }
 
     pub(super) fn put(&self, footprint: Footprint, key: &Key, entry: Entry) {

@@ -1,5 +1,9 @@
 //! All that one instance remembers of one shard.
 
+mod audit;
+
+pub use audit::{Recalled, Verdict};
+
 use super::cache::{Cache, Entry, Footprint, detached};
 use super::flight::{Failure, Found, Gather, Source, Waiter};
 use super::freshness::Freshness;
@@ -367,7 +371,9 @@ impl Memory {
             flight.overtake();
         }
         if let Some(entry) = self.cache.get_key(place, key).filter(|entry| entry.as_of < seq) {
-            if entry.epoch == epoch {
+            if hooks::mutant("no_update") {
+                // The entry stays as it was.
+            } else if entry.epoch == epoch {
                 let canonical = detached(change.new.as_ref());
                 self.cache.put(place, key, Entry { canonical, as_of: seq, epoch });
             } else {

@@ -20,4 +20,4 @@ mod stripe;
 pub use cache::{Cache, Footprint};
 pub use flight::{Failure, Found, Gather, Source};
 pub use freshness::Freshness;
-pub use memory::{Batch, Limits, LookAhead, LookEnd, Lookup, Memory, Need};
+pub use memory::{Batch, Limits, LookAhead, LookEnd, Lookup, Memory, Need, Recalled, Verdict};

@@ -108,6 +108,11 @@ pub struct ServeFlags {
     )]
     pub placeholders: Option<Vec<String>>,
 
+    /// The share of the answers from memory that is compared with the database, 0 to 1; so is each
+    /// change of what is remembered, but for 0, where nothing is [default: 0.001]
+    #[arg(long, env = "AKA_AUDIT_SAMPLE", value_name = "RATIO")]
+    pub audit_sample: Option<f64>,
+
     /// How old the lines of the change log become before they are removed, 10 minutes at least;
     /// 0: they never are [default: 86400]
     #[arg(long, env = "AKA_RETENTION_S", value_name = "S")]
@@ -178,6 +183,7 @@ impl ServeFlags {
             max_connections: self.max_connections.or(below.max_connections),
             max_aliases: self.max_aliases.or(below.max_aliases),
             placeholders: self.placeholders.or(below.placeholders),
+            audit_sample: self.audit_sample.or(below.audit_sample),
             retention_s: self.retention_s.or(below.retention_s),
             sweep_pause_ms: self.sweep_pause_ms.or(below.sweep_pause_ms),
             log_format: self.log_format.or(below.log_format),

@@ -90,6 +90,10 @@ pub struct ShardMetrics {
     pub feed_staleness_seconds: Gauge,
     pub applied_seq: Gauge,
     pub log_pruned: Counter,
+    pub audit_checked: Counter,
+    pub audit_wrong: Counter,
+    pub audit_dropped: Counter,
+    pub audit_staleness_seconds: Gauge,
 }
 
 /// The series of one method, in the names that gRPC middleware has made customary.
@@ -199,6 +203,10 @@ impl Metrics {
             epochs: series.counter("aka_feed_epochs_total", labels),
             feed_staleness_seconds: series.gauge("aka_feed_staleness_seconds", labels),
             applied_seq: series.gauge("aka_feed_applied_seq", labels),
+            audit_checked: series.counter("aka_audit_checked_total", labels),
+            audit_wrong: series.counter("aka_audit_wrong_total", labels),
+            audit_dropped: series.counter("aka_audit_dropped_total", labels),
+            audit_staleness_seconds: series.gauge("aka_audit_greatest_staleness_seconds", labels),
             log_pruned: series.counter("aka_log_pruned_total", labels),
         }
     }
@@ -277,6 +285,12 @@ impl Series<'_> {
             ("aka_feed_changes_total", "Changes applied from the shard's change log."),
             ("aka_feed_epochs_total", "Times that all that was known of the shard was dropped."),
             ("aka_log_pruned_total", "Old lines that this instance removed from the change log."),
+            (
+                "aka_audit_checked_total",
+                "Entries of the cache that were compared with the primary.",
+            ),
+            ("aka_audit_wrong_total", "Entries of the cache that were wrong: this must stay 0."),
+            ("aka_audit_dropped_total", "Entries that could not be compared with the primary."),
             ("grpc_server_started_total", "RPCs begun."),
             ("grpc_server_handled_total", "RPCs ended, by code."),
         ] {
@@ -292,6 +306,10 @@ impl Series<'_> {
             ("aka_write_queue_jobs", "Writes that wait for a transaction."),
             ("aka_feed_staleness_seconds", "Age of the last complete look at the change log."),
             ("aka_feed_applied_seq", "The last change applied."),
+            (
+                "aka_audit_greatest_staleness_seconds",
+                "How far behind the primary the auditor has seen the cache, at the most.",
+            ),
         ] {
             self.0.describe_gauge(name.into(), None, text.into());
         }

@@ -1,6 +1,6 @@
 //! All shards, and how a running instance gets to know them.
 
-use super::{Directory, Shard, ShardSettings, feed, in_time, lane, pruner, reader};
+use super::{Directory, Shard, ShardSettings, auditor, feed, in_time, lane, pruner, reader};
 use crate::coherence::{Cache, Limits};
 use crate::domain::{ClusterId, Key, ShardId, Slot};
 use crate::ops::Metrics;
@@ -76,6 +76,7 @@ impl Cluster {
                 cluster.tasks.spawn(reader::run(shard.clone(), cluster.stop.clone()));
             }
             cluster.spawn(pruner::run(shard.clone()));
+            cluster.spawn(auditor::run(shard.clone()));
             cluster.tasks.spawn(feed::run(shard.clone(), cluster.stop.clone()));
             cluster.tasks.spawn(crate::write::run(shard.clone(), cluster.stop.clone()));
         }

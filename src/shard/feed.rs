@@ -4,7 +4,7 @@ use super::link::RECONNECT_PAUSE;
 use super::{Link, Shard, ask};
 use crate::clock::Boottime;
 use crate::coherence::LookEnd;
-use crate::store::{Identity, Role, StoreError};
+use crate::store::{Identity, Look, Role, StoreError};
 use std::sync::Arc;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -63,17 +63,23 @@ async fn look(
             }
             *known = Some(seen.identity.clone());
         }
-        let end = shard.memory.looked(&ahead, &seen);
-        match end {
+        match shard.memory.looked(&ahead, &seen) {
             LookEnd::Complete(changes) => {
-                shard.metrics.changes.increment(changes as u64);
+                applied(shard, &seen, changes);
                 return Ok(());
             }
-            LookEnd::More(changes) => shard.metrics.changes.increment(changes as u64),
+            LookEnd::More(changes) => applied(shard, &seen, changes),
             LookEnd::NewEpoch(_) => {
                 shard.metrics.epochs.increment(1);
                 return Ok(());
             }
         }
     }
+}
+
+/// Counts the last changes of a look, which were applied, and has them audited.
+fn applied(shard: &Shard, seen: &Look, count: usize) {
+    let changes = &seen.changes[seen.changes.len().saturating_sub(count)..];
+    shard.metrics.changes.increment(changes.len() as u64);
+    shard.audit_changes(changes);
 }

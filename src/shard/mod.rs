@@ -3,6 +3,7 @@
 //! Reads that miss the cache go through the [lanes](lane); changes come in through the
 //! [feed]; the admin service reads through the [pool]. Writes are in [`crate::write`].
 
+mod auditor;
 mod cluster;
 mod directory;
 mod feed;
@@ -12,6 +13,7 @@ mod link;
 mod pool;
 mod pruner;
 mod reader;
+mod sample;
 
 pub use cluster::{Cluster, ClusterSettings, StartFault};
 pub use directory::Directory;
@@ -25,6 +27,7 @@ use crate::ops::ShardMetrics;
 use crate::queue::Queue;
 use crate::store::{Loaded, Store, StoreError};
 use crate::write::WriteQueue;
+use auditor::Auditor;
 use health::Health;
 use pool::Pool;
 use reader::ReadQueue;
@@ -45,6 +48,9 @@ pub struct ShardSettings {
     pub feed_interval: Duration,
     /// How old the lines of the change log become before they are pruned; zero: they never are.
     pub retention: Duration,
+    /// The share of the answers from memory that is compared with the primary; 0: none, nor any
+    /// change.
+    pub audit_sample: f64,
     /// Connections for the admin service's lookups, and as many for its lists and scans.
     pub admin_connections: usize,
     /// Writes that may wait for the shard; more are refused.
@@ -63,6 +69,7 @@ impl Default for ShardSettings {
             query_timeout: Duration::from_millis(1_000),
             feed_interval: Duration::from_millis(20),
             retention: Duration::from_secs(86_400),
+            audit_sample: 0.001,
             admin_connections: 2,
             write_queue: 10_000,
             write_batch: 256,
@@ -83,6 +90,7 @@ pub struct Shard {
     queue: Queue<Key>,
     pool: Pool,
     reads: ReadQueue,
+    auditor: Auditor,
 }
 
 impl Shard {
@@ -102,6 +110,7 @@ impl Shard {
             queue: Queue::new(settings.lane_queue),
             pool: Pool::new(settings.admin_connections),
             reads: ReadQueue::new(settings.write_queue),
+            auditor: Auditor::new(settings.audit_sample),
             health: Health::new(id, store.address()),
             store,
             directory,

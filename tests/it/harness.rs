@@ -111,6 +111,12 @@ impl Aka {
         eventually("aka stops", async || self.process().try_wait().expect("a child")).await
     }
 
+    /// The lines of the log that hold this text.
+    pub fn logged(&self, text: &str) -> Vec<String> {
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.iter().filter(|line| line.contains(text)).cloned().collect()
+    }
+
     fn process(&self) -> MutexGuard<'_, Child> {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -4,6 +4,7 @@
 
 #[macro_use]
 mod database;
+mod audit;
 mod command;
 mod command_line;
 mod contract;
