@@ -87,6 +87,7 @@ pub struct ShardMetrics {
     pub looks: Counter,
     pub changes: Counter,
     pub epochs: Counter,
+    pub propagation_seconds: Histogram,
     pub feed_staleness_seconds: Gauge,
     pub applied_seq: Gauge,
     pub log_pruned: Counter,
@@ -201,6 +202,7 @@ impl Metrics {
             looks: series.counter("aka_feed_looks_total", labels),
             changes: series.counter("aka_feed_changes_total", labels),
             epochs: series.counter("aka_feed_epochs_total", labels),
+            propagation_seconds: series.histogram("aka_feed_propagation_seconds", labels),
             feed_staleness_seconds: series.gauge("aka_feed_staleness_seconds", labels),
             applied_seq: series.gauge("aka_feed_applied_seq", labels),
             audit_checked: series.counter("aka_audit_checked_total", labels),
@@ -318,6 +320,11 @@ impl Series<'_> {
             ("aka_lookup_query_seconds", Unit::Seconds, "Duration of a lookup query."),
             ("aka_write_transaction_jobs", Unit::Count, "Writes that shared a transaction."),
             ("aka_write_transaction_seconds", Unit::Seconds, "Duration of a write transaction."),
+            (
+                "aka_feed_propagation_seconds",
+                Unit::Seconds,
+                "From the begin of a change's transaction until it was applied here.",
+            ),
             ("grpc_server_handling_seconds", Unit::Seconds, "Duration of RPCs."),
         ] {
             self.0.describe_histogram(name.into(), Some(unit), text.into());

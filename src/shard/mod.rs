@@ -139,6 +139,8 @@ impl Shard {
         self.metrics.lane_queue.set(self.queue.len() as f64);
         self.metrics.write_queue.set(self.writes.len() as f64);
         self.metrics.feed_staleness_seconds.set(age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
+        // Whoever found it: the feed, a load or a write.
+        self.metrics.epochs.absolute(self.memory.contradictions());
         self.metrics.applied_seq.set(self.memory.cursor().map_or(0.0, |at| at.seq as f64));
     }
 
