@@ -106,6 +106,10 @@ impl Cache {
         self.entries.weighted_size()
     }
 
+    pub fn budget(&self) -> u64 {
+        self.entries.policy().max_capacity().unwrap_or(u64::MAX)
+    }
+
     /// Lets moka do the evictions that it has put off.
     pub fn settle(&self) {
         self.entries.run_pending_tasks();

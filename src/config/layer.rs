@@ -54,7 +54,7 @@ pub struct ServeFlags {
     #[arg(long, env = "AKA_LISTEN", value_name = "ADDR")]
     pub listen: Option<String>,
 
-    /// Where to serve /metrics, /livez and /readyz [default: 127.0.0.1:9464]
+    /// Where to serve /metrics, /livez, /readyz and /status [default: 127.0.0.1:9464]
     #[arg(long, env = "AKA_METRICS_LISTEN", value_name = "ADDR")]
     pub metrics_listen: Option<String>,
 

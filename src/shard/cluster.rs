@@ -32,6 +32,7 @@ pub enum StartFault {
 pub struct Cluster {
     pub id: ClusterId,
     pub cache: Arc<Cache>,
+    pub limits: Limits,
     shards: Vec<Arc<Shard>>,
     directory: Arc<Directory>,
     stop: CancellationToken,
@@ -64,6 +65,7 @@ impl Cluster {
             id,
             shards: shards.collect(),
             cache,
+            limits: settings.limits,
             directory,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
