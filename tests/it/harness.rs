@@ -6,7 +6,7 @@ use aka::rpc::pb;
 use aka::rpc::pb::alias_admin_client::AliasAdminClient;
 use aka::rpc::pb::resolver_client::ResolverClient;
 use bytes::Bytes;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -98,7 +98,11 @@ impl Aka {
 
     /// Freezes the process, as a suspended machine would, until it is [resumed](Self::resume).
     pub fn pause(&self) {
-        signal(&self.process(), Signal::STOP);
+        let process = self.process();
+        signal(&process, Signal::STOP);
+        // The signal stops one thread, which stops the others: on a busy machine that takes a while.
+        let stopped = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(Pid::from_child(&process)), stopped).expect("it stops");
     }
 
     pub fn resume(&self) {
