@@ -113,6 +113,25 @@ async fn a_change_that_memory_missed_is_found() {
     }
 }
 
+/// More than it has room for is dropped, and counted; nobody waits for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_finds_no_room_is_dropped() {
+    let database = Database::create(backend::sqlite()).await;
+    let aka = Aka::serve(&database, &ALL).await;
+    let ids: Vec<_> = (0..9_000).map(|n| format!("stranger-{n}")).collect();
+    eventually("the queue is full", async || {
+        let answer = aka.batch_resolve(PROJECT, &ids).await.expect("resolved");
+        assert!(answer.aliases.is_empty() && answer.failures.is_empty());
+        (audit(&aka, "dropped_total").await > 0.0).then_some(())
+    })
+    .await;
+    eventually("the rest is audited", async || {
+        (audit(&aka, "checked_total").await > 300.0).then_some(())
+    })
+    .await;
+    assert_eq!(audit(&aka, "wrong_total").await, 0.0);
+}
+
 /// However fast the rows change, what memory says is never taken for wrong.
 async fn writes_raise_no_alarm(backend: Backend) {
     let database = Database::create(backend).await;
