@@ -59,6 +59,12 @@ mod on {
         }
     }
 
+    /// A time that the tests cannot wait for, as `name` in the environment says, in milliseconds.
+    pub fn shortened(name: &str, usual: Duration) -> Duration {
+        let set = std::env::var(name).ok().and_then(|millis| millis.parse().ok());
+        set.map_or(usual, Duration::from_millis)
+    }
+
     /// Whether the program is to be wrong in this way (`AKA_MUTANT`, or this thread's mutant).
     pub fn mutant(name: &str) -> bool {
         THREAD_MUTANT.get() == name || *MUTANT == name
@@ -79,6 +85,11 @@ mod on {
     pub async fn hold(_place: &str) {}
 
     #[inline(always)]
+    pub fn shortened(_name: &str, usual: std::time::Duration) -> std::time::Duration {
+        usual
+    }
+
+    #[inline(always)]
     pub fn mutant(_name: &str) -> bool {
         false
     }
@@ -89,6 +100,6 @@ mod on {
     }
 }
 
-pub(crate) use on::{crash, hold, mutant, time};
+pub(crate) use on::{crash, hold, mutant, shortened, time};
 #[cfg(feature = "test-hooks")]
 pub use on::{set_thread_mutant, set_thread_time};

@@ -110,10 +110,14 @@ impl Read<'_> {
                 continue;
             };
             let slot = Slot::of(self.project, id);
-            let remembered = cluster.shard_of_slot(slot).and_then(|shard| {
+            let shard = cluster.shard_of_slot(slot);
+            let remembered = shard.and_then(|shard| {
                 let place = cluster.cache.footprint(self.project.get(), id);
                 shard.memory.get(place, self.project.get(), id, &self.need(shard))
             });
+            if let Some(shard) = shard.filter(|shard| remembered.is_some() && shard.samples()) {
+                shard.audit(vec![Key::new(self.project, valid.detached())]);
+            }
             match remembered {
                 Some(Found { canonical: Some(canonical), .. }) => {
                     resolution.aliases.push((index, canonical));

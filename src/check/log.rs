@@ -18,8 +18,12 @@ pub(super) async fn check_log(
         for change in &look.changes {
             // The oldest lines may have been pruned; from the first that is there on none may lack.
             if let Some(last) = last.filter(|last| last.seq + 1 < change.at.seq) {
-                let (from, to) = (last.seq + 1, change.at.seq - 1);
-                report.problems.push(Problem::LogGap { shard, from, to });
+                // Between two looks the log may have been pruned, but then also the line before.
+                let before = shards.session(shard).look(last.seq, 1).await?;
+                if before.changes.first().is_some_and(|line| line.at == last) {
+                    let (from, to) = (last.seq + 1, change.at.seq - 1);
+                    report.problems.push(Problem::LogGap { shard, from, to });
+                }
             }
             last = Some(change.at);
         }

@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const DEFAULT_SERVER: &str = "http://127.0.0.1:50051";
 const DEFAULT_PORT: u16 = 50_051;
+const DEFAULT_METRICS_PORT: u16 = 9_464;
 
 /// Which server to ask, and how long to wait for it.
 #[derive(Args, Clone, Debug)]
@@ -56,9 +57,18 @@ pub struct ServerUrl(String);
 impl ServerUrl {
     /// Takes `http://host:port`, `host:port` and `host`.
     pub fn parse(text: &str) -> Result<Self, String> {
+        Self::parse_with(text, DEFAULT_PORT)
+    }
+
+    /// The same for the port that serves metrics.
+    pub fn parse_metrics(text: &str) -> Result<Self, String> {
+        Self::parse_with(text, DEFAULT_METRICS_PORT)
+    }
+
+    fn parse_with(text: &str, port: u16) -> Result<Self, String> {
         let (url, default_port) = match text.contains("://") {
             true => (text.to_owned(), None),
-            false => (format!("http://{text}"), Some(DEFAULT_PORT)),
+            false => (format!("http://{text}"), Some(port)),
         };
         let uri: Uri = url.parse().map_err(|_| "not an http URL and not HOST:PORT".to_owned())?;
         match uri.scheme_str() {
@@ -82,6 +92,23 @@ impl ServerUrl {
             (Some(0), _) | (None, _) if has_port => Err("the port must be 1 to 65535".to_owned()),
             (Some(port), _) | (None, Some(port)) => Ok(Self(format!("http://{host}:{port}"))),
             (None, None) => Ok(Self(format!("http://{host}"))),
+        }
+    }
+}
+
+impl ServerUrl {
+    /// The host, and the port if it is named.
+    pub(super) fn authority(&self) -> &str {
+        self.0.strip_prefix("http://").unwrap_or(&self.0)
+    }
+
+    /// What a socket connects to.
+    pub(super) fn socket(&self) -> String {
+        let authority = self.authority();
+        match authority.rsplit_once(':') {
+            // Not a colon within an IPv6 address.
+            Some((_, port)) if port.parse::<u16>().is_ok() => authority.to_owned(),
+            _ => format!("{authority}:80"),
         }
     }
 }

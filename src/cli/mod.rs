@@ -8,9 +8,11 @@ mod fault;
 mod health;
 mod lines;
 mod migrate;
+mod operations;
 mod print;
 mod resolve;
 mod serve;
+mod status;
 
 use crate::config::{DatabaseFlags, Kind};
 use clap::parser::ValueSource;
@@ -45,6 +47,7 @@ enum Command {
     #[command(subcommand)]
     Alias(alias::AliasCommand),
     Health(health::HealthArgs),
+    Status(status::StatusArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -77,6 +80,7 @@ async fn run() -> ExitCode {
         Command::Resolve(args) => resolve::run(args).await,
         Command::Alias(command) => alias::run(command).await,
         Command::Health(args) => health::run(args).await,
+        Command::Status(args) => status::run(args).await,
         Command::Completions(args) => completions::run(&args, Cli::command()),
     }
 }

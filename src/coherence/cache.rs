@@ -31,6 +31,12 @@ pub(super) struct Entry {
 #[derive(Clone, Copy, Debug)]
 pub struct Footprint(pub(super) u64);
 
+impl std::fmt::Display for Footprint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
 /// All entries of all shards.
 pub struct Cache {
     entries: moka::sync::Cache<CacheKey, Entry, BuildHasherDefault<Identity>>,
@@ -79,6 +85,12 @@ impl Cache {
         self.get(footprint, key.project().get(), key.id().as_bytes())
     }
 
+    /// Whether there is an entry; the answer does not keep it from being evicted.
+    pub(super) fn holds(&self, footprint: Footprint, key: &Key) -> bool {
+        let (project, id) = (key.project().get(), key.id().as_bytes());
+        self.entries.contains_key(&Query { hash: footprint.0, project, id })
+    }
+
     pub(super) fn put(&self, footprint: Footprint, key: &Key, entry: Entry) {
         let id = key.id().as_bytes().into();
         self.entries
@@ -108,6 +120,10 @@ impl Cache {
     /// About how many bytes of the budget are used.
     pub fn weight(&self) -> u64 {
         self.entries.weighted_size()
+    }
+
+    pub fn budget(&self) -> u64 {
+        self.entries.policy().max_capacity().unwrap_or(u64::MAX)
     }
 
     /// Lets moka do the evictions that it has put off.

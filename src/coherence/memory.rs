@@ -1,5 +1,9 @@
 //! All that one instance remembers of one shard.
 
+mod audit;
+
+pub use audit::{Recalled, Verdict};
+
 use super::cache::{Cache, Entry, Footprint, detached};
 use super::filter::Filter;
 use super::flight::{Failure, Found, Gather, Source, Waiter};

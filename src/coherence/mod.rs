@@ -24,5 +24,6 @@ pub use filter::Filter;
 pub use flight::{Failure, Found, Gather, Source};
 pub use freshness::Freshness;
 pub use memory::{
-    Batch, FilterScan, Limits, LookAhead, LookEnd, Lookup, Memory, Need, Opened, Sizes,
+    Batch, FilterScan, Limits, LookAhead, LookEnd, Lookup, Memory, Need, Opened, Recalled, Sizes,
+    Verdict,
 };

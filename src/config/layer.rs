@@ -54,7 +54,7 @@ pub struct ServeFlags {
     #[arg(long, env = "AKA_LISTEN", value_name = "ADDR")]
     pub listen: Option<String>,
 
-    /// Where to serve /metrics, /livez and /readyz [default: 127.0.0.1:9464]
+    /// Where to serve /metrics, /livez, /readyz and /status [default: 127.0.0.1:9464]
     #[arg(long, env = "AKA_METRICS_LISTEN", value_name = "ADDR")]
     pub metrics_listen: Option<String>,
 
@@ -107,6 +107,16 @@ pub struct ServeFlags {
         value_delimiter = ','
     )]
     pub placeholders: Option<Vec<String>>,
+
+    /// The share of the answers from memory that is compared with the database, 0 to 1; so is each
+    /// change of what is remembered, but for 0, where nothing is [default: 0.001]
+    #[arg(long, env = "AKA_AUDIT_SAMPLE", value_name = "RATIO")]
+    pub audit_sample: Option<f64>,
+
+    /// How old the lines of the change log become before they are removed, 10 minutes at least;
+    /// 0: they never are [default: 86400]
+    #[arg(long, env = "AKA_RETENTION_S", value_name = "S")]
+    pub retention_s: Option<u64>,
 
     /// The sweeper's pause between two pages of inverse rows [default: 1000]
     #[arg(long, env = "AKA_SWEEP_PAUSE_MS", value_name = "MS")]
@@ -173,6 +183,8 @@ impl ServeFlags {
             max_connections: self.max_connections.or(below.max_connections),
             max_aliases: self.max_aliases.or(below.max_aliases),
             placeholders: self.placeholders.or(below.placeholders),
+            audit_sample: self.audit_sample.or(below.audit_sample),
+            retention_s: self.retention_s.or(below.retention_s),
             sweep_pause_ms: self.sweep_pause_ms.or(below.sweep_pause_ms),
             log_format: self.log_format.or(below.log_format),
             log: self.log.or(below.log),

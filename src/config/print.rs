@@ -36,10 +36,12 @@ impl fmt::Display for Config {
             ("drain_timeout_ms", ms(self.drain_timeout)),
             ("max_connections", self.max_connections as u128),
             ("max_aliases", u128::from(self.rules.max_aliases)),
+            ("retention_s", u128::from(shard.retention.as_secs())),
             ("sweep_pause_ms", ms(self.sweep_pause)),
         ] {
             writeln!(f, "{name} = {value}")?;
         }
+        writeln!(f, "audit_sample = {}", shard.audit_sample)?;
         let placeholders: Vec<_> = self.rules.placeholders.list().map(|id| quoted(&id)).collect();
         writeln!(f, "placeholders = [{}]", placeholders.join(", "))?;
         let format = match self.log_format {

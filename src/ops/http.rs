@@ -1,6 +1,7 @@
-//! The operations port: `/metrics` for Prometheus, `/livez` and `/readyz` for orchestrators.
+//! The operations port: `/metrics` for Prometheus, `/livez` and `/readyz` for orchestrators, `/status` for
+//! people.
 
-use super::Metrics;
+use super::{Metrics, Status};
 use crate::shard::Cluster;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
@@ -70,7 +71,8 @@ fn answer(operations: &Operations, request: &Request<Incoming>) -> Response<Full
         }
         "/livez" => text(StatusCode::OK, "alive\n".to_owned()),
         "/readyz" => readiness(operations),
-        _ => text(StatusCode::NOT_FOUND, "try /metrics, /livez or /readyz\n".to_owned()),
+        "/status" => status(operations),
+        _ => text(StatusCode::NOT_FOUND, "try /metrics, /livez, /readyz or /status\n".to_owned()),
     }
 }
 
@@ -89,10 +91,20 @@ fn readiness(operations: &Operations) -> Response<Full<Bytes>> {
     text(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, lines)
 }
 
+fn status(operations: &Operations) -> Response<Full<Bytes>> {
+    match serde_json::to_string(&Status::of(operations)) {
+        Ok(json) => respond(StatusCode::OK, "application/json", json + "\n"),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+    }
+}
+
 fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+    respond(status, "text/plain; version=0.0.4; charset=utf-8", body)
+}
+
+fn respond(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
-    let kind = header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
     response
 }

@@ -88,11 +88,17 @@ pub struct ShardMetrics {
     pub looks: Counter,
     pub changes: Counter,
     pub epochs: Counter,
+    pub propagation_seconds: Histogram,
     pub feed_staleness_seconds: Gauge,
     pub applied_seq: Gauge,
     pub filter_keys: Gauge,
     pub filter_bytes: Gauge,
     pub filter_scans: Counter,
+    pub log_pruned: Counter,
+    pub audit_checked: Counter,
+    pub audit_wrong: Counter,
+    pub audit_dropped: Counter,
+    pub audit_staleness_seconds: Gauge,
 }
 
 /// The series of one method, in the names that gRPC middleware has made customary.
@@ -201,11 +207,17 @@ impl Metrics {
             looks: series.counter("aka_feed_looks_total", labels),
             changes: series.counter("aka_feed_changes_total", labels),
             epochs: series.counter("aka_feed_epochs_total", labels),
+            propagation_seconds: series.histogram("aka_feed_propagation_seconds", labels),
             feed_staleness_seconds: series.gauge("aka_feed_staleness_seconds", labels),
             applied_seq: series.gauge("aka_feed_applied_seq", labels),
             filter_keys: series.gauge("aka_filter_keys", labels),
             filter_bytes: series.gauge("aka_filter_bytes", labels),
             filter_scans: series.counter("aka_filter_scans_total", labels),
+            audit_checked: series.counter("aka_audit_checked_total", labels),
+            audit_wrong: series.counter("aka_audit_wrong_total", labels),
+            audit_dropped: series.counter("aka_audit_dropped_total", labels),
+            audit_staleness_seconds: series.gauge("aka_audit_greatest_staleness_seconds", labels),
+            log_pruned: series.counter("aka_log_pruned_total", labels),
         }
     }
 
@@ -283,6 +295,13 @@ impl Series<'_> {
             ("aka_feed_changes_total", "Changes applied from the shard's change log."),
             ("aka_feed_epochs_total", "Times that all that was known of the shard was dropped."),
             ("aka_filter_scans_total", "Scans of the table of aliases for the filter."),
+            ("aka_log_pruned_total", "Old lines that this instance removed from the change log."),
+            (
+                "aka_audit_checked_total",
+                "Entries of the cache that were compared with the primary.",
+            ),
+            ("aka_audit_wrong_total", "Entries of the cache that were wrong: this must stay 0."),
+            ("aka_audit_dropped_total", "Entries that could not be compared with the primary."),
             ("grpc_server_started_total", "RPCs begun."),
             ("grpc_server_handled_total", "RPCs ended, by code."),
         ] {
@@ -303,6 +322,10 @@ impl Series<'_> {
                 "About how many aliases the filter knows; 0 while it does not answer.",
             ),
             ("aka_filter_bytes", "Memory of the filter that answers."),
+            (
+                "aka_audit_greatest_staleness_seconds",
+                "How far behind the primary the auditor has seen the cache, at the most.",
+            ),
         ] {
             self.0.describe_gauge(name.into(), None, text.into());
         }
@@ -311,6 +334,11 @@ impl Series<'_> {
             ("aka_lookup_query_seconds", Unit::Seconds, "Duration of a lookup query."),
             ("aka_write_transaction_jobs", Unit::Count, "Writes that shared a transaction."),
             ("aka_write_transaction_seconds", Unit::Seconds, "Duration of a write transaction."),
+            (
+                "aka_feed_propagation_seconds",
+                Unit::Seconds,
+                "From the begin of a change's transaction until it was applied here.",
+            ),
             ("grpc_server_handling_seconds", Unit::Seconds, "Duration of RPCs."),
         ] {
             self.0.describe_histogram(name.into(), Some(unit), text.into());

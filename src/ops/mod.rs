@@ -3,5 +3,7 @@
 pub mod http;
 pub mod logging;
 mod metrics;
+mod status;
 
 pub use metrics::{Metrics, RpcMetrics, ShardMetrics, WriteResult};
+pub use status::{AuditStatus, CacheStatus, ShardStatus, Status};

@@ -1,6 +1,8 @@
 //! All shards, and how a running instance gets to know them.
 
-use super::{Directory, Shard, ShardSettings, feed, filter, in_time, lane, reader};
+use super::{
+    Directory, Shard, ShardSettings, auditor, feed, filter, in_time, lane, pruner, reader,
+};
 use crate::coherence::{Cache, Limits};
 use crate::domain::{ClusterId, Key, ShardId, Slot};
 use crate::ops::Metrics;
@@ -32,6 +34,7 @@ pub enum StartFault {
 pub struct Cluster {
     pub id: ClusterId,
     pub cache: Arc<Cache>,
+    pub limits: Limits,
     shards: Vec<Arc<Shard>>,
     directory: Arc<Directory>,
     stop: CancellationToken,
@@ -64,6 +67,7 @@ impl Cluster {
             id,
             shards: shards.collect(),
             cache,
+            limits: settings.limits,
             directory,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -75,6 +79,8 @@ impl Cluster {
             for _ in 0..shard.settings.admin_connections {
                 cluster.tasks.spawn(reader::run(shard.clone(), cluster.stop.clone()));
             }
+            cluster.spawn(pruner::run(shard.clone()));
+            cluster.spawn(auditor::run(shard.clone()));
             cluster.tasks.spawn(feed::run(shard.clone(), cluster.stop.clone()));
             cluster.tasks.spawn(filter::run(shard.clone(), cluster.stop.clone()));
             for _ in 0..shard.writers() {

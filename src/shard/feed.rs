@@ -4,8 +4,9 @@ use super::link::RECONNECT_PAUSE;
 use super::{Link, Shard, ask};
 use crate::clock::Boottime;
 use crate::coherence::LookEnd;
-use crate::store::{Identity, Role, StoreError};
+use crate::store::{Identity, Look, Role, StoreError};
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -52,6 +53,7 @@ async fn look(
         let ahead = shard.memory.look(Boottime::now());
         // Without a cursor only the clock is wanted: no change has this seq.
         let from = ahead.cursor.map_or(i64::MAX as u64, |cursor| cursor.seq);
+        let sent = Instant::now();
         let seen = ask!(link, |session| session.look(from, LOOK_LIMIT))?;
         shard.metrics.looks.increment(1);
         if known.as_ref() != Some(&seen.identity) {
@@ -63,17 +65,29 @@ async fn look(
             }
             *known = Some(seen.identity.clone());
         }
-        let end = shard.memory.looked(&ahead, &seen);
-        match end {
+        match shard.memory.looked(&ahead, &seen) {
             LookEnd::Complete(changes) => {
-                shard.metrics.changes.increment(changes as u64);
+                applied(shard, &seen, changes, sent);
                 return Ok(());
             }
-            LookEnd::More(changes) => shard.metrics.changes.increment(changes as u64),
-            LookEnd::NewEpoch(_) => {
-                shard.metrics.epochs.increment(1);
-                return Ok(());
-            }
+            LookEnd::More(changes) => applied(shard, &seen, changes, sent),
+            LookEnd::NewEpoch(_) => return Ok(()),
         }
     }
+}
+
+/// Counts the last changes of a look, which were applied, and has them audited.
+///
+/// How long each was on its way is measured without comparing two machines' clocks: how old it was
+/// when the database answered, by the database's time, and how long ago that is, by this machine's. The
+/// look's way to the database counts, too, so it is a little less in truth.
+fn applied(shard: &Shard, seen: &Look, count: usize, sent: Instant) {
+    let changes = &seen.changes[seen.changes.len().saturating_sub(count)..];
+    shard.metrics.changes.increment(changes.len() as u64);
+    let since = sent.elapsed();
+    for change in changes {
+        let propagation = seen.now.since(change.time) + since;
+        shard.metrics.propagation_seconds.record(propagation.as_secs_f64());
+    }
+    shard.audit_changes(changes);
 }

@@ -3,6 +3,7 @@
 //! Reads that miss the cache go through the [lanes](lane); changes come in through the
 //! [feed]; the admin service reads through the [pool]. Writes are in [`crate::write`].
 
+mod auditor;
 mod cluster;
 mod directory;
 mod feed;
@@ -11,7 +12,9 @@ mod health;
 mod lane;
 mod link;
 mod pool;
+mod pruner;
 mod reader;
+mod sample;
 
 pub use cluster::{Cluster, ClusterSettings, StartFault};
 pub use directory::Directory;
@@ -25,6 +28,7 @@ use crate::ops::ShardMetrics;
 use crate::queue::Queue;
 use crate::store::{Loaded, Store, StoreError};
 use crate::write::WriteQueue;
+use auditor::Auditor;
 use health::Health;
 use pool::Pool;
 use reader::ReadQueue;
@@ -43,6 +47,11 @@ pub struct ShardSettings {
     pub query_timeout: Duration,
     /// The pause between two looks at the change log.
     pub feed_interval: Duration,
+    /// How old the lines of the change log become before they are pruned; zero: they never are.
+    pub retention: Duration,
+    /// The share of the answers from memory that is compared with the primary; 0: none, nor any
+    /// change.
+    pub audit_sample: f64,
     /// Connections for the admin service's lookups, and as many for its lists and scans.
     pub admin_connections: usize,
     /// Writes that may wait for the shard; more are refused.
@@ -60,6 +69,8 @@ impl Default for ShardSettings {
             connect_timeout: Duration::from_millis(1_000),
             query_timeout: Duration::from_millis(1_000),
             feed_interval: Duration::from_millis(20),
+            retention: Duration::from_secs(86_400),
+            audit_sample: 0.001,
             admin_connections: 2,
             write_queue: 10_000,
             write_batch: 512,
@@ -80,6 +91,7 @@ pub struct Shard {
     queue: Queue<Key>,
     pool: Pool,
     reads: ReadQueue,
+    auditor: Auditor,
 }
 
 impl Shard {
@@ -99,6 +111,7 @@ impl Shard {
             queue: Queue::new(settings.lane_queue),
             pool: Pool::new(settings.admin_connections),
             reads: ReadQueue::new(settings.write_queue),
+            auditor: Auditor::new(settings.audit_sample),
             health: Health::new(id, store.address()),
             store,
             directory,
@@ -135,6 +148,8 @@ impl Shard {
         let filter = self.memory.filter();
         self.metrics.filter_keys.set(filter.as_ref().map_or(0.0, |filter| filter.len() as f64));
         self.metrics.filter_bytes.set(filter.as_ref().map_or(0.0, |filter| filter.bytes() as f64));
+        // Whoever found it: the feed, a load or a write.
+        self.metrics.epochs.absolute(self.memory.contradictions());
         self.metrics.applied_seq.set(self.memory.cursor().map_or(0.0, |at| at.seq as f64));
     }
 

@@ -17,6 +17,7 @@ pub use url::{ShardUrl, ShardUrlFault};
 use crate::domain::{Change, ForwardRow, Id, InverseRow, Key, Micros, Position, Stamp};
 use async_trait::async_trait;
 use std::collections::HashMap;
+use std::time::Duration;
 
 /// One shard's database.
 #[async_trait]
@@ -79,6 +80,15 @@ pub trait Session: Send {
 
     async fn rollback(&mut self) -> Result<(), StoreError>;
 
+    /// Asks to be the only one who prunes this shard's log, until the session is closed. True also
+    /// where the database has no such lock: see [`Session::prune`].
+    async fn claim_pruning(&mut self) -> Result<bool, StoreError>;
+
+    /// Deletes the oldest lines of the change log, at most [`Prune::limit`], in a transaction of its
+    /// own that does not take the clock. Several at once do no harm: each deletes from the oldest
+    /// line on, and what is gone is not missed.
+    async fn prune(&mut self, what: &Prune) -> Result<Pruned, StoreError>;
+
     /// Forward rows in key order, after `after`, at most `limit`.
     async fn scan_forward(
         &mut self,
@@ -123,6 +133,27 @@ pub struct Look {
     pub now: Micros,
     /// In seq order.
     pub changes: Vec<Change>,
+}
+
+/// Which lines of the change log may go. Never the newest, whatever this says.
+#[derive(Clone, Copy, Debug)]
+pub struct Prune {
+    /// There are none before this seq: it spares a search through what was deleted a moment ago.
+    pub from: u64,
+    /// No line after this seq.
+    pub through: u64,
+    /// Only lines of this age, by the database's time, and those before them.
+    pub age: Duration,
+    pub limit: u32,
+}
+
+/// What a step of pruning did.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pruned {
+    /// How many lines it deleted.
+    pub lines: u64,
+    /// The first seq that may be left.
+    pub next: u64,
 }
 
 /// A shard's clock, held.

@@ -4,6 +4,7 @@ mod aliases;
 mod check;
 mod completions;
 mod resolve;
+mod status;
 mod usage;
 
 use crate::command::{Invocation, aka};

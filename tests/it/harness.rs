@@ -6,7 +6,7 @@ use aka::rpc::pb;
 use aka::rpc::pb::alias_admin_client::AliasAdminClient;
 use aka::rpc::pb::resolver_client::ResolverClient;
 use bytes::Bytes;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -96,10 +96,29 @@ impl Aka {
         kill_and_wait(&mut self.process());
     }
 
+    /// Freezes the process, as a suspended machine would, until it is [resumed](Self::resume).
+    pub fn pause(&self) {
+        let process = self.process();
+        signal(&process, Signal::STOP);
+        // The signal stops one thread, which stops the others: on a busy machine that takes a while.
+        let stopped = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(Pid::from_child(&process)), stopped).expect("it stops");
+    }
+
+    pub fn resume(&self) {
+        signal(&self.process(), Signal::CONT);
+    }
+
     /// Asks the process to stop, and waits until it has.
     pub async fn stop(self) -> ExitStatus {
         signal(&self.process(), Signal::TERM);
         eventually("aka stops", async || self.process().try_wait().expect("a child")).await
+    }
+
+    /// The lines of the log that hold this text.
+    pub fn logged(&self, text: &str) -> Vec<String> {
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.iter().filter(|line| line.contains(text)).cloned().collect()
     }
 
     fn process(&self) -> MutexGuard<'_, Child> {

@@ -4,6 +4,7 @@
 
 #[macro_use]
 mod database;
+mod audit;
 mod command;
 mod command_line;
 mod contract;
@@ -15,6 +16,7 @@ mod invariants;
 mod login;
 mod races;
 mod reads;
+mod retention;
 mod servers;
 mod stale_set;
 mod startup;

@@ -3,6 +3,7 @@
 mod coalescing;
 mod freshness;
 mod outages;
+mod propagation;
 
 use crate::database::Database;
 use crate::harness::{Aka, PROJECT, create_request, eventually};

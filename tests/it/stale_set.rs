@@ -136,7 +136,15 @@ fn assert_new(seen: &Seen, id: &str, canonical: &str) {
 async fn without_the_fence_the_race_is_lost() {
     let database = Database::create(backend::sqlite()).await;
     let race = Race::new(&database, "no_fence").await;
-    let create = async |aka: &Aka| aka.create(PROJECT, "bob", "alice").await;
+    let create = async |aka: &Aka| {
+        let created = aka.create(PROJECT, "bob", "alice").await;
+        // Else the feed may come after the old load, and mend what that has done.
+        eventually("the feed has applied it", async || {
+            (aka.metric("aka_feed_applied_seq", &[]).await > 0.0).then_some(())
+        })
+        .await;
+        created
+    };
     let seen = race.run("bob", false, create).await;
     assert_eq!(seen.after.canonical_id, "bob", "the mutant was not caught: {seen:?}");
 }

@@ -22,6 +22,9 @@ pub(in crate::store) trait Backend: Send + 'static {
     /// sqlx's own does not replace: MariaDB does not know the endless wait that sqlx asks for.
     const MIGRATION_LOCK: Option<&'static str>;
 
+    /// Asks for a lock by its name, without waiting, and answers 1 to whoever got it.
+    const TRY_LOCK: Option<&'static str>;
+
     /// `(a, b, …) IN (…)` for `count` rows, in the form that this database answers from an index.
     fn rows_in(columns: &[&str], count: usize) -> String;
 

@@ -7,6 +7,7 @@ mod backend;
 mod meta;
 mod mysql;
 mod nodelay;
+mod prune;
 mod reads;
 mod scans;
 mod session;

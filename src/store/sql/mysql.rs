@@ -118,6 +118,8 @@ impl Backend for MySqlConnection {
 
     const MIGRATION_LOCK: Option<&'static str> = Some("SELECT GET_LOCK('aka migrate', 60)");
 
+    const TRY_LOCK: Option<&'static str> = Some("SELECT COALESCE(GET_LOCK(?, 0), 0)");
+
     fn rows_in(columns: &[&str], count: usize) -> String {
         let row = tuple("?", columns.len());
         format!("({}) IN ({})", columns.join(", "), vec![row; count].join(", "))

@@ -1,11 +1,11 @@
 //! A [`Session`] over any [`Backend`]: errors sorted, statements in the sibling modules.
 
 use super::backend::{Backend, Query, classify};
-use super::{meta, reads, scans, writes};
+use super::{meta, prune, reads, scans, writes};
 use crate::domain::{ForwardRow, Id, InverseRow, Key, Micros, Position, Stamp};
 use crate::store::{
-    ChangeSet, Clock, FiledKey, Identity, Loaded, Look, ReadSet, Session, StoreError, Stored,
-    Wanted,
+    ChangeSet, Clock, FiledKey, Identity, Loaded, Look, Prune, Pruned, ReadSet, Session,
+    StoreError, Stored, Wanted,
 };
 use async_trait::async_trait;
 
@@ -86,6 +86,16 @@ impl<B: Backend> Session for SqlSession<B> {
     async fn rollback(&mut self) -> Result<(), StoreError> {
         let rolled_back = self.connection.command("ROLLBACK").await;
         self.sorted(rolled_back)
+    }
+
+    async fn claim_pruning(&mut self) -> Result<bool, StoreError> {
+        let claimed = prune::claim(&mut self.connection, &self.identity).await;
+        self.sorted(claimed)
+    }
+
+    async fn prune(&mut self, what: &Prune) -> Result<Pruned, StoreError> {
+        let pruned = prune::prune(&mut self.connection, what).await;
+        self.sorted(pruned)
     }
 
     async fn scan_forward(

@@ -71,6 +71,9 @@ impl Backend for SqliteConnection {
 
     const MIGRATION_LOCK: Option<&'static str> = None;
 
+    // A file has one server, as a rule.
+    const TRY_LOCK: Option<&'static str> = None;
+
     fn rows_in(columns: &[&str], count: usize) -> String {
         let row = tuple("?", columns.len());
         format!("({}) IN (VALUES {})", columns.join(", "), vec![row; count].join(", "))

@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 #[tokio::test]
 async fn bash_takes_the_completions() {
     let script = aka(["completions", "bash"]).run().await.succeeded();
-    for word in ["resolve", "migrate", "completions", "--expected-version", "--metrics-listen"] {
+    let flags = ["--expected-version", "--metrics-listen", "--metrics-server"];
+    for word in ["resolve", "migrate", "completions", "status"].into_iter().chain(flags) {
         assert!(script.contains(word), "{word} cannot be completed");
     }
     // Bash completes `aka al` to `aka alias`; sourcing and asking is what a shell would do.
@@ -51,6 +52,7 @@ async fn every_command_has_help_with_examples() {
         &["alias", "update"],
         &["alias", "delete"],
         &["health"],
+        &["status"],
         &["completions"],
     ] {
         let help = aka(command).args(["--help"]).run().await.succeeded();

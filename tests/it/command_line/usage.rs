@@ -30,6 +30,9 @@ async fn what_makes_no_sense_is_exit_code_2() {
         (&["alias", "list", "--project", "7", "b1", "--page-size", "1001"], "--page-size"),
         (&["alias", "rename"], "rename"),
         (&["health", "--server", "a b"], "--server"),
+        (&["status", "--metrics-server", "a b"], "--metrics-server"),
+        (&["status", "--output", "xml"], "json"),
+        (&["status", "--server", "aka:1"], "--server"),
         (&["completions", "cmd.exe"], "bash"),
     ] {
         run(args).await.misunderstood(2, part);

@@ -200,6 +200,10 @@ async fn a_number_out_of_range_is_refused() {
         ("max_connections", "0"),
         ("max_aliases", "0"),
         ("max_aliases", "1000001"),
+        ("retention_s", "315360001"),
+        ("audit_sample", "1.1"),
+        ("audit_sample", "-0.1"),
+        ("audit_sample", "NaN"),
         ("sweep_pause_ms", "0"),
     ] {
         let said = format!("{key} is {wrong}, but must be ");

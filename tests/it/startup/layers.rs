@@ -5,7 +5,7 @@ use std::path::Path;
 use toml::{Table, Value};
 
 /// Every setting that is one value, with one for the file, the environment and the flag.
-const SETTINGS: [(&str, [&str; 3]); 17] = [
+const SETTINGS: [(&str, [&str; 3]); 19] = [
     ("listen", ["127.0.0.1:1001", "127.0.0.1:1002", "127.0.0.1:1003"]),
     ("metrics_listen", ["127.0.0.1:2001", "127.0.0.1:2002", "127.0.0.1:2003"]),
     ("sqlite", ["/file.db", "/environment.db", "/flag.db"]),
@@ -20,6 +20,8 @@ const SETTINGS: [(&str, [&str; 3]); 17] = [
     ("drain_timeout_ms", ["81", "82", "83"]),
     ("max_connections", ["91", "92", "93"]),
     ("max_aliases", ["101", "102", "103"]),
+    ("audit_sample", ["0.1", "0.2", "1"]),
+    ("retention_s", ["1001", "1002", "1003"]),
     ("sweep_pause_ms", ["111", "112", "113"]),
     ("log_format", ["auto", "json", "text"]),
     ("log", ["error", "warn", "debug"]),
@@ -27,7 +29,9 @@ const SETTINGS: [(&str, [&str; 3]); 17] = [
 
 /// A value as it is written in the file.
 fn value(text: &str) -> Value {
-    text.parse::<i64>().map_or_else(|_| Value::from(text), Value::from)
+    let number = text.parse::<i64>().map(Value::from).ok();
+    let number = number.or_else(|| text.parse::<f64>().map(Value::from).ok());
+    number.unwrap_or_else(|| Value::from(text))
 }
 
 /// What `aka serve` would use: each setting from the topmost of these layers (0 the file, 1 the

@@ -1,0 +1,60 @@
+//! The operations port, asked from a terminal: one GET.
+
+use super::client::{CliFault, ServerUrl};
+use super::fault::{Refusal, root_cause};
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use std::error::Error;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tonic::Code;
+
+/// More than any server has to say.
+const MAX_ANSWER: usize = 4 << 20;
+
+/// The body of what `server` answers to `GET path`, all within `limit`.
+pub(super) async fn get(
+    server: &ServerUrl,
+    path: &str,
+    limit: Duration,
+) -> Result<Bytes, CliFault> {
+    let unreachable =
+        |message: String| CliFault::Unreachable { server: server.to_string(), message };
+    let answer = match tokio::time::timeout(limit, ask(server, path)).await {
+        Ok(answer) => answer.map_err(|error| unreachable(root_cause(error.as_ref())))?,
+        Err(_) => return Err(unreachable(format!("no answer within {} ms", limit.as_millis()))),
+    };
+    match answer {
+        (StatusCode::OK, body) => Ok(body),
+        (status, _) => {
+            let message =
+                format!("{server} answers {status}; is it the metrics port of an aka server?");
+            Err(Refusal::new(Code::Unimplemented, "", &message).into())
+        }
+    }
+}
+
+async fn ask(
+    server: &ServerUrl,
+    path: &str,
+) -> Result<(StatusCode, Bytes), Box<dyn Error + Send + Sync>> {
+    let authority = server.authority();
+    let stream = TcpStream::connect(server.socket()).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let request = Request::get(path)
+        .header(header::HOST, authority)
+        .header(header::USER_AGENT, concat!("aka-cli/", env!("CARGO_PKG_VERSION")))
+        .body(Empty::<Bytes>::new())?;
+    // The connection does the work while the answer is waited for; it ends with the sender.
+    let answer = async move {
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await?;
+        Ok((status, body.to_bytes()))
+    };
+    let (answer, _) = tokio::join!(answer, connection);
+    answer
+}

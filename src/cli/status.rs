@@ -1,0 +1,122 @@
+//! `aka status`: an instance at a glance.
+
+use super::client::{CliFault, OutputArgs, OutputFormat, ServerUrl};
+use super::fault::{Refusal, finish};
+use super::operations;
+use super::print::{printable, push_json, to_stdout};
+use crate::ops::{ShardStatus, Status};
+use clap::Args;
+use std::fmt::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+use tonic::Code;
+
+/// Show how a server and its shards are: the feed, the cache, the lookups, the audit.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  aka status
+  aka status --metrics-server aka.internal:9464
+  aka status --output json | jq '.shards[] | {shard, up, staleness_seconds}'
+
+Exit codes: 0 the server serves and all its shards are up, 1 it does not or one is not, 69 server
+unreachable.")]
+pub struct StatusArgs {
+    /// Where the server serves its metrics, as URL or as HOST:PORT
+    #[arg(long, env = "AKA_METRICS_SERVER", value_name = "URL", default_value = DEFAULT_SERVER)]
+    #[arg(value_parser = ServerUrl::parse_metrics)]
+    pub metrics_server: ServerUrl,
+
+    /// How long the server may take, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 10_000)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400_000))]
+    pub timeout_ms: u64,
+
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+const DEFAULT_SERVER: &str = "http://127.0.0.1:9464";
+
+/// Runs `aka status`.
+pub async fn run(args: StatusArgs) -> ExitCode {
+    let output = args.output.output;
+    finish(output, status(args).await)
+}
+
+async fn status(args: StatusArgs) -> Result<(), CliFault> {
+    let limit = Duration::from_millis(args.timeout_ms);
+    let body = operations::get(&args.metrics_server, "/status", limit).await?;
+    let malformed = |_| CliFault::malformed("the server's status cannot be read");
+    let status: Status = serde_json::from_slice(&body).map_err(malformed)?;
+    let mut out = Vec::new();
+    match args.output.output {
+        OutputFormat::Text => out.extend(text(&status).into_bytes()),
+        OutputFormat::Json => {
+            // All that it said, also what a newer server knows.
+            let all: serde_json::Value = serde_json::from_slice(&body).map_err(malformed)?;
+            push_json(&mut out, &all)?;
+        }
+    }
+    to_stdout(&out)?;
+    healthy(&status)
+}
+
+fn healthy(status: &Status) -> Result<(), CliFault> {
+    let down: Vec<_> = status.shards.iter().filter(|shard| !shard.up).collect();
+    let refusal = |reason: &str, message: &str| Refusal::new(Code::Unavailable, reason, message);
+    match down.as_slice() {
+        _ if !status.serving => Err(refusal("NOT_SERVING", "the server is stopping").into()),
+        [] => Ok(()),
+        down => {
+            let down: Vec<_> = down.iter().map(|shard| shard.shard.to_string()).collect();
+            let message = format!("shards that cannot be reached: {}", down.join(", "));
+            Err(refusal("SHARD_UNAVAILABLE", &message).into())
+        }
+    }
+}
+
+fn text(status: &Status) -> String {
+    let Status { version, cluster, cache, lookups, .. } = status;
+    let serves = if status.serving { "serves" } else { "is stopping" };
+    let mut out = format!("aka {version} {serves}, cluster {cluster}\n");
+    let lookups: Vec<_> =
+        lookups.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
+    let (mib, budget_mib) = (mib(cache.bytes), mib(cache.budget_bytes));
+    let retention = match status.retention_seconds {
+        0 => "for ever".to_owned(),
+        seconds => format!("for {seconds} s"),
+    };
+    // Writing to a string does not fail.
+    let _ = writeln!(out, "lookups: {}", lookups.join(", "));
+    let _ = writeln!(out, "cache: {} entries, {mib:.1} of {budget_mib:.0} MiB", cache.entries);
+    let _ = writeln!(out, "staleness limit: {} s", status.staleness_limit_seconds);
+    let _ = writeln!(out, "change log: kept {retention}");
+    let _ = writeln!(out, "audit: {} of the answers", status.audit_sample);
+    status.shards.iter().for_each(|shard| push_shard(&mut out, shard));
+    // The server's texts must not steer the terminal.
+    out.lines().map(|line| printable(line) + "\n").collect()
+}
+
+fn push_shard(out: &mut String, status: &ShardStatus) {
+    let ShardStatus { shard, address, changes, epochs, log_pruned, audit, .. } = status;
+    let up = if status.up { "up" } else { "DOWN" };
+    let feed = match (status.applied_seq, status.staleness_seconds) {
+        (Some(seq), Some(staleness)) => format!("seq {seq} applied, {staleness:.3} s ago"),
+        _ => "not followed".to_owned(),
+    };
+    let _ = writeln!(out, "shard {shard} ({address}): {up}");
+    let _ = writeln!(
+        out,
+        "  feed: {feed}; {changes} changes, {epochs} epochs, {log_pruned} lines pruned"
+    );
+    let _ = writeln!(
+        out,
+        "  audit: {} checked, {} wrong, {} dropped; {:.3} s behind at the most",
+        audit.checked, audit.wrong, audit.dropped, audit.greatest_staleness_seconds
+    );
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}

@@ -1,0 +1,154 @@
+//! What `/status` tells and `aka status` shows: an instance at a glance.
+//!
+//! Its figures are those of `/metrics`: counted once, and read off there.
+
+use super::http::Operations;
+use crate::clock::Boottime;
+use crate::shard::Shard;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::Ordering;
+
+/// An instance. Fields that a server of another version does not send are their defaults.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Status {
+    pub version: String,
+    pub cluster: String,
+    /// False while it stops.
+    pub serving: bool,
+    pub cache: CacheStatus,
+    /// Ids that were asked for, by outcome.
+    pub lookups: BTreeMap<String, u64>,
+    pub staleness_limit_seconds: f64,
+    /// 0: the change logs are not pruned.
+    pub retention_seconds: u64,
+    pub audit_sample: f64,
+    pub shards: Vec<ShardStatus>,
+}
+
+/// The cache, which all shards share.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct CacheStatus {
+    pub entries: u64,
+    pub bytes: u64,
+    pub budget_bytes: u64,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct ShardStatus {
+    pub shard: u16,
+    /// Without a password.
+    pub address: String,
+    pub up: bool,
+    /// The last change applied; none before the shard was first reached.
+    pub applied_seq: Option<u64>,
+    /// How long ago the last complete look at the change log began.
+    pub staleness_seconds: Option<f64>,
+    pub changes: u64,
+    pub epochs: u64,
+    /// Lines of the change log that this instance removed.
+    pub log_pruned: u64,
+    pub audit: AuditStatus,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct AuditStatus {
+    pub checked: u64,
+    pub wrong: u64,
+    pub dropped: u64,
+    pub greatest_staleness_seconds: f64,
+}
+
+impl Status {
+    pub fn of(operations: &Operations) -> Self {
+        let Operations { metrics, cluster, serving } = operations;
+        cluster.gauge(metrics);
+        let text = metrics.render();
+        let figures = Figures::read(&text);
+        let shard_of = |shard| ShardStatus::of(shard, &figures);
+        let settings = cluster.shards().first().map(|shard| &shard.settings);
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            cluster: cluster.id.to_string(),
+            serving: serving.load(Ordering::Acquire),
+            cache: CacheStatus {
+                entries: cluster.cache.len(),
+                bytes: cluster.cache.weight(),
+                budget_bytes: cluster.cache.budget(),
+            },
+            lookups: figures.by_label("aka_lookups_total"),
+            staleness_limit_seconds: cluster.limits.staleness.as_secs_f64(),
+            retention_seconds: settings.map_or(0, |settings| settings.retention.as_secs()),
+            audit_sample: settings.map_or(0.0, |settings| settings.audit_sample),
+            shards: cluster.shards().iter().map(|shard| shard_of(shard)).collect(),
+        }
+    }
+}
+
+impl ShardStatus {
+    fn of(shard: &Shard, figures: &Figures) -> Self {
+        let figure = |name: &str| figures.of_shard(name, shard);
+        let age = shard.memory.freshness().age(Boottime::now());
+        Self {
+            shard: shard.id.0,
+            address: shard.address(),
+            up: shard.is_up(),
+            applied_seq: shard.memory.cursor().map(|at| at.seq),
+            staleness_seconds: age.map(|age| age.as_secs_f64()),
+            changes: figure("aka_feed_changes_total") as u64,
+            epochs: figure("aka_feed_epochs_total") as u64,
+            log_pruned: figure("aka_log_pruned_total") as u64,
+            audit: AuditStatus {
+                checked: figure("aka_audit_checked_total") as u64,
+                wrong: figure("aka_audit_wrong_total") as u64,
+                dropped: figure("aka_audit_dropped_total") as u64,
+                greatest_staleness_seconds: figure("aka_audit_greatest_staleness_seconds"),
+            },
+        }
+    }
+}
+
+/// Series and their values, as Prometheus would scrape them. The handles that count cannot be read.
+struct Figures<'a>(HashMap<&'a str, f64>);
+
+impl<'a> Figures<'a> {
+    fn read(text: &'a str) -> Self {
+        let values = text.lines().filter(|line| !line.starts_with('#'));
+        let values = values.filter_map(|line| line.rsplit_once(' '));
+        Self(values.filter_map(|(series, value)| Some((series, value.parse().ok()?))).collect())
+    }
+
+    fn of_shard(&self, name: &str, shard: &Shard) -> f64 {
+        let series = format!("{name}{{shard=\"{}\"}}", shard.id);
+        self.0.get(series.as_str()).copied().unwrap_or_default()
+    }
+
+    /// The values of a metric by its only label.
+    fn by_label(&self, name: &str) -> BTreeMap<String, u64> {
+        let values = self.0.iter().filter_map(|(series, value)| {
+            let labels = series.strip_prefix(name)?.strip_prefix('{')?.strip_suffix("\"}")?;
+            let (_, label) = labels.split_once("=\"")?;
+            Some((label.to_owned(), *value as u64))
+        });
+        values.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_read_from_what_prometheus_scrapes() {
+        let figures = Figures::read(
+            "# TYPE a counter\na_total{x=\"y\"} 3\na_total{x=\"z\"} 4\n\nb 0.5\na_total_more{x=\"y\"} 9\n",
+        );
+        let found = figures.by_label("a_total");
+        assert_eq!(found, BTreeMap::from([("y".to_owned(), 3), ("z".to_owned(), 4)]));
+        assert_eq!(figures.0.get("b"), Some(&0.5));
+    }
+}
