@@ -62,6 +62,10 @@ pub struct ServeFlags {
     #[arg(long, env = "AKA_CACHE_MIB", value_name = "MIB")]
     pub cache_mib: Option<u64>,
 
+    /// Keep a compact set of all alias ids, which answers for most ids that are none [default: true]
+    #[arg(long, env = "AKA_FILTER", value_name = "BOOL")]
+    pub filter: Option<bool>,
+
     /// No answer from memory is older than this; 0: always ask the database [default: 1000]
     #[arg(long, env = "AKA_STALENESS_LIMIT_MS", value_name = "MS")]
     pub staleness_limit_ms: Option<u64>,
@@ -173,6 +177,7 @@ impl ServeFlags {
             listen: self.listen.or(below.listen),
             metrics_listen: self.metrics_listen.or(below.metrics_listen),
             cache_mib: self.cache_mib.or(below.cache_mib),
+            filter: self.filter.or(below.filter),
             staleness_limit_ms: self.staleness_limit_ms.or(below.staleness_limit_ms),
             degraded_limit_ms: self.degraded_limit_ms.or(below.degraded_limit_ms),
             feed_interval_ms: self.feed_interval_ms.or(below.feed_interval_ms),

@@ -41,6 +41,7 @@ impl fmt::Display for Config {
         ] {
             writeln!(f, "{name} = {value}")?;
         }
+        writeln!(f, "filter = {}", shard.filter)?;
         writeln!(f, "audit_sample = {}", shard.audit_sample)?;
         let placeholders: Vec<_> = self.rules.placeholders.list().map(|id| quoted(&id)).collect();
         writeln!(f, "placeholders = [{}]", placeholders.join(", "))?;

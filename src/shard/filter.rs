@@ -19,6 +19,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 /// Sees to it that there is a filter; it ends when `stop` is cancelled.
 pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
+    if !shard.settings.filter {
+        return;
+    }
     let task = async {
         let mut link = Link::new(shard.clone(), Role::Read);
         loop {

@@ -52,6 +52,8 @@ pub struct ShardSettings {
     /// The share of the answers from memory that is compared with the primary; 0: none, nor any
     /// change.
     pub audit_sample: f64,
+    /// Whether there is a set of all alias ids.
+    pub filter: bool,
     /// Connections for the admin service's lookups, and as many for its lists and scans.
     pub admin_connections: usize,
     /// Writes that may wait for the shard; more are refused.
@@ -71,6 +73,7 @@ impl Default for ShardSettings {
             feed_interval: Duration::from_millis(20),
             retention: Duration::from_secs(86_400),
             audit_sample: 0.001,
+            filter: true,
             admin_connections: 2,
             write_queue: 10_000,
             write_batch: 512,
