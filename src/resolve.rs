@@ -79,7 +79,8 @@ impl Resolver {
         let mut resolution = Resolution::default();
         let misses = read.remember(ids, &mut resolution);
         if !misses.is_empty() {
-            read.load(misses, &mut resolution).await;
+            // Boxed: most requests have no misses, and should not carry the room for waiting.
+            Box::pin(read.load(misses, &mut resolution)).await;
             // Duplicates and misses come in any order; a client may count on theirs.
             resolution.aliases.sort_unstable_by_key(|(index, _)| *index);
             resolution.failures.sort_unstable_by_key(|(index, _)| *index);

@@ -1,11 +1,14 @@
 //! Around every RPC: counting it, and giving errors that tonic made the contract's form.
 
+use super::routes::{Responding, Routes};
 use super::status::contract;
 use super::{ALIAS_ADMIN, RESOLVER};
 use crate::ops::{Metrics, RpcMetrics};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::service::Service;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,7 +16,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 use tonic::body::Body;
 use tonic::{Code, Status};
-use tower_service::Service;
 
 const METHODS: [(&str, &str, &str); 10] = [
     (RESOLVER, "Resolve", "unary"),
@@ -28,22 +30,23 @@ const METHODS: [(&str, &str, &str); 10] = [
     ("grpc.health.v1.Health", "Check", "unary"),
 ];
 
-/// Wraps a gRPC service.
+/// The whole port, as hyper calls it.
 #[derive(Clone)]
-pub struct Middleware<S> {
-    inner: S,
+pub struct Middleware {
+    routes: Arc<Routes>,
     methods: Arc<[(String, Arc<RpcMetrics>)]>,
     /// Calls of all other methods, so that no caller can make a series.
     others: Arc<RpcMetrics>,
 }
 
-impl<S> Middleware<S> {
-    pub fn new(inner: S, metrics: &Metrics) -> Self {
+impl Middleware {
+    pub fn new(routes: Routes, metrics: &Metrics) -> Self {
         let method = |(service, method, kind)| {
             (format!("/{service}/{method}"), Arc::new(metrics.rpc(service, method, kind)))
         };
         let methods = METHODS.into_iter().map(method).collect();
-        Self { inner, methods, others: Arc::new(metrics.rpc("other", "other", "other")) }
+        let others = Arc::new(metrics.rpc("other", "other", "other"));
+        Self { routes: Arc::new(routes), methods, others }
     }
 
     /// The busiest methods stand first: a look at each is cheaper than a hash.
@@ -53,41 +56,30 @@ impl<S> Middleware<S> {
     }
 }
 
-impl<S> Service<Request<Body>> for Middleware<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
-    S::Future: Send + Unpin + 'static,
-{
+impl Service<Request<Incoming>> for Middleware {
     type Response = Response<Counted>;
     type Error = Infallible;
-    type Future = CountedCall<S::Future>;
+    type Future = CountedCall;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&self, request: Request<Incoming>) -> CountedCall {
         let metrics = self.metrics(request.uri().path()).clone();
         metrics.started.increment(1);
         let call = Call { metrics, began: Instant::now(), code: None };
-        CountedCall { response: self.inner.call(request), call: Some(call) }
+        CountedCall { response: self.routes.call(request.map(Body::new)), call: Some(call) }
     }
 }
 
 /// A call whose response has not begun.
-pub struct CountedCall<F> {
-    response: F,
+pub struct CountedCall {
+    response: Responding,
     call: Option<Call>,
 }
 
-impl<F> Future for CountedCall<F>
-where
-    F: Future<Output = Result<Response<Body>, Infallible>> + Unpin,
-{
+impl Future for CountedCall {
     type Output = Result<Response<Counted>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let response = in_contract(ready!(Pin::new(&mut self.response).poll(context))?);
+        let response = in_contract(ready!(self.response.as_mut().poll(context))?);
         let mut call = self.call.take();
         if let Some(call) = &mut call {
             call.see(response.headers());

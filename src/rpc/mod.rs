@@ -8,7 +8,7 @@ mod resolver;
 mod routes;
 pub mod status;
 
-pub use routes::{Routes, Services, routes};
+pub use routes::{Services, routes};
 
 /// The types and services of `proto/aka/v1`. Ids are bytes here: see `build.rs`.
 #[allow(missing_docs, clippy::all, clippy::pedantic)]

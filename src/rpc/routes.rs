@@ -16,7 +16,6 @@ use std::convert::Infallible;
 use std::future::ready;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -43,7 +42,7 @@ pub struct Services {
 /// If the descriptors that were built in cannot be read.
 pub fn routes(
     services: Services,
-) -> Result<(Middleware<Routes>, HealthReporter), tonic_reflection::server::Error> {
+) -> Result<(Middleware, HealthReporter), tonic_reflection::server::Error> {
     let Services { resolver, admin, metrics, request_limit: limit, stopping } = services;
     let resolver = ResolverService { resolver, limit, stopping };
     let admin = AdminService { admin, metrics: metrics.clone(), limit };
@@ -56,11 +55,11 @@ pub fn routes(
     let routes = Routes {
         resolver: ResolverServer::new(resolver).max_decoding_message_size(MAX_MESSAGE),
         admin: AliasAdminServer::new(admin).max_decoding_message_size(MAX_MESSAGE),
-        others: vec![
+        others: Arc::new([
             named(health),
             named(reflection().build_v1()?),
             named(reflection().build_v1alpha()?),
-        ],
+        ]),
     };
     Ok((Middleware::new(routes, &metrics), reporter))
 }
@@ -71,7 +70,7 @@ pub fn routes(
 pub struct Routes {
     resolver: ResolverServer<ResolverService>,
     admin: AliasAdminServer<AdminService>,
-    others: Vec<(&'static str, Other)>,
+    others: Arc<[(&'static str, Other); 3]>,
 }
 
 type Other = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
@@ -85,24 +84,19 @@ where
     (S::NAME, BoxCloneSyncService::new(service))
 }
 
-impl Service<Request<Body>> for Routes {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+/// A response that is to come.
+pub type Responding = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // So are all of the services, always.
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+impl Routes {
+    pub(super) fn call(&self, request: Request<Body>) -> Responding {
         let path = request.uri().path();
         let service = path.strip_prefix('/').and_then(|path| path.split_once('/'));
         match service.map_or("", |(service, _method)| service) {
-            RESOLVER => self.resolver.call(request),
-            ALIAS_ADMIN => self.admin.call(request),
-            name => match self.others.iter_mut().find(|(other, _)| *other == name) {
-                Some((_, service)) => service.call(request),
+            // A service is ready always, and a clone of it shares everything.
+            RESOLVER => self.resolver.clone().call(request),
+            ALIAS_ADMIN => self.admin.clone().call(request),
+            name => match self.others.iter().find(|(other, _)| *other == name) {
+                Some((_, service)) => service.clone().call(request),
                 None => Box::pin(ready(Ok(Status::unimplemented("").into_http()))),
             },
         }

@@ -5,13 +5,9 @@
 
 use super::workers::Workers;
 use crate::ops::Metrics;
-use crate::rpc::Routes;
 use crate::rpc::middleware::Middleware;
-use http::Request;
-use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
@@ -19,8 +15,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::body::Body;
-use tower::ServiceExt;
 
 /// What every HTTP/2 client says first (RFC 9113, 3.4), and how long it may take to.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -43,7 +37,7 @@ const CONNECTION_WINDOW: u32 = 4 << 20;
 /// A gRPC port.
 pub(super) struct Listener {
     pub listener: TcpListener,
-    pub service: Middleware<Routes>,
+    pub service: Middleware,
     pub metrics: Arc<Metrics>,
     pub max_connections: usize,
     pub workers: Workers,
@@ -130,11 +124,7 @@ async fn open(mut stream: TcpStream) -> Option<impl AsyncRead + AsyncWrite + Unp
     Some(tokio::io::join(std::io::Cursor::new(said).chain(reader), writer))
 }
 
-async fn connection(
-    stream: std::net::TcpStream,
-    service: Middleware<Routes>,
-    stopping: CancellationToken,
-) {
+async fn connection(stream: std::net::TcpStream, service: Middleware, stopping: CancellationToken) {
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     let stopped = async {
         stopping.cancelled().await;
@@ -146,7 +136,6 @@ async fn connection(
         () = stopped => None,
     };
     let Some(stream) = opened else { return };
-    let service = service.map_request(|request: Request<Incoming>| request.map(Body::new));
     let mut http = http2::Builder::new(TokioExecutor::new());
     http.timer(TokioTimer::new())
         .keep_alive_interval(KEEPALIVE)
@@ -154,7 +143,7 @@ async fn connection(
         .max_concurrent_streams(STREAMS)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);
-    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let connection = http.serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
