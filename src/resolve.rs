@@ -114,7 +114,7 @@ impl Read<'_> {
             let shard = cluster.shard_of_slot(slot);
             let remembered = shard.and_then(|shard| {
                 let place = cluster.cache.footprint(self.project.get(), id);
-                shard.memory.get(place, self.project.get(), id, &self.need(shard))
+                shard.memory.get(place, &self.need(shard))
             });
             if let Some(shard) = shard.filter(|shard| remembered.is_some() && shard.samples()) {
                 shard.audit(vec![Key::new(self.project, valid.detached())]);

@@ -4,18 +4,22 @@
 //! moka evicts by recency and frequency (TinyLFU) and keeps to a budget of bytes. Its `get_with` and
 //! `and_compute_with` are not used: an invalidation during such a load is lost (measured, 0.12.16).
 
+use super::front::Fronts;
 use crate::domain::{Id, Key};
-use ahash::RandomState;
 use bytes::Bytes;
-use moka::Equivalent;
+use siphasher::sip128::{Hasher128, SipHasher13};
+use std::fmt;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
-/// What moka and the allocator need for each entry beside the bytes of the id: a million entries of
-/// 36-byte ids that are no aliases took 384 MB of resident memory (moka 0.12.16, mimalloc).
-const ENTRY_OVERHEAD: u32 = 352;
+/// What moka and the allocator need for each entry beside its canonical id: see "Memory" in the README.
+const ENTRY_OVERHEAD: u32 = 304;
 
 /// What a canonical id needs beside its bytes: the buffer, and the count that its readers share.
 const CANONICAL_OVERHEAD: u32 = 64;
+
+/// Entries that each thread keeps at hand, at the most, and what each may need.
+const FRONT_SLOTS: u64 = 1 << 16;
+const FRONT_BYTES: u64 = 160;
 
 /// An id is an alias of somebody, or of nobody, as of a position.
 #[derive(Clone, Debug)]
@@ -27,85 +31,125 @@ pub(super) struct Entry {
     pub epoch: u64,
 }
 
-/// A key's place: its hash is computed once for the stripe and the cache.
-#[derive(Clone, Copy, Debug)]
-pub struct Footprint(pub(super) u64);
+impl Entry {
+    /// With a canonical id of its own: threads that share one also share the count of its users.
+    pub fn detached(&self) -> Self {
+        let canonical = self.canonical.as_deref().map(Bytes::copy_from_slice);
+        Self { canonical, ..*self }
+    }
+}
 
-impl std::fmt::Display for Footprint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:016x}", self.0)
+/// What stands for a key in memory: 128 bits of SipHash-1-3 (J.-P. Aumasson, D. J. Bernstein, 2012)
+/// over project and id, keyed at random in each process.
+///
+/// Two keys with one footprint would be taken for one person. That ten million remembered keys meet one
+/// of a million billion others by chance has odds of 3 in 10^17. Nor can it be brought about: SipHash is
+/// made so that who does not know its key cannot find keys that collide, however many answers they see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Footprint {
+    hash: u64,
+    check: u64,
+}
+
+impl Footprint {
+    #[cfg(test)]
+    pub(super) fn of(hash: u64, check: u64) -> Self {
+        Self { hash, check }
+    }
+
+    /// The half that chooses the stripe (low bits), the place in moka and in the filter.
+    pub(super) fn hash(self) -> u64 {
+        self.hash
+    }
+
+    pub(super) fn check(self) -> u64 {
+        self.check
+    }
+}
+
+impl Hash for Footprint {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+impl fmt::Display for Footprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}{:016x}", self.hash, self.check)
     }
 }
 
 /// All entries of all shards.
 pub struct Cache {
-    entries: moka::sync::Cache<CacheKey, Entry, BuildHasherDefault<Identity>>,
-    hasher: RandomState,
+    entries: moka::sync::Cache<Footprint, Entry, BuildHasherDefault<Identity>>,
+    pub(super) fronts: Fronts,
+    hasher: SipHasher13,
 }
 
 impl Cache {
     /// Bounded to about `budget_bytes`, overhead included. 0 keeps nothing.
     pub fn new(budget_bytes: u64) -> Self {
         // Keyed at random in each process, so that nobody can choose ids that collide.
-        Self::with_hasher(budget_bytes, RandomState::new())
+        Self::keyed(budget_bytes, rand::random(), rand::random())
     }
 
     /// With places that are the same in each run, for a simulation.
     #[cfg(feature = "test-hooks")]
     pub fn seeded(budget_bytes: u64, seed: u64) -> Self {
-        Self::with_hasher(budget_bytes, RandomState::with_seeds(seed, 1, 2, 3))
+        Self::keyed(budget_bytes, seed, 1)
     }
 
-    fn with_hasher(budget_bytes: u64, hasher: RandomState) -> Self {
+    fn keyed(budget_bytes: u64, key: u64, more_key: u64) -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
+        // The tables of all threads may take a sixteenth of the budget.
+        let slots = (budget_bytes / 16 / threads / FRONT_BYTES).min(FRONT_SLOTS);
+        let fronts = slots * threads * FRONT_BYTES;
         let entries = moka::sync::Cache::builder()
-            .max_capacity(budget_bytes)
-            .weigher(|key: &CacheKey, entry: &Entry| {
+            .max_capacity(budget_bytes - fronts)
+            .weigher(|_: &Footprint, entry: &Entry| {
                 let canonical = entry.canonical.as_ref();
                 let canonical = canonical.map_or(0, |id| CANONICAL_OVERHEAD + id.len() as u32);
-                ENTRY_OVERHEAD + key.id.len() as u32 + canonical
+                ENTRY_OVERHEAD + canonical
             })
             .build_with_hasher(BuildHasherDefault::default());
-        Self { entries, hasher }
+        let hasher = SipHasher13::new_with_keys(key, more_key);
+        Self { entries, fronts: Fronts::new(slots as usize), hasher }
     }
 
-    /// The hash of a key, for [`Memory`](super::Memory).
+    /// The footprint of a key, for [`Memory`](super::Memory).
     pub fn footprint(&self, project: u64, id: &[u8]) -> Footprint {
-        Footprint(self.hasher.hash_one((project, id)))
+        let mut hasher = self.hasher;
+        hasher.write(&project.to_le_bytes());
+        hasher.write(id);
+        let hash = hasher.finish128();
+        Footprint { hash: hash.h1, check: hash.h2 }
     }
 
     pub(super) fn footprint_of(&self, key: &Key) -> Footprint {
         self.footprint(key.project().get(), key.id().as_bytes())
     }
 
-    pub(super) fn get(&self, footprint: Footprint, project: u64, id: &[u8]) -> Option<Entry> {
-        self.entries.get(&Query { hash: footprint.0, project, id })
-    }
-
-    pub(super) fn get_key(&self, footprint: Footprint, key: &Key) -> Option<Entry> {
-        self.get(footprint, key.project().get(), key.id().as_bytes())
+    pub(super) fn get(&self, place: Footprint) -> Option<Entry> {
+        self.entries.get(&place)
     }
 
     /// Whether there is an entry; the answer does not keep it from being evicted.
-    pub(super) fn holds(&self, footprint: Footprint, key: &Key) -> bool {
-        let (project, id) = (key.project().get(), key.id().as_bytes());
-        self.entries.contains_key(&Query { hash: footprint.0, project, id })
+    pub(super) fn holds(&self, place: Footprint) -> bool {
+        self.entries.contains_key(&place)
     }
 
-    pub(super) fn put(&self, footprint: Footprint, key: &Key, entry: Entry) {
-        let id = key.id().as_bytes().into();
-        self.entries
-            .insert(CacheKey { hash: footprint.0, project: key.project().get(), id }, entry);
+    pub(super) fn put(&self, place: Footprint, entry: Entry) {
+        self.entries.insert(place, entry);
     }
 
-    pub(super) fn remove(&self, footprint: Footprint, key: &Key) {
-        let (project, id) = (key.project().get(), key.id().as_bytes());
-        self.entries.invalidate(&Query { hash: footprint.0, project, id });
+    pub(super) fn remove(&self, place: Footprint) {
+        self.entries.invalidate(&place);
     }
 
     /// Drops an entry, as moka does when it needs the room: whenever it likes.
     #[cfg(feature = "test-hooks")]
     pub fn evict(&self, key: &Key) {
-        self.remove(self.footprint_of(key), key);
+        self.remove(self.footprint_of(key));
     }
 
     /// About how many entries there are.
@@ -135,44 +179,6 @@ impl Cache {
 /// The canonical id in memory of its own: an entry must not keep a whole answer of a database alive.
 pub(super) fn detached(canonical: Option<&Id>) -> Option<Bytes> {
     canonical.map(|id| Bytes::copy_from_slice(id.as_bytes()))
-}
-
-struct CacheKey {
-    hash: u64,
-    project: u64,
-    id: Box<[u8]>,
-}
-
-impl PartialEq for CacheKey {
-    fn eq(&self, other: &Self) -> bool {
-        self.project == other.project && self.id == other.id
-    }
-}
-
-impl Eq for CacheKey {}
-
-impl Hash for CacheKey {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
-    }
-}
-
-struct Query<'a> {
-    hash: u64,
-    project: u64,
-    id: &'a [u8],
-}
-
-impl Hash for Query<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
-    }
-}
-
-impl Equivalent<CacheKey> for Query<'_> {
-    fn equivalent(&self, key: &CacheKey) -> bool {
-        self.project == key.project && *self.id == *key.id
-    }
 }
 
 /// Passes a finished hash through.

@@ -82,7 +82,7 @@ impl Filter {
 
     fn block(&self, place: Footprint) -> &Block {
         // The high half, scaled to the number of blocks; the low half chooses the bits.
-        let index = ((place.0 >> 32) * self.blocks.len() as u64) >> 32;
+        let index = ((place.hash() >> 32) * self.blocks.len() as u64) >> 32;
         &self.blocks[index as usize]
     }
 
@@ -124,7 +124,7 @@ impl Filter {
 
 /// The bits of a key in each of its block's atomics.
 fn masks(place: Footprint) -> [u64; 4] {
-    let half = place.0 as u32;
+    let half = place.hash() as u32;
     let bit = |salt: u32| 1_u64 << (half.wrapping_mul(salt) >> 27);
     std::array::from_fn(|pair| bit(SALTS[2 * pair]) | bit(SALTS[2 * pair + 1]) << 32)
 }
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn it_forgets_nothing_and_is_seldom_wrong() {
         let hasher = RandomState::with_seeds(1, 2, 3, 4);
-        let place = |number: u64| Footprint(hasher.hash_one(number));
+        let place = |number: u64| Footprint::of(hasher.hash_one(number), 0);
         let filter = Filter::new(1_000_000, 1);
         (0..1_000_000).for_each(|number| filter.insert(place(number)));
         assert!((0..1_000_000).all(|number| filter.may_hold(place(number))));

@@ -61,7 +61,7 @@ pub struct Sizes {
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { stripes: 4096, applied: 4096, ahead: 1024, filter_keys: 1 << 16 }
+        Self { stripes: 4096, applied: 1 << 16, ahead: 1024, filter_keys: 1 << 16 }
     }
 }
 
@@ -199,7 +199,7 @@ impl Memory {
     // ---- readers
 
     /// Answers from memory, if it knows and may say so (rules 6 and 8).
-    pub fn get(&self, place: Footprint, project: u64, id: &[u8], need: &Need) -> Option<Found> {
+    pub fn get(&self, place: Footprint, need: &Need) -> Option<Found> {
         if !self.freshness.is_within(self.limits.staleness, need.arrived)
             && !hooks::mutant("stale_served")
         {
@@ -211,11 +211,25 @@ impl Memory {
         if self.is_surely_none(place) {
             return Some(Found { canonical: None, source: Source::Filtered });
         }
-        let entry = self.cache.get(place, project, id)?;
+        let entry = self.entry(place)?;
         // An entry ahead of the feed is of a history that nobody has checked yet: it serves no token.
         let serves = cursor.is_none_or(|cursor| entry.as_of <= cursor.seq)
             || hooks::mutant("ahead_serves_token");
         (serves && entry.epoch == self.epoch()).then(|| found(entry))
+    }
+
+    /// The entry of a key, whatever it is worth: this thread's copy of it, or the cache's own.
+    fn entry(&self, place: Footprint) -> Option<Entry> {
+        let Some(version) = self.stripes.version(place) else { return self.cache.get(place) };
+        let fronts = &self.cache.fronts;
+        if let Some(entry) = fronts.get(place, version) {
+            return Some(entry);
+        }
+        let entry = self.cache.get(place)?;
+        if self.stripes.is_still(place, version) {
+            fronts.put(place, version, &entry);
+        }
+        Some(entry)
     }
 
     /// Whether the filter of this epoch says that the id is nobody's alias. It says so of the state at
@@ -266,7 +280,7 @@ impl Memory {
         if self.is_surely_none(place) {
             return Some(Found { canonical: None, source: Source::Degraded });
         }
-        let entry = self.cache.get_key(place, key)?;
+        let entry = self.cache.get(place)?;
         (entry.epoch == self.epoch())
             .then(|| Found { source: Source::Degraded, canonical: entry.canonical })
     }
@@ -278,8 +292,7 @@ impl Memory {
         let mut stripe = self.stripes.lock(place);
         // Between the reader's look into the cache and this lock the load that it missed may have
         // landed: without this look a burst of misses on one key could be two queries.
-        let (project, id) = (key.project().get(), key.id().as_bytes());
-        if let Some(found) = self.get(place, project, id, need) {
+        if let Some(found) = self.get(place, need) {
             return Lookup::Found(found);
         }
         let floor = if hooks::mutant("no_floor") { 0 } else { stripe.fence };
@@ -355,6 +368,19 @@ impl Memory {
                 // It may be ahead of the feed: who has seen it must not be told "surely not".
                 self.add_to_filters(place);
             }
+            if may_enter {
+                let as_of = match hooks::mutant("as_of_greatest") {
+                    true => self.history.lock().greatest(),
+                    false => loaded.at.seq,
+                };
+                self.cache.put(place, Entry { canonical: canonical.clone(), as_of, epoch });
+            } else if current
+                && self.holds_older(place, loaded.at.seq)
+                && !hooks::mutant("load_keeps_older")
+            {
+                self.cache.remove(place);
+            }
+            // The cache first: who hears of this answer must not find an older one there.
             let landed = match current {
                 true => flight.land(loaded.at.seq, canonical.as_ref()),
                 false => flight.discard(),
@@ -363,18 +389,6 @@ impl Memory {
                 stripe.flights.remove(&key);
             } else {
                 again.push(key.clone());
-            }
-            if may_enter {
-                let as_of = match hooks::mutant("as_of_greatest") {
-                    true => self.history.lock().greatest(),
-                    false => loaded.at.seq,
-                };
-                self.cache.put(place, &key, Entry { canonical, as_of, epoch });
-            } else if current
-                && self.holds_older(place, &key, loaded.at.seq)
-                && !hooks::mutant("load_keeps_older")
-            {
-                self.cache.remove(place, &key);
             }
         }
         again
@@ -404,7 +418,7 @@ impl Memory {
             if hooks::mutant("write_inserts") {
                 let (place, epoch) = (self.cache.footprint_of(&change.alias), self.epoch());
                 let (canonical, as_of) = (detached(change.new.as_ref()), change.at.seq);
-                self.cache.put(place, &change.alias, Entry { canonical, as_of, epoch });
+                self.cache.put(place, Entry { canonical, as_of, epoch });
             }
         }
         acknowledge.take().into_iter().for_each(|acknowledge| acknowledge());
@@ -432,15 +446,15 @@ impl Memory {
         // an old primary that had a longer history: a write to the new primary, whose seq is lower,
         // comes after it all the same. Only where the feed has been is it known which is newer.
         let unsure = standing != Standing::Applied && !hooks::mutant("write_trusts_seq");
-        let newer = unsure || self.holds_older(place, key, at.seq);
+        let newer = unsure || self.holds_older(place, at.seq);
         if newer && !hooks::mutant("write_keeps_entry") {
-            self.cache.remove(place, key);
+            self.cache.remove(place);
         }
     }
 
-    fn holds_older(&self, place: Footprint, key: &Key, seq: u64) -> bool {
+    fn holds_older(&self, place: Footprint, seq: u64) -> bool {
         let epoch = self.epoch();
-        let entry = self.cache.get_key(place, key);
+        let entry = self.cache.get(place);
         entry.is_some_and(|entry| entry.epoch != epoch || entry.as_of < seq)
     }
 
@@ -602,7 +616,7 @@ impl Memory {
             self.add_to_filters(place);
         }
         // A load that is out and read an earlier state must not enter after this.
-        let entry = self.cache.get_key(place, key);
+        let entry = self.cache.get(place);
         let fenced = entry.is_some() || !hooks::mutant("fence_with_entry");
         if fenced && !hooks::mutant("feed_no_fence") {
             stripe.raise(key, seq);
@@ -611,9 +625,9 @@ impl Memory {
         if let Some(entry) = entry.filter(|entry| entry.as_of < seq) {
             if entry.epoch == epoch {
                 let canonical = detached(change.new.as_ref());
-                self.cache.put(place, key, Entry { canonical, as_of: seq, epoch });
+                self.cache.put(place, Entry { canonical, as_of: seq, epoch });
             } else {
-                self.cache.remove(place, key);
+                self.cache.remove(place);
             }
         }
         drop(stripe);

@@ -9,12 +9,14 @@
 //! - [`History`](history) knows where in the shard's history this instance is, and whether a
 //!   position that somebody brings belongs to that history.
 //! - The [`Filter`] is the set of all alias ids: what is not in it needs no entry and no load.
+//! - The [front](front) keeps what a thread was asked for lately at hand.
 //! - The [`Cache`] is a dumb store: bounded, and never asked whether an answer is right.
 
 mod cache;
 mod filter;
 mod flight;
 mod freshness;
+mod front;
 mod history;
 mod memory;
 mod stripe;

@@ -1,9 +1,12 @@
 //! Stripes: the fence and the flights of a few keys, under one lock.
 
+use super::Footprint;
 use super::flight::Flight;
 use crate::domain::Key;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 /// What the lock of a stripe protects, beside the entries of its keys in the cache.
 #[derive(Default)]
@@ -24,26 +27,88 @@ impl Stripe {
     }
 }
 
-pub(super) struct Stripes(Box<[Mutex<Stripe>]>);
+/// The stripes of a shard, each with a version: odd while its lock is held, and never the same again
+/// after it was. What was read while the version was even, and stayed what it was, is as it was under the
+/// lock; it still is as long as the version is the same. (A sequence lock; the first was Linux's.)
+pub(super) struct Stripes {
+    stripes: Box<[Mutex<Stripe>]>,
+    versions: Box<[AtomicU64]>,
+}
+
+/// The lock of a stripe.
+pub(super) struct Locked<'a> {
+    stripe: MutexGuard<'a, Stripe>,
+    version: &'a AtomicU64,
+}
 
 impl Stripes {
     /// At least one. A change of one key keeps out loads, older than the change, of the other keys
     /// of its stripe too.
     pub fn new(count: usize) -> Self {
-        Self((0..count.max(1)).map(|_| Mutex::default()).collect())
+        let count = count.max(1);
+        Self {
+            stripes: (0..count).map(|_| Mutex::default()).collect(),
+            versions: (0..count).map(|_| AtomicU64::new(0)).collect(),
+        }
     }
 
-    pub fn lock(&self, footprint: super::Footprint) -> MutexGuard<'_, Stripe> {
+    pub fn lock(&self, place: Footprint) -> Locked<'_> {
+        self.lock_index(self.index(place))
+    }
+
+    /// The version of a key's stripe; `None` while somebody has its lock.
+    pub fn version(&self, place: Footprint) -> Option<u64> {
+        let version = self.versions[self.index(place)].load(Ordering::Acquire);
+        version.is_multiple_of(2).then_some(version)
+    }
+
+    /// Whether the stripe has had this version all the time since [`version`](Self::version) said so.
+    pub fn is_still(&self, place: Footprint, version: u64) -> bool {
+        // What was read in between must not be read after this.
+        fence(Ordering::Acquire);
+        self.versions[self.index(place)].load(Ordering::Relaxed) == version
+    }
+
+    fn index(&self, place: Footprint) -> usize {
         // The low bits choose the stripe; moka takes the high ones.
-        self.0[footprint.0 as usize % self.0.len()].lock()
+        place.hash() as usize % self.stripes.len()
+    }
+
+    fn lock_index(&self, index: usize) -> Locked<'_> {
+        let (stripe, version) = (self.stripes[index].lock(), &self.versions[index]);
+        version.fetch_add(1, Ordering::AcqRel);
+        // What is changed under the lock must not be seen before the version is.
+        fence(Ordering::SeqCst);
+        Locked { stripe, version }
     }
 
     /// A new epoch: all fences start at the cursor, and no query that is out is anybody's.
     pub fn restart(&self, cursor: u64) {
-        for stripe in &self.0 {
-            let mut stripe = stripe.lock();
+        for index in 0..self.stripes.len() {
+            let mut stripe = self.lock_index(index);
             stripe.fence = cursor;
             stripe.flights.values_mut().for_each(Flight::restart);
         }
+    }
+}
+
+impl Deref for Locked<'_> {
+    type Target = Stripe;
+
+    fn deref(&self) -> &Stripe {
+        &self.stripe
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Stripe {
+        &mut self.stripe
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        // Before the lock is given back: it is a field, and is dropped after this.
+        self.version.fetch_add(1, Ordering::AcqRel);
     }
 }

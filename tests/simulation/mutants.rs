@@ -75,6 +75,8 @@ caught! {
     start_keeps_epoch
     connections_stay
     epoch_keeps_entries
+    // The front.
+    front_ignores_version
     // The filter.
     filter_too_early
     filter_registered_late

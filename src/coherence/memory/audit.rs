@@ -47,7 +47,7 @@ impl Memory {
     /// Whether anything is remembered, whatever it is worth. It does not count as a use of it.
     pub fn holds(&self, key: &Key) -> bool {
         let place = self.cache.footprint_of(key);
-        self.is_surely_none(place) || self.cache.holds(place, key)
+        self.is_surely_none(place) || self.cache.holds(place)
     }
 
     /// What is remembered in the current epoch, if anything is: the filter's word, or an entry.
@@ -57,7 +57,7 @@ impl Memory {
             let (as_of, epoch) = (self.cursor()?.seq, self.epoch());
             return Some(Recalled { canonical: None, as_of, epoch });
         }
-        let entry = self.cache.get_key(place, key)?;
+        let entry = self.cache.get(place)?;
         let (as_of, epoch) = (entry.as_of, entry.epoch);
         (epoch == self.epoch()).then_some(Recalled { canonical: entry.canonical, as_of, epoch })
     }
@@ -93,7 +93,7 @@ impl Memory {
                 if recalled.canonical.as_deref() == primary {
                     return Verdict::Right;
                 }
-                self.cache.remove(place, key);
+                self.cache.remove(place);
                 self.add_to_filters(place);
                 Verdict::Wrong { recalled, place, cursor }
             }

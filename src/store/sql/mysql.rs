@@ -79,7 +79,7 @@ impl MySqlStore {
             ],
             Role::Write => [
                 "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-                "SET SESSION autocommit = 1, innodb_lock_wait_timeout = 2, wait_timeout = 10",
+                "SET SESSION autocommit = 1, innodb_lock_wait_timeout = 2, wait_timeout = 5",
             ],
         };
         for setting in settings {
