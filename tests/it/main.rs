@@ -4,6 +4,7 @@
 
 #[macro_use]
 mod database;
+mod cluster;
 mod command;
 mod command_line;
 mod contract;
@@ -13,6 +14,7 @@ mod harness;
 mod ids;
 mod invariants;
 mod login;
+mod proxy;
 mod races;
 mod reads;
 mod servers;
