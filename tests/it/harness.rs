@@ -96,6 +96,10 @@ impl Aka {
         kill_and_wait(&mut self.process());
     }
 
+    pub fn pid(&self) -> u32 {
+        self.process().id()
+    }
+
     /// Sends the process a signal. It must not have been waited for.
     pub fn signal(&self, what: Signal) {
         signal(&self.process(), what);
