@@ -122,10 +122,10 @@ fn report(violations: &[checker::Violation]) {
 fn assert_something_happened(world: &World) {
     let writes = || world.history.keys.iter().flat_map(history::KeyHistory::writes);
     let acknowledged = writes().filter(history::Write::acknowledged).count();
-    assert!(acknowledged > 500, "only {acknowledged} writes were acknowledged");
+    assert!(acknowledged > 200, "only {acknowledged} writes were acknowledged");
     assert!(writes().any(|write| matches!(write.outcome, Outcome::Unknown(_))));
     let reads: Vec<_> = world.history.keys.iter().flat_map(history::KeyHistory::reads).collect();
     let fresh = |read: &&history::Read| read.answer.as_ref().is_ok_and(|seen| !seen.degraded);
     let (fresh, all) = (reads.iter().filter(fresh).count(), reads.len());
-    assert!(fresh > 2_000 && fresh < all, "{fresh} of {all} reads were answered afresh");
+    assert!(fresh > 1_000 && fresh < all, "{fresh} of {all} reads were answered afresh");
 }
