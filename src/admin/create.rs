@@ -283,7 +283,7 @@ impl Admin {
             Err(refusal) => *refusal != Refusal::Unknown,
         };
         if let Some(own_pin) = own_pin.filter(|_| definite) {
-            self.unpin(own_pin).await;
+            self.unpin_meanwhile(own_pin).await;
         }
         written
     }

@@ -32,6 +32,9 @@ use std::time::Duration;
 /// forward row that is older than this, and some, is an orphan for good.
 pub const STEP_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long an answer waits for an inverse row that is not needed any more to be taken away.
+const CLEAN_UP: Duration = Duration::from_millis(250);
+
 /// How often a write that another one was in the way of is tried again before the client is asked to.
 const RETRIES: u32 = 5;
 
@@ -134,6 +137,14 @@ impl Admin {
             tracing::debug!(%refusal, "an inverse row is left to the sweeper");
         }
         done.is_ok()
+    }
+
+    /// [`unpin`](Self::unpin), not waited for longer than a healthy shard needs: a write that is made
+    /// must not fail, or hang, because the shard of what was before is sick (P8).
+    async fn unpin_meanwhile(&self, row: InverseRow) {
+        let admin = self.clone();
+        let done = tokio::spawn(async move { admin.unpin(row).await });
+        let _ = tokio::time::timeout(CLEAN_UP, done).await;
     }
 
     /// The token of a state of the shard of `key`.

@@ -93,7 +93,7 @@ impl Admin {
             if let Effect::Linked { stale_pin: Some(pin), .. }
             | Effect::Unlinked { stale_pin: Some(pin) } = effect
             {
-                self.unpin(pin.clone()).await;
+                self.unpin_meanwhile(pin.clone()).await;
             }
         }
     }

@@ -99,7 +99,7 @@ fn text(status: &Status) -> String {
 }
 
 fn push_shard(out: &mut String, status: &ShardStatus) {
-    let ShardStatus { shard, address, changes, epochs, log_pruned, audit, .. } = status;
+    let ShardStatus { shard, address, filter, changes, epochs, log_pruned, audit, .. } = status;
     let up = if status.up { "up" } else { "DOWN" };
     let feed = match (status.applied_seq, status.staleness_seconds) {
         (Some(seq), Some(staleness)) => format!("seq {seq} applied, {staleness:.3} s ago"),
@@ -110,6 +110,12 @@ fn push_shard(out: &mut String, status: &ShardStatus) {
         out,
         "  feed: {feed}; {changes} changes, {epochs} epochs, {log_pruned} lines pruned"
     );
+    let _ = match filter {
+        Some(filter) => {
+            writeln!(out, "  filter: {} aliases, {:.1} MiB", filter.aliases, mib(filter.bytes))
+        }
+        None => writeln!(out, "  filter: none"),
+    };
     let _ = writeln!(
         out,
         "  audit: {} checked, {} wrong, {} dropped; {:.3} s behind at the most",

@@ -84,6 +84,7 @@ pub struct Cache {
     entries: moka::sync::Cache<Footprint, Entry, BuildHasherDefault<Identity>>,
     pub(super) fronts: Fronts,
     hasher: SipHasher13,
+    budget_bytes: u64,
 }
 
 impl Cache {
@@ -113,7 +114,7 @@ impl Cache {
             })
             .build_with_hasher(BuildHasherDefault::default());
         let hasher = SipHasher13::new_with_keys(key, more_key);
-        Self { entries, fronts: Fronts::new(slots as usize), hasher }
+        Self { entries, fronts: Fronts::new(slots as usize), hasher, budget_bytes }
     }
 
     /// The footprint of a key, for [`Memory`](super::Memory).
@@ -167,7 +168,7 @@ impl Cache {
     }
 
     pub fn budget(&self) -> u64 {
-        self.entries.policy().max_capacity().unwrap_or(u64::MAX)
+        self.budget_bytes
     }
 
     /// Lets moka do the evictions that it has put off.

@@ -47,11 +47,21 @@ pub struct ShardStatus {
     pub applied_seq: Option<u64>,
     /// How long ago the last complete look at the change log began.
     pub staleness_seconds: Option<f64>,
+    /// The set of all alias ids; none while it is being filled.
+    pub filter: Option<FilterStatus>,
     pub changes: u64,
     pub epochs: u64,
     /// Lines of the change log that this instance removed.
     pub log_pruned: u64,
     pub audit: AuditStatus,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct FilterStatus {
+    /// About how many.
+    pub aliases: u64,
+    pub bytes: u64,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -99,6 +109,10 @@ impl ShardStatus {
             up: shard.is_up(),
             applied_seq: shard.memory.cursor().map(|at| at.seq),
             staleness_seconds: age.map(|age| age.as_secs_f64()),
+            filter: shard
+                .memory
+                .filter()
+                .map(|filter| FilterStatus { aliases: filter.len(), bytes: filter.bytes() }),
             changes: figure("aka_feed_changes_total") as u64,
             epochs: figure("aka_feed_epochs_total") as u64,
             log_pruned: figure("aka_log_pruned_total") as u64,

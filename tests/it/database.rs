@@ -86,6 +86,11 @@ impl Database {
         database
     }
 
+    /// Databases that are migrated already, by where they are.
+    pub fn at(urls: Vec<String>) -> Self {
+        Self(Place::Shards(urls))
+    }
+
     /// The flags that name these databases on the command line.
     pub fn flags(&self) -> Vec<String> {
         match &self.0 {
@@ -94,6 +99,13 @@ impl Database {
                 urls.iter().flat_map(|url| ["--shard".to_owned(), url.clone()]).collect()
             }
         }
+    }
+
+    /// What the shards' databases are called on their servers.
+    pub fn names(&self) -> Vec<String> {
+        let Place::Shards(urls) = &self.0 else { panic!("a file has no such name") };
+        let name = |url: &String| url.rsplit('/').next().expect("a path").to_owned();
+        urls.iter().map(name).collect()
     }
 
     pub fn shards(&self) -> usize {

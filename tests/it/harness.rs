@@ -109,9 +109,18 @@ impl Aka {
         signal(&self.process(), Signal::CONT);
     }
 
+    pub fn pid(&self) -> u32 {
+        self.process().id()
+    }
+
+    /// Sends the process a signal. It must not have been waited for.
+    pub fn signal(&self, what: Signal) {
+        signal(&self.process(), what);
+    }
+
     /// Asks the process to stop, and waits until it has.
-    pub async fn stop(self) -> ExitStatus {
-        signal(&self.process(), Signal::TERM);
+    pub async fn stop(&self) -> ExitStatus {
+        self.signal(Signal::TERM);
         eventually("aka stops", async || self.process().try_wait().expect("a child")).await
     }
 

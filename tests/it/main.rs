@@ -5,6 +5,7 @@
 #[macro_use]
 mod database;
 mod audit;
+mod cluster;
 mod command;
 mod command_line;
 mod contract;
@@ -14,6 +15,7 @@ mod harness;
 mod ids;
 mod invariants;
 mod login;
+mod proxy;
 mod races;
 mod reads;
 mod retention;

@@ -1,8 +1,12 @@
-//! Reads beside writes, misses that come at once, and shards that go away.
+//! Reads beside writes, misses that come at once, shards that go away, and too little of everything:
+//! time, room, memory.
 
 mod coalescing;
+mod deadlines;
 mod freshness;
+mod memory;
 mod outages;
+mod overload;
 mod propagation;
 
 use crate::database::Database;

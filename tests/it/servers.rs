@@ -103,6 +103,21 @@ pub struct DbServer {
 impl DbServer {
     /// Starts a server with an empty data folder, and waits until it accepts a login.
     pub fn start(engine: Engine) -> DbServer {
+        let server = Self::new(engine, &engine.template());
+        server.start_somewhere()
+    }
+
+    /// Another server, not started yet, with a copy of this one's data, as they are on the disk: what
+    /// a replica is that has stopped to follow. This one must not run.
+    pub fn copy(&self) -> DbServer {
+        assert!(self.process().is_none(), "the data of a running server cannot be copied");
+        let mut copy = Self::new(self.engine, &self.data());
+        copy.port = free_port();
+        copy
+    }
+
+    /// A server that has not been started yet, with a copy of this data.
+    fn new(engine: Engine, data: &Path) -> DbServer {
         assert!(
             engine.program().is_file() && engine.template().is_dir(),
             "The {engine} server for the tests is not installed in {}: run `make test`, or \
@@ -114,21 +129,24 @@ impl DbServer {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = process_folder().join(format!("{engine}-{number}"));
         fs::create_dir(&folder)
-            .and_then(|()| copy_folder(&engine.template(), &folder.join("data")))
+            .and_then(|()| copy_folder(data, &folder.join("data")))
             .unwrap_or_else(|error| {
                 panic!("cannot copy {engine}'s data folder to {}: {error}", folder.display())
             });
 
-        let mut server = DbServer { engine, port: 0, folder, process: Mutex::new(None) };
+        DbServer { engine, port: 0, folder, process: Mutex::new(None) }
+    }
+
+    fn start_somewhere(mut self) -> DbServer {
         for attempt in 1.. {
-            server.port = free_port();
-            match server.launch() {
+            self.port = free_port();
+            match self.launch() {
                 Ok(()) => break,
                 Err(failure) if failure.port_taken && attempt < PORT_ATTEMPTS => {}
                 Err(failure) => panic!("{}", failure.message),
             }
         }
-        server
+        self
     }
 
     pub fn engine(&self) -> Engine {
@@ -246,6 +264,11 @@ impl DbServer {
         let lines: Vec<&str> = log.lines().collect();
         let tail = lines[lines.len().saturating_sub(LINES)..].join("\n");
         format!("The end of {}:\n{tail}", path.display())
+    }
+
+    /// The process, while there is one.
+    pub fn pid(&self) -> Option<u32> {
+        self.process().as_ref().map(Child::id)
     }
 
     fn data(&self) -> PathBuf {
@@ -436,9 +459,11 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
             copy_folder(&entry.path(), &target)?;
-        } else {
+        } else if kind.is_file() {
+            // Not a socket, which a server that was killed leaves behind.
             fs::copy(entry.path(), target)?;
         }
     }
@@ -447,7 +472,7 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
 
 /// A loopback port on which nothing listens now. From below the range that systems give to
 /// outgoing connections, so that it is still free when the server is restarted.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     const FIRST: u32 = 15_000;
     const COUNT: u32 = 15_000;
     static NEXT: AtomicU32 = AtomicU32::new(0);

@@ -1,11 +1,16 @@
 //! SIGTERM: what was begun is answered, nobody holds the process up, the exit code is 0.
 
 use crate::database::Backend;
-use crate::harness::{Aka, PROJECT, assert_refused, batch_request, start_with};
+use crate::harness::{
+    Aka, PROJECT, assert_refused, batch_request, create_request, eventually, start_with,
+};
+use aka::rpc::pb::alias_admin_client::AliasAdminClient;
+use aka::rpc::pb::resolver_client::ResolverClient;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 
@@ -33,6 +38,49 @@ async fn an_open_stream_is_ended(backend: Backend) {
     let details = assert_refused(&last, Code::Unavailable, "SHUTTING_DOWN");
     assert!(details.retry_info().is_some(), "{details:?}");
     drop(requests);
+}
+
+on_backends!(what_is_under_way_is_answered: mysql_1 mariadb_1);
+
+/// Reads and writes wait for a table when the process is told to stop. It takes no new connection, and
+/// answers every one of them (P9).
+async fn what_is_under_way_is_answered(backend: Backend) {
+    let (database, aka) = start_with(backend, &["--drain-timeout-ms", "60000"]).await;
+    aka.create(PROJECT, "known", "alice").await.expect("created");
+    let mut owner = database.connect(0).await;
+    owner.execute("LOCK TABLES alias WRITE").await;
+    let started = async || aka.metric("grpc_server_started_total", &[]).await;
+    let (mut calls, before) = (JoinSet::new(), started().await);
+    for connection in 0..3 {
+        let (resolver, admin) =
+            (ResolverClient::new(aka.new_channel()), AliasAdminClient::new(aka.new_channel()));
+        for call in 0..5 {
+            let id = format!("{connection}-{call}");
+            let (mut resolver, mut admin) = (resolver.clone(), admin.clone());
+            calls.spawn(async move {
+                let read = batch_request(PROJECT, [id.as_str(), "known"]);
+                let write = create_request(PROJECT, &id, "alice");
+                let (read, write) =
+                    tokio::join!(resolver.batch_resolve(read), admin.create_alias(write));
+                let read = read.expect("a read that was under way").into_inner();
+                assert!(read.failures.is_empty(), "{read:?}");
+                let write = write.expect("a write that was under way").into_inner();
+                assert!(write.created, "{write:?}");
+            });
+        }
+    }
+    let begun = async || (started().await == before + 30.0).then_some(());
+    eventually("every call is under way", begun).await;
+    let rest = async {
+        eventually("nobody listens any more", async || TcpStream::connect(aka.grpc).err()).await;
+        assert!(calls.try_join_next().is_none(), "nothing could be answered yet");
+        owner.execute("UNLOCK TABLES").await;
+        calls.join_all().await;
+    };
+    let (status, ()) = tokio::join!(aka.stop(), rest);
+    assert_eq!(status.code(), Some(0), "{status}");
+    let written = database.tables().await[0].forward.len();
+    assert_eq!(written, 16, "every write that was acknowledged");
 }
 
 on_backends!(silent_peers_are_cut_off: sqlite);

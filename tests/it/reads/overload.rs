@@ -1,0 +1,89 @@
+//! More than a shard can answer: what finds no room is refused at once, the rest is served (P10).
+
+use super::{person_of, settled, store_aliases};
+use crate::database::{Backend, Database};
+use crate::harness::{Aka, PATIENCE, PROJECT, assert_refused, eventually};
+use crate::servers::Engine;
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+use tonic::Code;
+
+/// Keys that may wait for the lanes of a shard.
+const ROOM: usize = 20_000;
+
+/// Batches of 10,000, of which a third is for each shard.
+const BATCHES: usize = 7;
+
+/// Who is refused waits for nobody, although the shard's queries take all the time of the test.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_finds_no_room_is_refused_at_once() {
+    let database = Database::create(Backend::Shards(Engine::MySql, 3)).await;
+    let ids: Vec<Vec<String>> =
+        (0..3).map(|shard| database.ids_on(shard, PROJECT, "alias", 3)).collect();
+    store_aliases(&database, &ids.concat()).await;
+    let patient = ["--query-timeout-ms", "60000", "--request-timeout-ms", "120000"];
+    let steady = ["--staleness-limit-ms", "120000"];
+    let aka = Aka::serve(&database, &[&patient[..], &steady[..]].concat()).await;
+    settled(&aka, &database).await;
+    let [known, cold, late] = &ids[0][..] else { panic!("three") };
+    aka.resolve(PROJECT, known).await.expect("resolved");
+
+    // Shard 0 answers nobody.
+    let mut owner = database.connect(0).await;
+    owner.execute("LOCK TABLES alias WRITE").await;
+    let flood: Vec<_> = (0..BATCHES).map(|batch| Flood::begin(&aka, batch)).collect();
+    eventually("the queue is full", async || {
+        let waiting = aka.metric("aka_lookup_queue_keys", &["shard=\"0\""]).await;
+        (waiting as usize == ROOM).then_some(())
+    })
+    .await;
+    let begun = Instant::now();
+    let refused = aka.resolve(PROJECT, cold).await.expect_err("there is no room");
+    let details = assert_refused(&refused, Code::ResourceExhausted, "OVERLOADED");
+    let delay = details.retry_info().and_then(|info| info.retry_delay);
+    assert!(delay.is_some_and(|delay| delay < PATIENCE), "{delay:?}");
+    // The rest is served: what is known, and what is another shard's.
+    let asked = [known, &ids[1][0], cold, &ids[2][0]];
+    let answer = aka.batch_resolve(PROJECT, asked).await.expect("an answer");
+    let failed: Vec<_> = answer.failures.iter().map(|f| (f.index, f.reason.as_str())).collect();
+    assert_eq!(failed, [(2, "OVERLOADED")]);
+    let found: Vec<_> = answer.aliases.iter().map(|found| &found.canonical_id[..]).collect();
+    let expected = [known, &ids[1][0], &ids[2][0]].map(|id| person_of(id));
+    assert_eq!(found, expected.each_ref().map(|person| person.as_bytes()));
+    assert!(begun.elapsed() < AT_ONCE, "it took {:?}", begun.elapsed());
+    owner.execute("UNLOCK TABLES").await;
+
+    // Who had found room is answered; who had not was told so.
+    let (mut asked, mut refused) = (0, 0);
+    for batch in flood {
+        let answer = batch.answer().await;
+        let reasons: HashSet<&str> = answer.failures.iter().map(|f| f.reason.as_str()).collect();
+        assert!(reasons.is_subset(&HashSet::from(["OVERLOADED"])), "{reasons:?}");
+        (asked, refused) = (asked + Flood::IDS, refused + answer.failures.len());
+    }
+    assert!(refused > 0 && asked - refused >= ROOM, "{refused} of {asked} were refused");
+    let resolved = aka.resolve(PROJECT, late).await.expect("there is room again");
+    assert_eq!(resolved.canonical_id, person_of(late));
+}
+
+/// Ids that nobody has asked for before, of all shards.
+struct Flood(tokio::task::JoinHandle<aka::rpc::pb::BatchResolveResponse>);
+
+impl Flood {
+    const IDS: usize = 10_000;
+
+    fn begin(aka: &Aka, batch: usize) -> Self {
+        let ids = (0..Self::IDS).map(|number| format!("stranger-{batch}-{number}"));
+        let request = crate::harness::batch_request(PROJECT, ids);
+        let mut resolver = aka.resolver();
+        Self(tokio::spawn(async move {
+            resolver.batch_resolve(request).await.expect("an answer").into_inner()
+        }))
+    }
+
+    async fn answer(self) -> aka::rpc::pb::BatchResolveResponse {
+        self.0.await.expect("no panic")
+    }
+}
