@@ -23,7 +23,7 @@ fmt: ## Format the code
 	cargo fmt
 
 bench: ## Run the benchmarks
-	cargo bench --locked --all-features --benches
+	cargo bench --locked --benches
 
 deny: ## Check licences, advisories and sources of the dependencies, if cargo-deny is installed
 	@if cargo deny --version >/dev/null 2>&1; then \

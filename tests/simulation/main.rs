@@ -6,6 +6,9 @@
 //! `AKA_SIM_OPS` how many operations each. A seed that fails is printed with the command that
 //! replays it: `AKA_SIM_SEED` runs that one and prints what happens.
 
+#[cfg(not(feature = "test-hooks"))]
+compile_error!("these tests break the program on purpose: run them with --all-features");
+
 mod checker;
 mod client;
 mod database;
