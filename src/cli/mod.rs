@@ -1,6 +1,7 @@
 //! The command line.
 
 mod alias;
+mod bench;
 mod check;
 mod client;
 mod completions;
@@ -45,6 +46,7 @@ enum Command {
     #[command(subcommand)]
     Alias(alias::AliasCommand),
     Health(health::HealthArgs),
+    Bench(Box<bench::BenchArgs>),
     Completions(completions::CompletionsArgs),
 }
 
@@ -77,6 +79,7 @@ async fn run() -> ExitCode {
         Command::Resolve(args) => resolve::run(args).await,
         Command::Alias(command) => alias::run(command).await,
         Command::Health(args) => health::run(args).await,
+        Command::Bench(args) => bench::run(*args).await,
         Command::Completions(args) => completions::run(&args, Cli::command()),
     }
 }
