@@ -139,6 +139,11 @@ impl DbServer {
         self.port
     }
 
+    /// Of the server itself: what starts it makes way for it. None if it is stopped.
+    pub fn pid(&self) -> Option<u32> {
+        self.process().as_ref().map(Child::id)
+    }
+
     /// Where the database is, as its administrator sees it.
     ///
     /// A user with a password can log in to MySQL only over TLS (sqlx's default, where the server
