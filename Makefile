@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build test lint fmt bench deny
+.PHONY: help build test lint fmt bench compare deny
 
 # The real database servers for the tests live here, unless AKA_TEST_TOOLS says otherwise.
 export AKA_TEST_TOOLS ?= $(CURDIR)/.test-tools
@@ -22,8 +22,13 @@ lint: ## Check the formatting, and run clippy with warnings as errors
 fmt: ## Format the code
 	cargo fmt
 
-bench: ## Run the benchmarks
-	cargo bench --locked --benches
+bench: ## Run the benchmarks of parts
+	cargo bench --locked --bench hot_path --bench codec --bench create --bench propagation --bench outage
+
+compare: ## Measure aka beside Redis, memcached, MySQL and a bare echo (installs them if need be)
+	scripts/install-test-databases
+	scripts/install-bench-servers
+	cargo bench --locked --bench compare
 
 deny: ## Check licences, advisories and sources of the dependencies, if cargo-deny is installed
 	@if cargo deny --version >/dev/null 2>&1; then \

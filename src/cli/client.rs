@@ -94,6 +94,16 @@ impl ServerUrl {
             (None, None) => Ok(Self(format!("http://{host}"))),
         }
     }
+
+    /// What a connection is made to. The brackets of an IPv6 address belong to the URL alone.
+    pub(super) fn host_and_port(&self) -> (&str, u16) {
+        let authority = self.0.strip_prefix("http://").unwrap_or(&self.0);
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().unwrap_or(80)),
+            _ => (authority, 80),
+        };
+        (host.trim_start_matches('[').trim_end_matches(']'), port)
+    }
 }
 
 impl ServerUrl {
@@ -176,6 +186,18 @@ mod tests {
             ("[::1]:7", "http://[::1]:7"),
         ] {
             assert_eq!(ServerUrl::parse(given).map(|url| url.to_string()), Ok(meant.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_url_is_taken_apart() {
+        for (url, parts) in [
+            ("http://127.0.0.1:50051", ("127.0.0.1", 50_051)),
+            ("http://aka.internal", ("aka.internal", 80)),
+            ("http://[::1]:7", ("::1", 7)),
+            ("http://[::1]", ("::1", 80)),
+        ] {
+            assert_eq!(ServerUrl::parse(url).as_ref().map(ServerUrl::host_and_port), Ok(parts));
         }
     }
 

@@ -194,7 +194,7 @@ pub(super) fn root_cause(fault: &(dyn Error + 'static)) -> String {
 }
 
 /// The names of the codes as in google.rpc.Code.
-fn code_name(code: Code) -> &'static str {
+pub(super) fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",

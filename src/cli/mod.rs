@@ -1,6 +1,7 @@
 //! The command line.
 
 mod alias;
+mod bench;
 mod check;
 mod client;
 mod completions;
@@ -48,6 +49,7 @@ enum Command {
     Alias(alias::AliasCommand),
     Health(health::HealthArgs),
     Status(status::StatusArgs),
+    Bench(Box<bench::BenchArgs>),
     Completions(completions::CompletionsArgs),
 }
 
@@ -81,6 +83,7 @@ async fn run() -> ExitCode {
         Command::Alias(command) => alias::run(command).await,
         Command::Health(args) => health::run(args).await,
         Command::Status(args) => status::run(args).await,
+        Command::Bench(args) => bench::run(*args).await,
         Command::Completions(args) => completions::run(&args, Cli::command()),
     }
 }

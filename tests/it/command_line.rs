@@ -1,6 +1,7 @@
 //! The commands of a client: what they print, for people and for programs, and their exit codes.
 
 mod aliases;
+mod bench;
 mod check;
 mod completions;
 mod resolve;

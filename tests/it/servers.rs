@@ -157,6 +157,11 @@ impl DbServer {
         self.port
     }
 
+    /// Of the server itself: what starts it makes way for it. None if it is stopped.
+    pub fn pid(&self) -> Option<u32> {
+        self.process().as_ref().map(Child::id)
+    }
+
     /// Where the database is, as its administrator sees it.
     ///
     /// A user with a password can log in to MySQL only over TLS (sqlx's default, where the server
@@ -264,11 +269,6 @@ impl DbServer {
         let lines: Vec<&str> = log.lines().collect();
         let tail = lines[lines.len().saturating_sub(LINES)..].join("\n");
         format!("The end of {}:\n{tail}", path.display())
-    }
-
-    /// The process, while there is one.
-    pub fn pid(&self) -> Option<u32> {
-        self.process().as_ref().map(Child::id)
     }
 
     fn data(&self) -> PathBuf {

@@ -1,0 +1,195 @@
+//! The flags of `aka bench`, and what they mean together.
+
+use super::message::Kind;
+use crate::cli::client::{CliFault, ClientArgs, OutputArgs, ProjectArgs};
+use clap::{Args, ValueEnum};
+use std::time::Duration;
+
+const EXAMPLES: &str = "\
+Examples:
+  aka bench --project 9 --prepare
+  aka bench --project 9 --mode batch --batch 100 --rate 200000 --duration 30
+  aka bench --project 9 --mode stream --zipf 1.1 --aliases 0.1 --cold 0.01 --writes 200
+  aka bench --project 9 --connections 8 --concurrency 50 --output json
+
+Key 26 is the id bench-000000000000001a; if it is an alias, it is one of user-000000000000001a. Which
+keys are aliases follows from --aliases alone, so that every answer can be checked: run once with
+--prepare, which creates the aliases and reads every key once, and then as often as you like with the
+same --keys and --aliases. Use a project of its own.
+
+With --rate calls are made when they are due, whatever became of those before them, and latencies
+count from then. Without it each caller makes its next call when it has the answer to the last.
+
+Exit codes: 0 ok, 1 an answer was wrong or an error, 2 wrong usage, 69 server unreachable, 74 stdout
+failed.";
+
+/// Put load on a running server, check every answer, and say how long they took.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct BenchArgs {
+    /// How ids are asked for
+    #[arg(long, value_enum, value_name = "MODE", default_value_t)]
+    pub mode: Mode,
+
+    /// Ids of a batch [default: 100]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub batch: Option<u32>,
+
+    /// Ids a second, all callers together (open loop); without it, as many as are answered
+    #[arg(long, value_name = "R", value_parser = positive)]
+    pub rate: Option<f64>,
+
+    #[arg(long, value_name = "N", default_value_t = 4, help = "Connections to the server")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pub connections: u16,
+
+    /// Calls at once, or open streams, on each connection; in an open loop the most of them
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pub concurrency: u16,
+
+    /// Threads that share the connections
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub threads: u16,
+
+    /// Keys that are asked for
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub keys: u32,
+
+    /// Skew: key k is asked for in proportion to 1 / k^S; 0: all alike
+    #[arg(long, value_name = "S", default_value_t = 0.0, value_parser = skew)]
+    pub zipf: f64,
+
+    /// Share of the keys that are aliases
+    #[arg(long, value_name = "RATIO", default_value_t = 0.5, value_parser = ratio)]
+    pub aliases: f64,
+
+    /// Share of the lookups that are for ids never seen before
+    #[arg(long, value_name = "RATIO", default_value_t = 0.0, value_parser = ratio)]
+    pub cold: f64,
+
+    /// Aliases created a second, alongside
+    #[arg(long, value_name = "R", value_parser = positive)]
+    pub writes: Option<f64>,
+
+    /// How long to measure, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub duration: Duration,
+
+    /// How long to go on before that without measuring, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    pub warm_up: Duration,
+
+    /// First create the aliases that the run expects, and read every key once
+    #[arg(long)]
+    pub prepare: bool,
+
+    /// Do not compare answers with what they must be, as for a bare echo
+    #[arg(long, conflicts_with_all = ["prepare", "writes"])]
+    pub no_check: bool,
+
+    /// The same seed asks for the same keys
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+
+    /// Whose CPU time to read; found by itself where the server listens on a loopback address
+    ///
+    /// Repeat it to count a database on this machine with the server.
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    pub server_pid: Vec<u32>,
+
+    #[command(flatten)]
+    pub project: ProjectArgs,
+
+    #[command(flatten)]
+    pub output: OutputArgs,
+
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// Resolve: a call for each id
+    #[default]
+    Unary,
+    /// BatchResolve
+    Batch,
+    /// StreamResolve: batches on streams that stay open
+    Stream,
+}
+
+impl Mode {
+    pub(super) fn kind(self) -> Kind {
+        match self {
+            Self::Unary => Kind::Resolve,
+            Self::Batch => Kind::BatchResolve,
+            Self::Stream => Kind::StreamResolve,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Unary => "unary",
+            Self::Batch => "batch",
+            Self::Stream => "stream",
+        }
+    }
+}
+
+impl BenchArgs {
+    /// What clap cannot tell.
+    pub(super) fn check(&self) -> Result<(), CliFault> {
+        let wrong = |message: &str| Err(CliFault::Usage(message.to_owned()));
+        if self.mode == Mode::Unary && self.batch.is_some_and(|batch| batch > 1) {
+            return wrong("--batch needs --mode batch or --mode stream");
+        }
+        if self.threads > self.connections {
+            return wrong("--threads may not be more than --connections, which they share");
+        }
+        if self.duration.is_zero() {
+            return wrong("--duration may not be 0");
+        }
+        Ok(())
+    }
+
+    /// Ids of a call.
+    pub(super) fn ids_per_call(&self) -> u32 {
+        match self.mode {
+            Mode::Unary => 1,
+            Mode::Batch | Mode::Stream => self.batch.unwrap_or(100),
+        }
+    }
+}
+
+fn number(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if number.is_finite() { Ok(number) } else { Err("not a number".to_owned()) }
+}
+
+fn within(text: &str, least: f64, most: f64) -> Result<f64, String> {
+    let number = number(text)?;
+    if (least..=most).contains(&number) {
+        Ok(number)
+    } else {
+        Err(format!("it must be {least} to {most}"))
+    }
+}
+
+fn ratio(text: &str) -> Result<f64, String> {
+    within(text, 0.0, 1.0)
+}
+
+fn skew(text: &str) -> Result<f64, String> {
+    within(text, 0.0, 10.0)
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    within(text, 0.1, 100_000_000.0)
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    within(text, 0.0, 86_400.0).map(Duration::from_secs_f64)
+}
