@@ -16,6 +16,9 @@ const IN_TIME: Duration = Duration::from_secs(10);
 /// As long as a query may take, and half as long as a request may.
 const QUERY_TIMEOUT: [&str; 2] = ["--query-timeout-ms", "60000"];
 
+/// These ids are no aliases: the filter would answer for them without the shard.
+const NO_FILTER: [&str; 2] = ["--filter", "false"];
+
 /// Nothing of a shard comes back any more. Every call is answered by the server's own limit; nothing
 /// else would end it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -26,7 +29,7 @@ async fn every_call_is_answered_in_time_over_a_black_hole() {
     let proxy = Proxy::start(server.port()).await;
     let database = Database::at(vec![proxy.url(&direct.names()[0])]);
     let limit = ["--request-timeout-ms", "1000"];
-    let aka = Aka::serve(&database, &[QUERY_TIMEOUT, limit].concat()).await;
+    let aka = Aka::serve(&database, &[QUERY_TIMEOUT, limit, NO_FILTER].concat()).await;
     settled(&aka, &direct).await;
     proxy.set(Mode::BlackHole);
     let (resolve, batch, create, get, update, delete, list) = tokio::join!(
@@ -78,7 +81,7 @@ async fn no_lookup_is_sent_after_the_deadline(backend: Backend) {
     let database = Database::create(backend).await;
     let gate = TempDir::new().expect("a folder");
     let folder = gate.path().display().to_string();
-    let flags = [["--lanes", "1"], QUERY_TIMEOUT].concat();
+    let flags = [["--lanes", "1"], QUERY_TIMEOUT, NO_FILTER].concat();
     let aka = Aka::serve_with_env(&database, &flags, &[("AKA_HOLD_DIR", &folder)]).await;
     settled(&aka, &database).await;
     std::fs::write(gate.path().join("landing"), "").expect("the gate closes");

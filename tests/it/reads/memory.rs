@@ -19,7 +19,8 @@ const GROWTH_MIB: u64 = 24;
 async fn ids_that_are_asked_for_once_do_not_fill_it() {
     let database = Database::create(Backend::Sqlite).await;
     let budget = BUDGET_MIB.to_string();
-    let flags = ["--cache-mib", &budget, "--staleness-limit-ms", "120000"];
+    // Without the filter each of them wants an entry.
+    let flags = ["--cache-mib", &budget, "--staleness-limit-ms", "120000", "--filter", "false"];
     let aka = Aka::serve(&database, &flags).await;
     settled(&aka, &database).await;
     let ask = async |batch: usize| {

@@ -20,7 +20,8 @@ const SOON: Duration = Duration::from_secs(10);
 on_backends!(an_open_stream_is_ended: sqlite mysql_1);
 
 async fn an_open_stream_is_ended(backend: Backend) {
-    let (_database, aka) = start_with(backend, &["--drain-timeout-ms", "25000"]).await;
+    let (_database, aka) =
+        start_with(backend, &["--drain-timeout-ms", "25000", "--filter", "false"]).await;
     aka.create(PROJECT, "bob", "alice").await.expect("created");
     let (requests, receiver) = mpsc::channel(1);
     let answers = aka.resolver().stream_resolve(ReceiverStream::new(receiver)).await;
@@ -45,7 +46,8 @@ on_backends!(what_is_under_way_is_answered: mysql_1 mariadb_1);
 /// Reads and writes wait for a table when the process is told to stop. It takes no new connection, and
 /// answers every one of them (P9).
 async fn what_is_under_way_is_answered(backend: Backend) {
-    let (database, aka) = start_with(backend, &["--drain-timeout-ms", "60000"]).await;
+    let (database, aka) =
+        start_with(backend, &["--drain-timeout-ms", "60000", "--filter", "false"]).await;
     aka.create(PROJECT, "known", "alice").await.expect("created");
     let mut owner = database.connect(0).await;
     owner.execute("LOCK TABLES alias WRITE").await;
@@ -86,7 +88,8 @@ async fn what_is_under_way_is_answered(backend: Backend) {
 on_backends!(silent_peers_are_cut_off: sqlite);
 
 async fn silent_peers_are_cut_off(backend: Backend) {
-    let (_database, aka) = start_with(backend, &["--drain-timeout-ms", "300"]).await;
+    let (_database, aka) =
+        start_with(backend, &["--drain-timeout-ms", "300", "--filter", "false"]).await;
     // One never says a word; one never answers; one opens a call and never ends it.
     let peers = [&[][..], &[SETTINGS], &[SETTINGS, &headers()]].map(|frames| peer(&aka, frames));
     let began = Instant::now();
