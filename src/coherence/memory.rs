@@ -254,6 +254,11 @@ impl Memory {
         }
     }
 
+    /// Whether memory may not answer at the moment, although it is there to answer (rule 6).
+    pub fn is_stale(&self, now: Boottime) -> bool {
+        !self.limits.staleness.is_zero() && !self.freshness.is_within(self.limits.staleness, now)
+    }
+
     /// For a reader with a token that this instance has applied: the cursor. `Some(None)` for a reader
     /// without one, `None` if the token is not applied here (yet).
     fn reached(&self, need: &Need) -> Option<Option<Position>> {

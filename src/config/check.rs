@@ -64,6 +64,12 @@ impl Config {
             connect_timeout: short("connect_timeout_ms", connect_timeout_ms, 1_000)?,
             query_timeout: short("query_timeout_ms", set.query_timeout_ms, 1_000)?,
             feed_interval: millis("feed_interval_ms", set.feed_interval_ms, 20, 1)?,
+            stale_reads_per_s: number(
+                "stale_reads_per_s",
+                set.stale_reads_per_s,
+                20_000,
+                0..=1_000_000_000,
+            )?,
             filter: set.filter.unwrap_or(true),
             audit_sample: number("audit_sample", set.audit_sample, 0.001, 0.0..=1.0)?,
             // Ten years, for who wants to keep everything and still see a number.

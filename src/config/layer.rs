@@ -75,6 +75,11 @@ pub struct ServeFlags {
     #[arg(long, env = "AKA_DEGRADED_LIMIT_MS", value_name = "MS")]
     pub degraded_limit_ms: Option<u64>,
 
+    /// Ids a second that each shard is asked for while its change log cannot be followed, so that
+    /// memory may not answer; more are refused, or answered `degraded`; 0: no limit [default: 20000]
+    #[arg(long, env = "AKA_STALE_READS_PER_S", value_name = "COUNT")]
+    pub stale_reads_per_s: Option<u64>,
+
     /// The pause between two looks at each shard's change log [default: 20]
     #[arg(long, env = "AKA_FEED_INTERVAL_MS", value_name = "MS")]
     pub feed_interval_ms: Option<u64>,
@@ -180,6 +185,7 @@ impl ServeFlags {
             filter: self.filter.or(below.filter),
             staleness_limit_ms: self.staleness_limit_ms.or(below.staleness_limit_ms),
             degraded_limit_ms: self.degraded_limit_ms.or(below.degraded_limit_ms),
+            stale_reads_per_s: self.stale_reads_per_s.or(below.stale_reads_per_s),
             feed_interval_ms: self.feed_interval_ms.or(below.feed_interval_ms),
             lanes: self.lanes.or(below.lanes),
             query_timeout_ms: self.query_timeout_ms.or(below.query_timeout_ms),

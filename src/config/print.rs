@@ -29,6 +29,7 @@ impl fmt::Display for Config {
             ("cache_mib", u128::from(self.cluster.cache_bytes >> 20)),
             ("staleness_limit_ms", ms(limits.staleness)),
             ("degraded_limit_ms", ms(limits.degraded)),
+            ("stale_reads_per_s", u128::from(shard.stale_reads_per_s)),
             ("feed_interval_ms", ms(shard.feed_interval)),
             ("lanes", shard.lanes as u128),
             ("query_timeout_ms", ms(shard.query_timeout)),

@@ -14,12 +14,17 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub(super) fn enqueue(shard: &Shard, keys: Vec<Key>) {
+pub(super) fn enqueue(shard: &Shard, mut keys: Vec<Key>) {
     if keys.is_empty() {
         return;
     }
     if shard.health.is_down() {
         return shard.memory.fail(&keys, Failure::Unavailable);
+    }
+    let now = Boottime::now();
+    if shard.memory.is_stale(now) {
+        let granted = shard.stale_reads.take(keys.len(), now);
+        shard.memory.fail(&keys.split_off(granted), Failure::Overloaded);
     }
     let refused = shard.queue.push(keys);
     shard.memory.fail(&refused, Failure::Overloaded);

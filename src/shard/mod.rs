@@ -13,6 +13,7 @@ mod lane;
 mod link;
 mod pool;
 mod pruner;
+mod rate;
 mod reader;
 mod sample;
 
@@ -31,6 +32,7 @@ use crate::write::WriteQueue;
 use auditor::Auditor;
 use health::Health;
 use pool::Pool;
+use rate::RateLimit;
 use reader::ReadQueue;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +43,8 @@ pub struct ShardSettings {
     pub lanes: usize,
     /// Keys that may wait for a lane; more are refused.
     pub lane_queue: usize,
+    /// Keys a second that are asked for while the feed stands still; 0: no limit.
+    pub stale_reads_per_s: u64,
     /// Keys that one query asks for, at most.
     pub lane_batch: usize,
     pub connect_timeout: Duration,
@@ -67,6 +71,7 @@ impl Default for ShardSettings {
         Self {
             lanes: 4,
             lane_queue: 20_000,
+            stale_reads_per_s: 20_000,
             lane_batch: 256,
             connect_timeout: Duration::from_millis(1_000),
             query_timeout: Duration::from_millis(1_000),
@@ -92,6 +97,7 @@ pub struct Shard {
     directory: Arc<Directory>,
     health: Health,
     queue: Queue<Key>,
+    stale_reads: RateLimit,
     pool: Pool,
     reads: ReadQueue,
     auditor: Auditor,
@@ -112,6 +118,7 @@ impl Shard {
             memory: Memory::new(cache, limits),
             writes: WriteQueue::new(settings.write_queue),
             queue: Queue::new(settings.lane_queue),
+            stale_reads: RateLimit::new(settings.stale_reads_per_s),
             pool: Pool::new(settings.admin_connections),
             reads: ReadQueue::new(settings.write_queue),
             auditor: Auditor::new(settings.audit_sample),

@@ -88,3 +88,39 @@ impl Flood {
         self.0.await.expect("no panic")
     }
 }
+
+/// The change log cannot be read, so memory may not answer, and all is asked for again: not faster than
+/// the limit says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_past_the_staleness_limit_are_limited_in_rate() {
+    let database = Database::create(Backend::Shards(Engine::MySql, 1)).await;
+    let flags = ["--staleness-limit-ms", "50", "--degraded-limit-ms", "0", "--filter", "false"];
+    let aka = Aka::serve(&database, &[&flags[..], &["--stale-reads-per-s", "5"]].concat()).await;
+    settled(&aka, &database).await;
+    let ids: Vec<String> = (0..1_000).map(|number| format!("stranger-{number}")).collect();
+    let answer = aka.batch_resolve(PROJECT, &ids).await.expect("resolved");
+    assert!(answer.failures.is_empty(), "the feed is there: {} failed", answer.failures.len());
+
+    let mut owner = database.connect(0).await;
+    owner.execute("LOCK TABLES alias_change WRITE").await;
+    eventually("memory is stale", async || {
+        let age = aka.metric("aka_feed_staleness_seconds", &["shard=\"0\""]).await;
+        (age > 0.1).then_some(())
+    })
+    .await;
+    let answer = aka.batch_resolve(PROJECT, &ids).await.expect("resolved");
+    assert!((900..=999).contains(&answer.failures.len()), "{} failed", answer.failures.len());
+    for failure in &answer.failures {
+        assert_eq!(
+            (failure.code, &failure.reason[..]),
+            (Code::ResourceExhausted as i32, "OVERLOADED")
+        );
+    }
+
+    owner.execute("UNLOCK TABLES").await;
+    eventually("all are answered again", async || {
+        let answer = aka.batch_resolve(PROJECT, &ids).await.expect("resolved");
+        answer.failures.is_empty().then_some(())
+    })
+    .await;
+}

@@ -5,7 +5,7 @@ use std::path::Path;
 use toml::{Table, Value};
 
 /// Every setting that is one value, with one for the file, the environment and the flag.
-const SETTINGS: [(&str, [&str; 3]); 19] = [
+const SETTINGS: [(&str, [&str; 3]); 20] = [
     ("listen", ["127.0.0.1:1001", "127.0.0.1:1002", "127.0.0.1:1003"]),
     ("metrics_listen", ["127.0.0.1:2001", "127.0.0.1:2002", "127.0.0.1:2003"]),
     ("sqlite", ["/file.db", "/environment.db", "/flag.db"]),
@@ -13,6 +13,7 @@ const SETTINGS: [(&str, [&str; 3]); 19] = [
     ("cache_mib", ["21", "22", "23"]),
     ("staleness_limit_ms", ["31", "32", "33"]),
     ("degraded_limit_ms", ["41", "42", "43"]),
+    ("stale_reads_per_s", ["45", "46", "47"]),
     ("feed_interval_ms", ["51", "52", "53"]),
     ("lanes", ["1", "2", "3"]),
     ("query_timeout_ms", ["61", "62", "63"]),

@@ -1,0 +1,59 @@
+//! How many keys a second a shard is asked for while memory may not answer.
+
+use crate::clock::Boottime;
+use parking_lot::Mutex;
+
+/// A token bucket that holds one second's worth.
+///
+/// When the feed of a shard stands still, all that memory knew is asked of the database again, by every
+/// instance at once: the load that memory was there to keep away (rule 6 of the design).
+pub(super) struct RateLimit {
+    per_second: u64,
+    bucket: Mutex<Bucket>,
+}
+
+struct Bucket {
+    tokens: f64,
+    filled: Boottime,
+}
+
+impl RateLimit {
+    /// 0: no limit.
+    pub fn new(per_second: u64) -> Self {
+        let bucket = Bucket { tokens: per_second as f64, filled: Boottime::default() };
+        Self { per_second, bucket: Mutex::new(bucket) }
+    }
+
+    /// How many of `wanted` keys may be asked for now.
+    pub fn take(&self, wanted: usize, now: Boottime) -> usize {
+        if self.per_second == 0 {
+            return wanted;
+        }
+        let mut bucket = self.bucket.lock();
+        let most = self.per_second as f64;
+        let gained = now.since(bucket.filled).as_secs_f64() * most;
+        bucket.tokens = (bucket.tokens + gained).min(most);
+        bucket.filled = now;
+        let granted = wanted.min(bucket.tokens as usize);
+        bucket.tokens -= granted as f64;
+        granted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_second_holds_so_many() {
+        let start = Boottime::from_nanos(1_000_000_000);
+        let limit = RateLimit::new(10);
+        assert_eq!(limit.take(7, start), 7);
+        assert_eq!(limit.take(7, start), 3);
+        assert_eq!(limit.take(7, start), 0);
+        assert_eq!(limit.take(7, start.plus(Duration::from_millis(500))), 5);
+        assert_eq!(limit.take(99, start.plus(Duration::from_secs(60))), 10);
+        assert_eq!(RateLimit::new(0).take(99, start), 99);
+    }
+}
