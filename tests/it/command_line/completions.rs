@@ -51,6 +51,7 @@ async fn every_command_has_help_with_examples() {
         &["alias", "update"],
         &["alias", "delete"],
         &["health"],
+        &["bench"],
         &["completions"],
     ] {
         let help = aka(command).args(["--help"]).run().await.succeeded();
