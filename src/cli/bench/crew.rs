@@ -87,6 +87,8 @@ impl Orders {
             Some(rate) => Some(self.crew(Kind::Create, 1, Some(rate), fresh, times)?),
             None => None,
         };
+        // A closed loop would begin before its time, and with calls that no count has room for.
+        tokio::time::sleep_until(times.start.into()).await;
         let mut callers = JoinSet::new();
         self.spawn(&mut callers, &reads, &links, self.args.concurrency);
         if let Some(writes) = &writes {

@@ -53,6 +53,7 @@ async fn every_command_has_help_with_examples() {
         &["alias", "delete"],
         &["health"],
         &["status"],
+        &["bench"],
         &["completions"],
     ] {
         let help = aka(command).args(["--help"]).run().await.succeeded();
