@@ -233,7 +233,7 @@ impl World {
             Event::Deadline { request, life } => self.deadline(request, life),
             Event::Tick { instance, life, shard } => self.tick(instance, life, shard),
             Event::Filter { instance, life, shard } => {
-                self.look_after_filter(instance, life, shard)
+                self.look_after_filter(instance, life, shard);
             }
             Event::Link { at, phase } => self.advance(at, phase),
             Event::LateCommit { index } => self.late_commit(index),
