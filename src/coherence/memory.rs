@@ -355,6 +355,21 @@ impl Memory {
                 // It may be ahead of the feed: who has seen it must not be told "surely not".
                 self.add_to_filters(place);
             }
+            // The entry before the answers: who has been answered may come again at once, and looks
+            // into the cache without this lock. It must not find the older entry there.
+            if may_enter {
+                let as_of = match hooks::mutant("as_of_greatest") {
+                    true => self.history.lock().greatest(),
+                    false => loaded.at.seq,
+                };
+                let canonical = canonical.clone();
+                self.cache.put(place, &key, Entry { canonical, as_of, epoch });
+            } else if current
+                && self.holds_older(place, &key, loaded.at.seq)
+                && !hooks::mutant("load_keeps_older")
+            {
+                self.cache.remove(place, &key);
+            }
             let landed = match current {
                 true => flight.land(loaded.at.seq, canonical.as_ref()),
                 false => flight.discard(),
@@ -362,19 +377,7 @@ impl Memory {
             if landed {
                 stripe.flights.remove(&key);
             } else {
-                again.push(key.clone());
-            }
-            if may_enter {
-                let as_of = match hooks::mutant("as_of_greatest") {
-                    true => self.history.lock().greatest(),
-                    false => loaded.at.seq,
-                };
-                self.cache.put(place, &key, Entry { canonical, as_of, epoch });
-            } else if current
-                && self.holds_older(place, &key, loaded.at.seq)
-                && !hooks::mutant("load_keeps_older")
-            {
-                self.cache.remove(place, &key);
+                again.push(key);
             }
         }
         again
