@@ -5,6 +5,7 @@
 //! `and_compute_with` are not used: an invalidation during such a load is lost (measured, 0.12.16).
 
 use crate::domain::{Id, Key};
+use crate::sync::moka;
 use ahash::RandomState;
 use bytes::Bytes;
 use moka::Equivalent;

@@ -2,7 +2,7 @@
 
 use super::flight::Flight;
 use crate::domain::Key;
-use parking_lot::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard};
 use std::collections::HashMap;
 
 /// What the lock of a stripe protects, beside the entries of its keys in the cache.
