@@ -100,6 +100,8 @@ mod on {
     }
 }
 
-pub(crate) use on::{crash, hold, mutant, shortened, time};
+pub(crate) use on::{crash, hold, shortened};
 #[cfg(feature = "test-hooks")]
-pub use on::{set_thread_mutant, set_thread_time};
+pub use on::{mutant, set_thread_mutant, set_thread_time, time};
+#[cfg(not(feature = "test-hooks"))]
+pub(crate) use on::{mutant, time};

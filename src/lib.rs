@@ -16,4 +16,5 @@ pub mod rpc;
 pub mod server;
 pub mod shard;
 pub mod store;
+mod sync;
 pub mod write;

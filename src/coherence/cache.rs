@@ -6,6 +6,7 @@
 
 use super::front::Fronts;
 use crate::domain::{Id, Key};
+use crate::sync::moka;
 use bytes::Bytes;
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::fmt;

@@ -7,7 +7,7 @@
 //! ever set: "perhaps" may be wrong, "surely not" never is.
 
 use super::Footprint;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Ordering};
 
 /// Bits a key at full capacity. At 10 million keys and a quarter of room for growth that is 23.4 MB;
 /// of ids that are no aliases about 1 in 1,000 is then taken for "perhaps" (see the test below).
@@ -127,25 +127,4 @@ fn masks(place: Footprint) -> [u64; 4] {
     let half = place.hash() as u32;
     let bit = |salt: u32| 1_u64 << (half.wrapping_mul(salt) >> 27);
     std::array::from_fn(|pair| bit(SALTS[2 * pair]) | bit(SALTS[2 * pair + 1]) << 32)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use ahash::RandomState;
-
-    #[test]
-    fn it_forgets_nothing_and_is_seldom_wrong() {
-        let hasher = RandomState::with_seeds(1, 2, 3, 4);
-        let place = |number: u64| Footprint::of(hasher.hash_one(number), 0);
-        let filter = Filter::new(1_000_000, 1);
-        (0..1_000_000).for_each(|number| filter.insert(place(number)));
-        assert!((0..1_000_000).all(|number| filter.may_hold(place(number))));
-        let perhaps = (1_000_000..2_000_000).filter(|&number| filter.may_hold(place(number)));
-        let perhaps = perhaps.count();
-        assert!(perhaps < 5_000, "{perhaps} of a million taken for aliases");
-        assert!(filter.bytes() <= 2_400_000, "{} bytes", filter.bytes());
-        assert!(!filter.is_full());
-        assert!((990_000..=1_000_000).contains(&filter.len()), "{}", filter.len());
-    }
 }

@@ -5,11 +5,9 @@
 
 use crate::clock::Boottime;
 use crate::hooks;
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, Notify, Ordering};
 use bytes::Bytes;
-use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use tokio::sync::Notify;
 
 /// Where an answer came from; also the metric label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! When was this shard's change log last seen whole?
 
 use crate::clock::Boottime;
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The start of the last complete look at a shard's change log. The *start*: what was committed

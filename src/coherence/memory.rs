@@ -1,5 +1,7 @@
 //! All that one instance remembers of one shard.
 
+// Named, so that it is also found from `tests/interleavings`.
+#[path = "memory/audit.rs"]
 mod audit;
 
 pub use audit::{Recalled, Verdict};
@@ -14,10 +16,8 @@ use crate::clock::Boottime;
 use crate::domain::{Change, Key, Position, ShardId, Token};
 use crate::hooks;
 use crate::store::{Loaded, Look};
-use arc_swap::ArcSwapOption;
-use parking_lot::Mutex;
+use crate::sync::{ArcSwapOption, AtomicU64, Mutex, Ordering};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How old an answer may be.
@@ -207,11 +207,12 @@ impl Memory {
         }
         // The token before the entry: a change that the feed applies in between is then in the entry.
         // The epoch last: what was asked before was the history of the entry's epoch, then.
+        let early = hooks::mutant("token_last").then(|| self.entry(place));
         let cursor = self.reached(need)?;
         if self.is_surely_none(place) {
             return Some(Found { canonical: None, source: Source::Filtered });
         }
-        let entry = self.entry(place)?;
+        let entry = early.unwrap_or_else(|| self.entry(place))?;
         // An entry ahead of the feed is of a history that nobody has checked yet: it serves no token.
         let serves = cursor.is_none_or(|cursor| entry.as_of <= cursor.seq)
             || hooks::mutant("ahead_serves_token");
@@ -246,11 +247,14 @@ impl Memory {
     /// The id of `key` is, or was, an alias. Called before anybody else can know it from here.
     fn add_to_filters(&self, place: Footprint) {
         // The next one first: if it has just become the filter that answers, it is found there.
-        if let Some(filter) = self.next_filter.load().as_deref() {
-            filter.insert(place);
+        let mut filters = [&self.next_filter, &self.filter];
+        if hooks::mutant("filter_next_last") {
+            filters.reverse();
         }
-        if let Some(filter) = self.filter.load().as_deref() {
-            filter.insert(place);
+        for filter in filters {
+            if let Some(filter) = filter.load().as_deref() {
+                filter.insert(place);
+            }
         }
     }
 
@@ -297,7 +301,8 @@ impl Memory {
         let mut stripe = self.stripes.lock(place);
         // Between the reader's look into the cache and this lock the load that it missed may have
         // landed: without this look a burst of misses on one key could be two queries.
-        if let Some(found) = self.get(place, need) {
+        let found = self.get(place, need);
+        if let Some(found) = found.filter(|_| !hooks::mutant("joins_blindly")) {
             return Lookup::Found(found);
         }
         let floor = if hooks::mutant("no_floor") { 0 } else { stripe.fence };
@@ -373,6 +378,11 @@ impl Memory {
                 // It may be ahead of the feed: who has seen it must not be told "surely not".
                 self.add_to_filters(place);
             }
+            // The entry before the answers: who has been answered may come again at once, and looks
+            // into the cache without this lock. It must not find the older entry there.
+            if current && hooks::mutant("answered_first") {
+                flight.land(loaded.at.seq, canonical.as_ref());
+            }
             if may_enter {
                 let as_of = match hooks::mutant("as_of_greatest") {
                     true => self.history.lock().greatest(),
@@ -385,7 +395,6 @@ impl Memory {
             {
                 self.cache.remove(place);
             }
-            // The cache first: who hears of this answer must not find an older one there.
             let landed = match current {
                 true => flight.land(loaded.at.seq, canonical.as_ref()),
                 false => flight.discard(),
@@ -393,7 +402,7 @@ impl Memory {
             if landed {
                 stripe.flights.remove(&key);
             } else {
-                again.push(key.clone());
+                again.push(key);
             }
         }
         again
@@ -521,6 +530,10 @@ impl Memory {
         let Some(next) = next else { return };
         next.applied(seq);
         if next.is_ready() || hooks::mutant("filter_too_early") {
+            // Never in neither place: who adds to both would miss it.
+            if hooks::mutant("filter_in_neither") {
+                self.next_filter.store(None);
+            }
             self.filter.store(Some(next));
             self.next_filter.store(None);
         }

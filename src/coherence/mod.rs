@@ -14,6 +14,8 @@
 
 mod cache;
 mod filter;
+#[cfg(test)]
+mod filter_test;
 mod flight;
 mod freshness;
 mod front;

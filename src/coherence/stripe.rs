@@ -3,10 +3,9 @@
 use super::Footprint;
 use super::flight::Flight;
 use crate::domain::Key;
-use parking_lot::{Mutex, MutexGuard};
+use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, fence};
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 /// What the lock of a stripe protects, beside the entries of its keys in the cache.
 #[derive(Default)]
