@@ -37,7 +37,9 @@ impl Link {
         if !self.is_open() {
             self.close();
             let address = self.shard.address();
-            if self.last_failure.is_some_and(|at| at.elapsed() < RECONNECT_PAUSE) {
+            // But for a shard that a lane has reached since: then it is back for everybody.
+            let pausing = self.last_failure.is_some_and(|at| at.elapsed() < RECONNECT_PAUSE);
+            if pausing && !self.shard.is_up() {
                 let cause = "it could not be reached a moment ago".to_owned();
                 return Err(StoreError::Unreachable { address, cause });
             }
