@@ -95,6 +95,10 @@ impl Filter {
         self.scanned.store(seq, Ordering::Release);
     }
 
+    pub(super) fn is_scanned(&self) -> bool {
+        self.scanned.load(Ordering::Acquire) != u64::MAX
+    }
+
     /// The feed has applied all changes up to `seq`.
     pub(super) fn applied(&self, seq: u64) {
         if self.scanned.load(Ordering::Acquire) <= seq {

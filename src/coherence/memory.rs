@@ -539,6 +539,14 @@ impl Memory {
         }
     }
 
+    /// Whether a filter should be filled: there is none of this epoch, or it has outgrown what it was
+    /// made for; and none is filled already that only waits for the feed.
+    pub fn wants_filter(&self) -> bool {
+        let next = self.next_filter.load_full();
+        let waits = next.is_some_and(|next| next.is_scanned() && next.epoch == self.epoch());
+        !waits && self.filter().is_none_or(|filter| filter.is_full())
+    }
+
     /// The filter that answers, if there is one.
     pub fn filter(&self) -> Option<Arc<Filter>> {
         self.filter.load_full().filter(|filter| filter.epoch == self.epoch())

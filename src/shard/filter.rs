@@ -26,8 +26,7 @@ pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
         let mut link = Link::new(shard.clone(), Role::Read);
         loop {
             tokio::time::sleep(PAUSE).await;
-            // None yet, or it went with its epoch, or it has outgrown what it was made for.
-            if shard.memory.filter().is_some_and(|filter| !filter.is_full()) {
+            if !shard.memory.wants_filter() {
                 continue;
             }
             match scan(&shard, &mut link).await {
