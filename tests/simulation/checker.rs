@@ -106,7 +106,7 @@ impl Checker {
         let mut as_of: Option<Bound> = None;
         let (mut explained, mut ambiguous) = (false, false);
         for (index, line) in lines.iter().enumerate() {
-            let Some(from) = self.first_seq(index, line, answer) else { continue };
+            let Some(from) = self.first_seq(index, lines, answer) else { continue };
             let Some(seq) = line.first_seq_of(answer.key, answer.value, from) else { continue };
             explained = true;
             let time = seq.checked_sub(1).map_or(0, |index| line.log[index as usize].time);
@@ -125,17 +125,29 @@ impl Checker {
     }
 
     /// The first seq of the line that the answer may be as of; `None`: it may not be of this line.
-    fn first_seq(&self, index: usize, line: &Line, answer: &Answer<'_>) -> Option<u64> {
+    fn first_seq(&self, index: usize, lines: &[Line], answer: &Answer<'_>) -> Option<u64> {
+        let line = &lines[index];
         let oldest = match answer.degraded {
             true => answer.now.saturating_sub(self.degraded),
             false => answer.arrived.saturating_sub(self.staleness),
         };
         let (given_up, primary) = self.given_up[answer.instance][answer.shard];
-        if line.died < oldest || (answer.arrived > given_up && index < primary) {
+        let late_enough = |index: usize| {
+            lines[index].died >= oldest && (answer.arrived <= given_up || index >= primary)
+        };
+        if !late_enough(index) {
             return None;
         }
         // Before its birth its primary was none: what it has from then is in the line before, too.
         let mut from = line.forked_at.max(line.seq_at(oldest));
+        // What is fresh as of a line before may have taken a few of this line's changes since: a look
+        // brings them a few at a time, and only the last makes it fresh as of this line.
+        for before in (0..index).filter(|&before| late_enough(before)) {
+            let shared = lines[before + 1..=index].iter().map(|line| line.forked_at).min();
+            if let Some(shared) = shared.filter(|&seq| lines[before].seq_at(oldest) <= seq) {
+                from = from.min(shared);
+            }
+        }
         let now = &self.promised[answer.instance][answer.key];
         let promised = answer.promised.unwrap_or(now);
         for bound in promised.own.iter().chain(&answer.token) {
@@ -158,7 +170,7 @@ impl Checker {
         text += &format!("\n  given up {:?}", self.given_up[answer.instance][answer.shard]);
         for (index, line) in lines.iter().enumerate() {
             text += &format!("\n  line {index}, born {}, died {}", line.born, line.died);
-            text += &format!(", may be as of {:?} to", self.first_seq(index, line, answer));
+            text += &format!(", may be as of {:?} to", self.first_seq(index, lines, answer));
             text += &format!(" {}; last changes of the key:", line.seq());
             let changes = (1..=line.seq())
                 .rev()

@@ -159,6 +159,13 @@ impl World {
         };
         // A look that is long under way may not know yet of a failover.
         let look = Duration::from_micros(self.schedule.feed_interval + 8 * self.schedule.delay);
+        // One that began before the last change, or failover, has not seen it.
+        let changed = |shard: &ShardModel| {
+            let line = shard.newest();
+            line.log.last().map_or(0, |change| change.time).max(line.born)
+        };
+        let last = self.shards.iter().map(changed).max().unwrap_or_default();
+        let look = look.min(Duration::from_micros(self.now.saturating_sub(last)));
         let fresh = |instance: &Instance, side: &Side| {
             side.memory.freshness().age(instance.clock(self.now)).is_some_and(|age| age < look)
         };
