@@ -182,6 +182,10 @@ impl KeyHistory {
     }
 }
 
+/// That a shard has healed is seen from reads. A write needs up to three connections more, each of which
+/// pauses after a failed attempt; P8 gives it 5 s.
+const REACHED_BY_WRITES: At = At::from_secs(2);
+
 impl Trouble {
     /// Whether it excuses that a request failed which needed these shards and lasted so long.
     pub fn excuses(&self, shards: &[usize], instance: usize, (from, until): (At, At)) -> bool {
@@ -196,7 +200,8 @@ impl Write {
     /// Whether it may have failed because of this.
     pub fn is_excused_by(&self, trouble: &Trouble) -> bool {
         let (shard, instance) = trouble.writes;
-        let of_writes = Trouble { shard, instance, ..trouble.clone() };
+        let until = trouble.until + REACHED_BY_WRITES;
+        let of_writes = Trouble { shard, instance, until, ..trouble.clone() };
         of_writes.excuses(&self.shards, self.instance, (self.began, self.ended))
     }
 
