@@ -458,12 +458,20 @@ impl Memory {
         }
         // Seqs of two histories do not compare. An entry that was loaded ahead of the cursor may be of
         // an old primary that had a longer history: a write to the new primary, whose seq is lower,
-        // comes after it all the same. Only where the feed has been is it known which is newer.
-        let unsure = standing != Standing::Applied && !hooks::mutant("write_trusts_seq");
+        // comes after it all the same. Only where the feed has been, with the write and with the entry,
+        // is it known which is newer.
+        let unsure = (standing != Standing::Applied && !hooks::mutant("write_trusts_seq"))
+            || (self.holds_ahead(place) && !hooks::mutant("write_trusts_entry"));
         let newer = unsure || self.holds_older(place, at.seq);
         if newer && !hooks::mutant("write_keeps_entry") {
             self.cache.remove(place);
         }
+    }
+
+    /// Whether there is an entry that is as of a seq which the feed has not applied yet.
+    fn holds_ahead(&self, place: Footprint) -> bool {
+        let cursor = self.cursor().map_or(0, |cursor| cursor.seq);
+        self.cache.get(place).is_some_and(|entry| entry.as_of > cursor)
     }
 
     fn holds_older(&self, place: Footprint, seq: u64) -> bool {
