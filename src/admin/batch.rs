@@ -17,13 +17,17 @@ impl Admin {
         let waves = waves(&news);
         let mut answers: Vec<_> = news.iter().map(|_| None).collect();
         for wave in waves {
+            if Boottime::now() >= deadline {
+                // Whoever asked is gone: nothing more is begun.
+                break;
+            }
             let created = self.create_wave(&news, &wave, deadline).await;
             for (index, answer) in wave.into_iter().zip(created) {
                 answers[index] = Some(answer);
             }
         }
-        // Every index is in one wave.
-        answers.into_iter().map(|answer| answer.unwrap_or(Err(Refusal::RetryLater))).collect()
+        // Every index is in one wave; those of waves that were not begun have no answer.
+        answers.into_iter().map(|answer| answer.unwrap_or(Err(Refusal::DeadlineExceeded))).collect()
     }
 
     /// The writes queue up in the order of the batch, which decides who is created where only some

@@ -25,6 +25,9 @@ impl Admin {
         if let Some(answer) = self.create_unseen(new, deadline).await? {
             return Ok(answer);
         }
+        if Boottime::now() >= deadline {
+            return Err(Refusal::DeadlineExceeded);
+        }
         let start = self.prepare(new).await;
         self.create_from(new, start, deadline).await
     }

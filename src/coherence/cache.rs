@@ -20,7 +20,7 @@ const CANONICAL_OVERHEAD: u32 = 64;
 
 /// Entries that each thread keeps at hand, at the most, and what each may need.
 const FRONT_SLOTS: u64 = 1 << 16;
-const FRONT_BYTES: u64 = 160;
+const FRONT_BYTES: u64 = 384;
 
 /// An id is an alias of somebody, or of nobody, as of a position.
 #[derive(Clone, Debug)]

@@ -61,7 +61,7 @@ pub struct Sizes {
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { stripes: 4096, applied: 1 << 16, ahead: 1024, filter_keys: 1 << 16 }
+        Self { stripes: 4096, applied: 1 << 16, ahead: 1 << 16, filter_keys: 1 << 16 }
     }
 }
 
@@ -110,6 +110,8 @@ pub enum LookEnd {
 /// A scan that fills a filter.
 pub struct FilterScan {
     filter: Arc<Filter>,
+    /// The cursor when it was begun: an older page may lack what the feed will not bring again.
+    from: u64,
     highest: u64,
 }
 
@@ -486,17 +488,17 @@ impl Memory {
     /// known from now on is added to it. Another scan that is under way is given up.
     pub fn begin_filter(&self, keys: u64) -> Option<FilterScan> {
         let history = self.history.lock();
-        history.cursor()?;
+        let from = history.cursor()?.seq;
         let filter = Arc::new(Filter::new(keys.max(self.least_filter_keys), self.epoch()));
         if !hooks::mutant("filter_registered_late") {
             self.next_filter.store(Some(filter.clone()));
         }
-        Some(FilterScan { filter, highest: 0 })
+        Some(FilterScan { filter, from, highest: 0 })
     }
 
     /// A page of the table of aliases, read as of `at` after the scan was begun. False: it is worth
-    /// nothing (the epoch is over, or so much has changed since that the page cannot be checked), and
-    /// so is the scan.
+    /// nothing (the epoch is over, it is older than the scan, or so much has changed since that it
+    /// cannot be checked), and so is the scan.
     pub fn add_filter_page<'a>(
         &self,
         scan: &mut FilterScan,
@@ -505,7 +507,10 @@ impl Memory {
     ) -> bool {
         // Rule 7: a page, too, may come from an old primary.
         let standing = self.observe(at);
-        if scan.filter.epoch != self.epoch() || standing == Standing::Forgotten {
+        // Nor may it be of a replica that lags behind the feed: what was applied before the scan began,
+        // and is not in the page, would never be added.
+        let old = at.seq < scan.from || standing == Standing::Forgotten;
+        if old || scan.filter.epoch != self.epoch() {
             return false;
         }
         scan.highest = scan.highest.max(at.seq);
@@ -518,7 +523,7 @@ impl Memory {
     /// The scan is over. The filter answers once the feed has applied the highest seq that a page was
     /// read at: a change after the page that should have had it is in the filter by then.
     pub fn end_filter(&self, scan: FilterScan) {
-        let FilterScan { filter, highest } = scan;
+        let FilterScan { filter, highest, .. } = scan;
         let history = self.history.lock();
         if filter.epoch != self.epoch() {
             return;

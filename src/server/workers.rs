@@ -32,6 +32,8 @@ impl Workers {
     pub fn start(count: usize) -> std::io::Result<Self> {
         let stop = CancellationToken::new();
         let (mut workers, mut threads) = (Vec::new(), Vec::new());
+        // After the threads, so that on an error they are told to end before they are joined.
+        let guard = stop.clone().drop_guard();
         for number in 0..count.max(1) {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             workers.push(Worker { runtime: runtime.handle().clone(), connections: Arc::default() });
@@ -41,7 +43,7 @@ impl Workers {
                 .spawn(move || runtime.block_on(stopped))?;
             threads.push(JoinOnDrop(Some(thread)));
         }
-        Ok(Self { workers, next: 0, _stop: stop.drop_guard(), _threads: threads })
+        Ok(Self { workers, next: 0, _stop: guard, _threads: threads })
     }
 
     /// Runs a connection on the worker that has the fewest.

@@ -17,6 +17,9 @@ const SAMPLED: u32 = 16;
 /// How often it is looked whether a new filter is wanted.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// The same after attempts that failed, at the most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
 /// Sees to it that there is a filter; it ends when `stop` is cancelled.
 pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
     if !shard.settings.filter {
@@ -24,15 +27,18 @@ pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
     }
     let task = async {
         let mut link = Link::new(shard.clone(), Role::Read);
+        let mut pause = PAUSE;
         loop {
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(pause).await;
             if !shard.memory.wants_filter() {
                 continue;
             }
             match scan(&shard, &mut link).await {
-                Ok(()) => {}
+                Ok(()) => pause = PAUSE,
                 Err(error) => {
-                    tracing::debug!(shard = shard.id.0, %error, "the filter's scan begins anew");
+                    // A table that is too large to be counted in time must not be counted for ever.
+                    pause = (2 * pause).min(LONGEST_PAUSE);
+                    tracing::warn!(shard = shard.id.0, %error, "the filter's scan begins anew");
                 }
             }
         }
@@ -55,6 +61,8 @@ async fn scan(shard: &Shard, link: &mut Link) -> Result<(), StoreError> {
         let asked = Instant::now();
         let (at, page) = ask!(&mut *link, |session| session.scan_keys(last.as_ref(), PAGE))?;
         if !shard.memory.add_filter_page(&mut scan, at, page.iter().map(|(_, key)| key)) {
+            // It may lead to a replica that lags behind.
+            link.close();
             return Ok(());
         }
         found += page.len();

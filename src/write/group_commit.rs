@@ -11,6 +11,7 @@ use crate::queue::Queue;
 use crate::shard::{Link, Shard, ask, in_time};
 use crate::store::{ChangeSet, Clock, Role, Session, StoreError, Wanted};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -52,18 +53,38 @@ pub enum WriteFault {
 type Reply = oneshot::Sender<Result<Written, WriteFault>>;
 
 /// The writes that wait for one shard.
-pub struct WriteQueue(Queue<(Job, Reply)>);
+pub struct WriteQueue {
+    jobs: Queue<(Job, Reply)>,
+    /// Writers that have the clock, or try to commit.
+    writing: AtomicUsize,
+}
+
+/// One of the [writers](WriteQueue::writing).
+struct Writing<'a>(&'a AtomicUsize);
+
+impl<'a> Writing<'a> {
+    fn begin(writing: &'a AtomicUsize) -> Self {
+        writing.fetch_add(1, Ordering::AcqRel);
+        Self(writing)
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
 
 impl WriteQueue {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self(Queue::new(capacity))
+        Self { jobs: Queue::new(capacity), writing: AtomicUsize::new(0) }
     }
 
     /// Hands a job to the shard's writer and waits for what came of it. If the caller gives up
     /// waiting, the job goes on.
     pub async fn submit(&self, job: Job) -> Result<Written, WriteFault> {
         let (reply, answer) = oneshot::channel();
-        if !self.0.push(vec![(job, reply)]).is_empty() {
+        if !self.jobs.push(vec![(job, reply)]).is_empty() {
             return Err(WriteFault::Overloaded);
         }
         // The writer answers every job; if it was stopped, nobody knows what it had done.
@@ -71,7 +92,7 @@ impl WriteQueue {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.jobs.len()
     }
 }
 
@@ -84,7 +105,7 @@ pub(crate) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = shard.writes.0.filled() => {}
+            () = shard.writes.jobs.filled() => {}
         }
         commit_next(&shard, &mut link).await;
     }
@@ -94,11 +115,17 @@ pub(crate) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
 /// in the order in which they came, and none is begun after its time.
 async fn commit_next(shard: &Shard, link: &mut Link) {
     let began = ask!(&mut *link, |session| session.begin());
+    let slow = matches!(&began, Err(StoreError::TimedOut { .. } | StoreError::Busy { .. }));
+    if slow && shard.writes.writing.load(Ordering::Acquire) > 0 {
+        // The other writer has the clock, and takes long: the jobs wait for it, until their time is up.
+        return link.close();
+    }
+    let _writing = Writing::begin(&shard.writes.writing);
     let started = Instant::now();
     let now = Boottime::now();
     let (group, late): (Vec<_>, Vec<_>) = shard
         .writes
-        .0
+        .jobs
         .take(shard.settings.write_batch)
         .into_iter()
         .partition(|(job, _)| now < job.not_after);
