@@ -12,8 +12,9 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
-/// What moka and the allocator need for each entry beside its canonical id: see "Memory" in the README.
-const ENTRY_OVERHEAD: u32 = 304;
+/// What moka and the allocator need for each entry beside its canonical id: a million entries of ids
+/// that are no aliases took 313 bytes each of resident memory (moka 0.12.16, mimalloc).
+const ENTRY_OVERHEAD: u32 = 320;
 
 /// What a canonical id needs beside its bytes: the buffer, and the count that its readers share.
 const CANONICAL_OVERHEAD: u32 = 64;
