@@ -27,6 +27,7 @@ use crate::write::{Job, Operation, WriteFault, Written};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 
 /// How long after it was begun a write may still begin its second step. An inverse row without a
 /// forward row that is older than this, and some, is an orphan for good.
@@ -143,8 +144,16 @@ impl Admin {
     /// must not fail, or hang, because the shard of what was before is sick (P8).
     async fn unpin_meanwhile(&self, row: InverseRow) {
         let admin = self.clone();
-        let done = tokio::spawn(async move { admin.unpin(row).await });
+        let done = self.cluster.see_through(async move { admin.unpin(row).await });
         let _ = tokio::time::timeout(CLEAN_UP, done).await;
+    }
+
+    /// Carries a write out to its end, also if nobody waits for it any more.
+    pub fn see_through<T: Send + 'static>(
+        &self,
+        write: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.cluster.see_through(write)
     }
 
     /// The token of a state of the shard of `key`.

@@ -36,7 +36,7 @@ impl AdminService {
         write: impl Future<Output = Result<T, Refusal>> + Send + 'static,
         result: impl FnOnce(&T) -> WriteResult,
     ) -> Result<T, Status> {
-        let outcome = in_time(until, tokio::spawn(write)).await;
+        let outcome = in_time(until, self.admin.see_through(write)).await;
         let outcome = outcome.and_then(|joined| match joined {
             Ok(done) => done.map_err(|refusal| status::refusal(&refusal).into()),
             Err(error) => Err(internal(&error)),
@@ -73,7 +73,8 @@ impl AliasAdmin for AdminService {
         }
         let admin = self.admin.clone();
         let news = requests.into_iter().map(new_alias).collect();
-        let answers = tokio::spawn(async move { admin.create_all(news, until).await });
+        let creating = async move { admin.create_all(news, until).await };
+        let answers = self.admin.see_through(creating);
         let answers = in_time(until, answers).await?;
         let answers = answers.map_err(|error| internal(&error))?;
         let mut token: Option<Token> = None;

@@ -8,8 +8,14 @@ use crate::domain::{ClusterId, Key, ShardId, Slot};
 use crate::ops::Metrics;
 use crate::store::{Role, Store, StoreError};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// How long a stop waits for writes whose clients have gone: their last step begins within seconds.
+const LAST_STEPS: Duration = Duration::from_secs(8);
 
 /// What a cluster needs to know beside its databases.
 #[derive(Clone, Debug)]
@@ -39,6 +45,10 @@ pub struct Cluster {
     directory: Arc<Directory>,
     stop: CancellationToken,
     tasks: TaskTracker,
+    /// Where the shards' tasks run. The runtime of a connection may end before a write that came by it.
+    runtime: Handle,
+    /// What is not to be cut half-way.
+    unfinished: TaskTracker,
 }
 
 impl Cluster {
@@ -71,6 +81,8 @@ impl Cluster {
             directory,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            runtime: Handle::current(),
+            unfinished: TaskTracker::new(),
         };
         for shard in &cluster.shards {
             for _ in 0..shard.settings.lanes {
@@ -90,8 +102,27 @@ impl Cluster {
         Ok(Arc::new(cluster))
     }
 
+    /// Runs a task that is not to be cut half-way, also where nobody waits for it any more.
+    pub fn see_through<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.unfinished.spawn_on(task, &self.runtime)
+    }
+
     /// Ends all tasks and waits for them.
     pub async fn stop(&self) {
+        self.unfinished.close();
+        if !self.unfinished.is_empty() {
+            tracing::info!(writes = self.unfinished.len(), "waiting for writes");
+        }
+        if tokio::time::timeout(LAST_STEPS, self.unfinished.wait()).await.is_err() {
+            let left = self.unfinished.len();
+            tracing::warn!(
+                writes = left,
+                "stopping in the middle of writes; repeating them is safe"
+            );
+        }
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
@@ -134,7 +165,7 @@ impl Cluster {
 async fn check_shards(
     stores: &[Box<dyn Store>],
     directory: &Directory,
-    limit: std::time::Duration,
+    limit: Duration,
 ) -> Result<(), StartFault> {
     let connections = stores.iter().map(|store| async move {
         in_time(limit, &store.address(), store.connect(Role::Read)).await

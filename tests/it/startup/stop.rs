@@ -85,6 +85,34 @@ async fn what_is_under_way_is_answered(backend: Backend) {
     assert_eq!(written, 16, "every write that was acknowledged");
 }
 
+/// Its client has gone, and the process is told to stop, between the two steps of a write. The write is
+/// given up in an orderly way: its first step is taken back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_nobody_waits_for_is_not_cut_in_two() {
+    let backend = crate::database::backend::mysql_3();
+    let (database, aka) = start_with(backend, &["--query-timeout-ms", "60000"]).await;
+    let alias = database.ids_on(0, PROJECT, "alias", 1).remove(0);
+    let canonical = database.ids_on(1, PROJECT, "canonical", 1).remove(0);
+    let mut owner = database.connect(1).await;
+    owner.execute("LOCK TABLES canonical WRITE").await;
+    let mut request = tonic::Request::new(create_request(PROJECT, &alias, &canonical));
+    request.set_timeout(Duration::from_millis(300));
+    let gone = AliasAdminClient::new(aka.new_channel()).create_alias(request).await;
+    assert_eq!(gone.expect_err("the table is locked").code(), tonic::Code::DeadlineExceeded);
+    let rest = async {
+        eventually("nobody listens any more", async || TcpStream::connect(aka.grpc).err()).await;
+        // It says so when no connection is left; only then may the first step end.
+        let drained = async || (!aka.logged("waiting for writes").is_empty()).then_some(());
+        eventually("no connection is left", drained).await;
+        owner.execute("UNLOCK TABLES").await;
+    };
+    let (status, ()) = tokio::join!(aka.stop(), rest);
+    assert_eq!(status.code(), Some(0), "{status}");
+    let tables = database.tables().await;
+    assert!(tables.iter().all(|shard| shard.forward.is_empty()), "{tables:?}");
+    assert!(tables.iter().all(|shard| shard.inverse.is_empty()), "{tables:?}");
+}
+
 on_backends!(silent_peers_are_cut_off: sqlite);
 
 async fn silent_peers_are_cut_off(backend: Backend) {
