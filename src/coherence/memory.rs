@@ -1,10 +1,16 @@
 //! All that one instance remembers of one shard.
 
-// Named, so that it is also found from `tests/interleavings`.
+// Named, so that they are also found from `tests/interleavings`.
 #[path = "memory/audit.rs"]
 mod audit;
+#[path = "memory/filters.rs"]
+mod filters;
+#[path = "memory/follow.rs"]
+mod follow;
 
 pub use audit::{Recalled, Verdict};
+pub use filters::FilterScan;
+pub use follow::{LookAhead, LookEnd};
 
 use super::cache::{Cache, Entry, Footprint, detached};
 use super::filter::Filter;
@@ -15,7 +21,7 @@ use super::stripe::Stripes;
 use crate::clock::Boottime;
 use crate::domain::{Change, Key, Position, ShardId, Token};
 use crate::hooks;
-use crate::store::{Loaded, Look};
+use crate::store::Loaded;
 use crate::sync::{ArcSwapOption, AtomicU64, Mutex, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,42 +91,6 @@ pub struct Batch {
     pub keys: Vec<Key>,
     epoch: u64,
     looks: u64,
-}
-
-/// A look that is about to begin.
-pub struct LookAhead {
-    started: Boottime,
-    epoch: u64,
-    greatest: u64,
-    /// From where to look; `None`: only the clock is wanted.
-    pub cursor: Option<Position>,
-}
-
-/// How a look ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LookEnd {
-    /// All changes are applied; so many.
-    Complete(usize),
-    /// More changes are waiting: look again at once.
-    More(usize),
-    /// A new epoch began, for this reason.
-    NewEpoch(&'static str),
-}
-
-/// A scan that fills a filter.
-pub struct FilterScan {
-    filter: Arc<Filter>,
-    /// The cursor when it was begun: an older page may lack what the feed will not bring again.
-    from: u64,
-    highest: u64,
-}
-
-/// What came of one change of a look.
-enum Applied {
-    Yes,
-    /// Another epoch began: the look is worthless.
-    OtherEpoch,
-    Contradiction,
 }
 
 /// All that one instance remembers of one shard.
@@ -233,31 +203,6 @@ impl Memory {
             fronts.put(place, version, &entry);
         }
         Some(entry)
-    }
-
-    /// Whether the filter of this epoch says that the id is nobody's alias. It says so of the state at
-    /// the cursor, or of a later one: whatever came to be known since is in it.
-    fn is_surely_none(&self, place: Footprint) -> bool {
-        let filter = self.filter.load();
-        filter.as_deref().is_some_and(|filter| {
-            (filter.is_ready() || hooks::mutant("filter_too_early"))
-                && !filter.may_hold(place)
-                && (filter.epoch == self.epoch() || hooks::mutant("filter_outlives_epoch"))
-        })
-    }
-
-    /// The id of `key` is, or was, an alias. Called before anybody else can know it from here.
-    fn add_to_filters(&self, place: Footprint) {
-        // The next one first: if it has just become the filter that answers, it is found there.
-        let mut filters = [&self.next_filter, &self.filter];
-        if hooks::mutant("filter_next_last") {
-            filters.reverse();
-        }
-        for filter in filters {
-            if let Some(filter) = filter.load().as_deref() {
-                filter.insert(place);
-            }
-        }
     }
 
     /// Whether memory may not answer at the moment, although it is there to answer (rule 6).
@@ -480,261 +425,6 @@ impl Memory {
         let epoch = self.epoch();
         let entry = self.cache.get(place);
         entry.is_some_and(|entry| entry.epoch != epoch || entry.as_of < seq)
-    }
-
-    // ---- the filter
-
-    /// Begins a filter for about `keys` aliases; `None` while no cursor is set. All that comes to be
-    /// known from now on is added to it. Another scan that is under way is given up.
-    pub fn begin_filter(&self, keys: u64) -> Option<FilterScan> {
-        let history = self.history.lock();
-        let from = history.cursor()?.seq;
-        let filter = Arc::new(Filter::new(keys.max(self.least_filter_keys), self.epoch()));
-        if !hooks::mutant("filter_registered_late") {
-            self.next_filter.store(Some(filter.clone()));
-        }
-        Some(FilterScan { filter, from, highest: 0 })
-    }
-
-    /// A page of the table of aliases, read as of `at` after the scan was begun. False: it is worth
-    /// nothing (the epoch is over, it is older than the scan, or so much has changed since that it
-    /// cannot be checked), and so is the scan.
-    pub fn add_filter_page<'a>(
-        &self,
-        scan: &mut FilterScan,
-        at: Position,
-        keys: impl IntoIterator<Item = &'a Key>,
-    ) -> bool {
-        // Rule 7: a page, too, may come from an old primary.
-        let standing = self.observe(at);
-        // Nor may it be of a replica that lags behind the feed: what was applied before the scan began,
-        // and is not in the page, would never be added.
-        let old = at.seq < scan.from || standing == Standing::Forgotten;
-        if old || scan.filter.epoch != self.epoch() {
-            return false;
-        }
-        scan.highest = scan.highest.max(at.seq);
-        for key in keys {
-            scan.filter.insert(self.cache.footprint_of(key));
-        }
-        true
-    }
-
-    /// The scan is over. The filter answers once the feed has applied the highest seq that a page was
-    /// read at: a change after the page that should have had it is in the filter by then.
-    pub fn end_filter(&self, scan: FilterScan) {
-        let FilterScan { filter, highest, .. } = scan;
-        let history = self.history.lock();
-        if filter.epoch != self.epoch() {
-            return;
-        }
-        if hooks::mutant("filter_registered_late") {
-            self.next_filter.store(Some(filter.clone()));
-        }
-        filter.scanned(highest);
-        if let Some(cursor) = history.cursor() {
-            self.let_filters_answer(cursor.seq);
-        }
-    }
-
-    /// All changes up to `seq` are applied. The history's lock is held.
-    fn let_filters_answer(&self, seq: u64) {
-        let next = self.next_filter.load_full();
-        let Some(next) = next else { return };
-        next.applied(seq);
-        if next.is_ready() || hooks::mutant("filter_too_early") {
-            // Never in neither place: who adds to both would miss it.
-            if hooks::mutant("filter_in_neither") {
-                self.next_filter.store(None);
-            }
-            self.filter.store(Some(next));
-            self.next_filter.store(None);
-        }
-    }
-
-    /// Whether a filter should be filled: there is none of this epoch, or it has outgrown what it was
-    /// made for; and none is filled already that only waits for the feed.
-    pub fn wants_filter(&self) -> bool {
-        let next = self.next_filter.load_full();
-        let waits = next.is_some_and(|next| next.is_scanned() && next.epoch == self.epoch());
-        !waits && self.filter().is_none_or(|filter| filter.is_full())
-    }
-
-    /// The filter that answers, if there is one.
-    pub fn filter(&self) -> Option<Arc<Filter>> {
-        self.filter.load_full().filter(|filter| filter.epoch == self.epoch())
-    }
-
-    // ---- the feed
-
-    /// A look is about to be sent.
-    pub fn look(&self, now: Boottime) -> LookAhead {
-        let history = self.history.lock();
-        self.looks_begun.fetch_add(1, Ordering::AcqRel);
-        LookAhead {
-            started: now,
-            epoch: self.epoch(),
-            greatest: history.greatest(),
-            cursor: history.cursor(),
-        }
-    }
-
-    /// A look was answered (rules 2, 6, 7).
-    pub fn looked(&self, ahead: &LookAhead, look: &Look) -> LookEnd {
-        if ahead.epoch != self.epoch() {
-            // Somebody else began an epoch meanwhile; the next look belongs to it.
-            return LookEnd::More(0);
-        }
-        // Compared with what was brought before the look began: a write that was committed after
-        // the look's snapshot is no contradiction.
-        if look.at.seq < ahead.greatest && !hooks::mutant("clock_may_go_back") {
-            return self.contradicted("the shard's clock went back");
-        }
-        let Some(cursor) = ahead.cursor else {
-            return self.start(look.at, ahead);
-        };
-        let mut changes = look.changes.as_slice();
-        match changes.split_first() {
-            Some((first, rest))
-                if first.at == cursor
-                    || (first.at.seq == cursor.seq && hooks::mutant("nonce_ignored_at_cursor")) =>
-            {
-                changes = rest;
-            }
-            Some((first, _)) if first.at.seq == cursor.seq => {
-                return self.contradicted("the log holds another change at the cursor");
-            }
-            _ if hooks::mutant("pruned_is_fine") => {}
-            // Before the first change there is none to compare, only the clock.
-            _ if cursor.seq == 0 && (look.at.seq > 0 || look.at == cursor) => {}
-            _ => return self.contradicted("the log was pruned past the cursor"),
-        }
-        for (change, expected) in changes.iter().zip(cursor.seq + 1..) {
-            if change.at.seq != expected && !hooks::mutant("pruned_is_fine") {
-                return self.contradicted("the log has a gap");
-            }
-            match self.apply(change, ahead.epoch) {
-                Applied::Yes => {}
-                Applied::OtherEpoch => return LookEnd::More(0),
-                Applied::Contradiction => {
-                    return self.contradicted("the log holds a change that others saw differently");
-                }
-            }
-        }
-        if changes.last().map_or(cursor, |change| change.at) != look.at {
-            return match changes.len() {
-                0 => self.contradicted("the log does not reach the shard's clock"),
-                count => {
-                    if hooks::mutant("fresh_when_partial") {
-                        self.freshness.looked_at(ahead.started);
-                    }
-                    LookEnd::More(count)
-                }
-            };
-        }
-        let history = self.history.lock();
-        if ahead.epoch != self.epoch() {
-            return LookEnd::More(0);
-        }
-        self.freshness.looked_at(hooks::time("fresh_at_end", ahead.started));
-        self.let_filters_answer(look.at.seq);
-        drop(history);
-        LookEnd::Complete(changes.len())
-    }
-
-    /// Applies one change: the fence first, then the entry, then the cursor.
-    fn apply(&self, change: &Change, epoch: u64) -> Applied {
-        let (key, seq) = (&change.alias, change.at.seq);
-        let place = self.cache.footprint_of(key);
-        let mut stripe = self.stripes.lock(place);
-        // Each time under the lock: a lane may have begun another epoch since the look ended.
-        if epoch != self.epoch() {
-            return Applied::OtherEpoch;
-        }
-        if change.new.is_some() && !hooks::mutant("filter_misses_feed") {
-            self.add_to_filters(place);
-        }
-        // A load that is out and read an earlier state must not enter after this.
-        let entry = self.cache.get(place);
-        let fenced = entry.is_some() || !hooks::mutant("fence_with_entry");
-        if fenced && !hooks::mutant("feed_no_fence") {
-            stripe.raise(key, seq);
-        }
-        let entry = entry.filter(|_| !hooks::mutant("feed_skips_entries"));
-        if let Some(entry) = entry.filter(|entry| entry.as_of < seq) {
-            if entry.epoch == epoch {
-                let canonical = detached(change.new.as_ref());
-                self.cache.put(place, Entry { canonical, as_of: seq, epoch });
-            } else {
-                self.cache.remove(place);
-            }
-        }
-        drop(stripe);
-        let mut history = self.history.lock();
-        match epoch == self.epoch() {
-            false => Applied::OtherEpoch,
-            true if history.advance(change.at) => Applied::Yes,
-            true => Applied::Contradiction,
-        }
-    }
-
-    /// Sets the cursor for the first time in an epoch: nothing was kept before.
-    fn start(&self, at: Position, ahead: &LookAhead) -> LookEnd {
-        let beginning = self.beginning.lock();
-        let mut history = self.history.lock();
-        if ahead.epoch != self.epoch() {
-            return LookEnd::More(0);
-        }
-        if !history.start(at) {
-            drop((history, beginning));
-            return self.contradicted("the shard's clock is not the one that was seen before");
-        }
-        if !hooks::mutant("start_keeps_epoch") && !hooks::mutant("epoch_keeps_entries") {
-            self.epoch.fetch_add(1, Ordering::AcqRel);
-            self.drop_filters();
-        }
-        self.freshness.looked_at(hooks::time("fresh_at_end", ahead.started));
-        drop(history);
-        if !hooks::mutant("start_keeps_epoch") {
-            self.stripes.restart(at.seq);
-        }
-        LookEnd::Complete(0)
-    }
-
-    /// Checks a position that a load or a write brought (rule 7).
-    fn observe(&self, at: Position) -> Standing {
-        let standing = self.history.lock().observe(at);
-        if standing == Standing::Contradiction {
-            self.contradicted("a load or a write saw another history");
-        }
-        standing
-    }
-
-    /// Another history than the one that was followed: all that is known of the shard is dropped.
-    pub fn contradicted(&self, reason: &'static str) -> LookEnd {
-        let beginning = self.beginning.lock();
-        let mut history = self.history.lock();
-        self.freshness.never();
-        history.forget();
-        // Connections first: nothing is sent in the new epoch over one that may lead to the old primary.
-        self.contradictions.fetch_add(1, Ordering::AcqRel);
-        if !hooks::mutant("epoch_keeps_entries") {
-            self.epoch.fetch_add(1, Ordering::AcqRel);
-        }
-        self.drop_filters();
-        drop(history);
-        self.stripes.restart(0);
-        drop(beginning);
-        tracing::warn!(reason, "a shard's history is not the one that was followed; starting anew");
-        LookEnd::NewEpoch(reason)
-    }
-
-    /// They are of another epoch; their memory is wanted. The history's lock is held.
-    fn drop_filters(&self) {
-        if !hooks::mutant("filter_outlives_epoch") {
-            self.filter.store(None);
-            self.next_filter.store(None);
-        }
     }
 
     /// Whether tokens and tests may count on `at` having been applied here.

@@ -1,0 +1,132 @@
+//! The filter of a memory: filled, kept, asked and dropped (see [`Filter`]).
+
+use super::{Memory, Standing};
+use crate::coherence::Footprint;
+use crate::coherence::filter::Filter;
+use crate::domain::{Key, Position};
+use crate::hooks;
+use std::sync::Arc;
+
+/// A scan that fills a filter.
+pub struct FilterScan {
+    filter: Arc<Filter>,
+    /// The cursor when it was begun: an older page may lack what the feed will not bring again.
+    from: u64,
+    highest: u64,
+}
+
+impl Memory {
+    /// Whether the filter of this epoch says that the id is nobody's alias. It says so of the state at
+    /// the cursor, or of a later one: whatever came to be known since is in it.
+    pub(super) fn is_surely_none(&self, place: Footprint) -> bool {
+        let filter = self.filter.load();
+        filter.as_deref().is_some_and(|filter| {
+            (filter.is_ready() || hooks::mutant("filter_too_early"))
+                && !filter.may_hold(place)
+                && (filter.epoch == self.epoch() || hooks::mutant("filter_outlives_epoch"))
+        })
+    }
+
+    /// The id of `key` is, or was, an alias. Called before anybody else can know it from here.
+    pub(super) fn add_to_filters(&self, place: Footprint) {
+        // The next one first: if it has just become the filter that answers, it is found there.
+        let mut filters = [&self.next_filter, &self.filter];
+        if hooks::mutant("filter_next_last") {
+            filters.reverse();
+        }
+        for filter in filters {
+            if let Some(filter) = filter.load().as_deref() {
+                filter.insert(place);
+            }
+        }
+    }
+
+    /// Begins a filter for about `keys` aliases; `None` while no cursor is set. All that comes to be
+    /// known from now on is added to it. Another scan that is under way is given up.
+    pub fn begin_filter(&self, keys: u64) -> Option<FilterScan> {
+        let history = self.history.lock();
+        let from = history.cursor()?.seq;
+        let filter = Arc::new(Filter::new(keys.max(self.least_filter_keys), self.epoch()));
+        if !hooks::mutant("filter_registered_late") {
+            self.next_filter.store(Some(filter.clone()));
+        }
+        Some(FilterScan { filter, from, highest: 0 })
+    }
+
+    /// A page of the table of aliases, read as of `at` after the scan was begun. False: it is worth
+    /// nothing (the epoch is over, it is older than the scan, or so much has changed since that it
+    /// cannot be checked), and so is the scan.
+    pub fn add_filter_page<'a>(
+        &self,
+        scan: &mut FilterScan,
+        at: Position,
+        keys: impl IntoIterator<Item = &'a Key>,
+    ) -> bool {
+        // Rule 7: a page, too, may come from an old primary.
+        let standing = self.observe(at);
+        // Nor may it be of a replica that lags behind the feed: what was applied before the scan began,
+        // and is not in the page, would never be added.
+        let old = at.seq < scan.from || standing == Standing::Forgotten;
+        if old || scan.filter.epoch != self.epoch() {
+            return false;
+        }
+        scan.highest = scan.highest.max(at.seq);
+        for key in keys {
+            scan.filter.insert(self.cache.footprint_of(key));
+        }
+        true
+    }
+
+    /// The scan is over. The filter answers once the feed has applied the highest seq that a page was
+    /// read at: a change after the page that should have had it is in the filter by then.
+    pub fn end_filter(&self, scan: FilterScan) {
+        let FilterScan { filter, highest, .. } = scan;
+        let history = self.history.lock();
+        if filter.epoch != self.epoch() {
+            return;
+        }
+        if hooks::mutant("filter_registered_late") {
+            self.next_filter.store(Some(filter.clone()));
+        }
+        filter.scanned(highest);
+        if let Some(cursor) = history.cursor() {
+            self.let_filters_answer(cursor.seq);
+        }
+    }
+
+    /// All changes up to `seq` are applied. The history's lock is held.
+    pub(super) fn let_filters_answer(&self, seq: u64) {
+        let next = self.next_filter.load_full();
+        let Some(next) = next else { return };
+        next.applied(seq);
+        if next.is_ready() || hooks::mutant("filter_too_early") {
+            // Never in neither place: who adds to both would miss it.
+            if hooks::mutant("filter_in_neither") {
+                self.next_filter.store(None);
+            }
+            self.filter.store(Some(next));
+            self.next_filter.store(None);
+        }
+    }
+
+    /// Whether a filter should be filled: there is none of this epoch, or it has outgrown what it was
+    /// made for; and none is filled already that only waits for the feed.
+    pub fn wants_filter(&self) -> bool {
+        let next = self.next_filter.load_full();
+        let waits = next.is_some_and(|next| next.is_scanned() && next.epoch == self.epoch());
+        !waits && self.filter().is_none_or(|filter| filter.is_full())
+    }
+
+    /// The filter that answers, if there is one.
+    pub fn filter(&self) -> Option<Arc<Filter>> {
+        self.filter.load_full().filter(|filter| filter.epoch == self.epoch())
+    }
+
+    /// They are of another epoch; their memory is wanted. The history's lock is held.
+    pub(super) fn drop_filters(&self) {
+        if !hooks::mutant("filter_outlives_epoch") {
+            self.filter.store(None);
+            self.next_filter.store(None);
+        }
+    }
+}
