@@ -10,6 +10,9 @@
 //! Not in it: what the processor's memory allows beyond sequential consistency, and orders within one
 //! call of moka, arc-swap or tokio.
 
+#[cfg(not(feature = "test-hooks"))]
+compile_error!("these tests break the program on purpose: run them with --all-features");
+
 #[allow(dead_code, unused_imports, reason = "the program uses more of it")]
 mod coherence;
 mod mutants;

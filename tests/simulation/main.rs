@@ -38,7 +38,7 @@ fn operations() -> u64 {
     number("AKA_SIM_OPS").unwrap_or(OPERATIONS)
 }
 
-/// Runs one seed; the hash of its trace.
+/// Runs one seed; the world as it was at the end.
 fn run(seed: u64, operations: u64, print: bool) -> Result<World, String> {
     let mut world = World::new(seed, operations, print);
     match world.run() {
