@@ -98,7 +98,9 @@ async fn a_write_that_nobody_waits_for_is_not_cut_in_two() {
     let mut request = tonic::Request::new(create_request(PROJECT, &alias, &canonical));
     request.set_timeout(Duration::from_millis(300));
     let gone = AliasAdminClient::new(aka.new_channel()).create_alias(request).await;
-    assert_eq!(gone.expect_err("the table is locked").code(), tonic::Code::DeadlineExceeded);
+    // The server says so, or the client's own clock does: whichever is first.
+    let code = gone.expect_err("the table is locked").code();
+    assert!(matches!(code, tonic::Code::DeadlineExceeded | tonic::Code::Cancelled), "{code:?}");
     let rest = async {
         eventually("nobody listens any more", async || TcpStream::connect(aka.grpc).err()).await;
         // It says so when no connection is left; only then may the first step end.
