@@ -100,12 +100,14 @@ pub(crate) async fn in_time<T>(
 }
 
 /// `ask!(link, |session| session.call(…))`: one call that can be repeated, in time, on a link. If a
-/// connection that had been idle turns out to be broken, it is made once more on a new one.
+/// connection that had been idle turns out to be broken, it is made once more on a new one; also if a new
+/// epoch began meanwhile: then it may be an old primary that has answered.
 ///
 /// A macro, because no closure can lend a session to a future that also borrows its arguments.
 macro_rules! ask {
     ($link:expr, |$session:ident| $call:expr) => {{
         let link: &mut $crate::shard::Link = $link;
+        let mut repeated = false;
         loop {
             let was_open = link.is_open();
             let limit = link.shard.settings.query_timeout;
@@ -115,7 +117,8 @@ macro_rules! ask {
             };
             let answer = link.settle(answer);
             match answer {
-                Err($crate::store::StoreError::Unreachable { .. }) if was_open => continue,
+                Err($crate::store::StoreError::Unreachable { .. }) if was_open => {}
+                Ok(_) if !repeated && !link.is_open() => repeated = true,
                 answer => break answer,
             }
         }

@@ -97,6 +97,8 @@ pub struct Link {
     pub number: u64,
     /// The session was open before the call: if it is broken the call is made once more.
     pub was_open: bool,
+    /// The call is made for the second time, because a new epoch began during the first.
+    pub repeated: bool,
     /// When the call that is out is given up.
     pub until: Micro,
     /// A lane that takes keys.

@@ -44,6 +44,7 @@ impl World {
         let open = side.is_open(link);
         let state = &mut side.links[link];
         (state.task, state.number, state.was_open) = (task, number, open);
+        state.repeated = false;
         match open {
             true => self.send(at),
             false => self.open(at),
@@ -136,8 +137,18 @@ impl World {
 
     fn answered(&mut self, at: LinkRef) {
         let LinkRef { instance, shard, link, .. } = at;
-        let task = std::mem::take(&mut self.side(instance, shard).links[link].task);
-        match task {
+        let side = self.side(instance, shard);
+        let open = side.is_open(link);
+        let state = &mut side.links[link];
+        if let Task::Show(_, Some(_)) = state.task
+            && !state.repeated
+            && !open
+        {
+            // A new epoch began: it may be an old primary that has answered.
+            state.repeated = true;
+            return self.open(at);
+        }
+        match std::mem::take(&mut state.task) {
             Task::Look(Some(ahead), Some(look)) => {
                 self.clock(instance);
                 let end = self.side(instance, shard).memory.looked(&ahead, &look);
