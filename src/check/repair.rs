@@ -38,7 +38,7 @@ async fn mend(
 ) -> Result<bool, StoreError> {
     let clock = session.begin().await?;
     let canonical: Key = row.canonical.clone();
-    let wanted = Wanted { forward: vec![canonical.clone()], ..Wanted::default() };
+    let wanted = Wanted { keys: vec![canonical.clone()], ..Wanted::default() };
     // Under the clock: a pin on an id that is an alias by now would make matters worse.
     let aliased = session.read_set(&wanted).await?.forward.contains_key(&canonical);
     if aliased && !remove {

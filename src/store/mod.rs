@@ -166,17 +166,16 @@ pub struct Clock {
 /// The rows that a write transaction must see.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
-    pub forward: Vec<Key>,
-    /// Canonical ids of which the number of distinct aliases is wanted.
-    pub pin_counts: Vec<Key>,
-    /// Canonical ids of which every inverse row is wanted.
+    /// Of these the forward row, and the number of distinct aliases that they have.
+    pub keys: Vec<Key>,
+    /// Of these every inverse row, too.
     pub pins: Vec<Key>,
 }
 
 impl Wanted {
     /// Drops what is wanted twice.
     pub fn settle(&mut self) {
-        for keys in [&mut self.forward, &mut self.pin_counts, &mut self.pins] {
+        for keys in [&mut self.keys, &mut self.pins] {
             keys.sort_unstable();
             keys.dedup();
         }
@@ -187,6 +186,7 @@ impl Wanted {
 #[derive(Clone, Debug, Default)]
 pub struct ReadSet {
     pub forward: HashMap<Key, ForwardRow>,
+    /// How many distinct aliases each canonical id has, orphans among them.
     pub pin_counts: HashMap<Key, u64>,
     pub pins: HashMap<Key, Vec<InverseRow>>,
 }

@@ -65,18 +65,13 @@ impl Operation {
     pub(super) fn wants(&self, wanted: &mut Wanted) {
         match self {
             Self::Pin { canonical, orphans, .. } => {
-                wanted.forward.push(canonical.clone());
-                match orphans {
-                    None => wanted.pin_counts.push(canonical.clone()),
-                    Some(_) => wanted.pins.push(canonical.clone()),
+                wanted.keys.push(canonical.clone());
+                if orphans.is_some() {
+                    wanted.pins.push(canonical.clone());
                 }
             }
-            Self::Link { alias, .. } => {
-                wanted.forward.push(alias.clone());
-                wanted.pin_counts.push(alias.clone());
-            }
-            Self::Relink { alias, .. } | Self::Unlink { alias, .. } => {
-                wanted.forward.push(alias.clone());
+            Self::Link { alias, .. } | Self::Relink { alias, .. } | Self::Unlink { alias, .. } => {
+                wanted.keys.push(alias.clone());
             }
             Self::Unpin(_) => {}
         }

@@ -42,6 +42,9 @@ pub(in crate::store) trait Backend: Send + 'static {
     /// What a list of tuples begins with, where this database answers from an index.
     const TUPLES: &'static str;
 
+    /// What each row of a list of `VALUES` begins with, where it stands in the place of a table.
+    const VALUES_ROW: &'static str;
+
     /// The rows of all statements of a text.
     fn fetch_text(
         &mut self,

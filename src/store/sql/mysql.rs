@@ -135,6 +135,10 @@ impl Backend for MySqlConnection {
 
     const TUPLES: &'static str = "";
 
+    // The standard's `VALUES (…)` is MariaDB's, too. MySQL wants `ROW(…)`, and reads it out of this
+    // comment; MariaDB does not, because the number is greater than 50700.
+    const VALUES_ROW: &'static str = "/*!80019 ROW*/";
+
     async fn fetch_text(&mut self, text: Text) -> Result<Vec<Self::Row>, sqlx::Error> {
         fetch_text(self, text).await
     }

@@ -91,6 +91,7 @@ impl Backend for SqliteConnection {
     }
 
     const TUPLES: &'static str = "VALUES ";
+    const VALUES_ROW: &'static str = "";
 
     async fn fetch_text(&mut self, text: Text) -> Result<Vec<Self::Row>, sqlx::Error> {
         fetch_text(self, text).await
