@@ -37,11 +37,17 @@ pub struct Instance {
 impl Instance {
     /// Over these shards, with default settings.
     pub fn start(urls: &[String]) -> Self {
+        Self::start_with(urls, &[])
+    }
+
+    /// Over these shards, with these flags besides.
+    pub fn start_with(urls: &[String], flags: &[&str]) -> Self {
         // Its own port for metrics is not told on stdout.
         let metrics = format!("127.0.0.1:{}", crate::servers::free_port());
         let mut process = Command::new(env!("CARGO_BIN_EXE_aka"))
             .args(["serve", "--listen", "127.0.0.1:0", "--metrics-listen", &metrics])
             .args(urls.iter().flat_map(|url| ["--shard", url]))
+            .args(flags)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -55,6 +61,10 @@ impl Instance {
 
     pub fn pid(&self) -> u32 {
         self.process.id()
+    }
+
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     pub async fn resolver(&self) -> ResolverClient<Channel> {

@@ -10,7 +10,7 @@ mod rows;
 mod shards;
 
 pub use problem::{Problem, Report};
-use shards::Shards;
+pub use shards::Shards;
 
 use crate::store::{Store, StoreError};
 

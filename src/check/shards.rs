@@ -8,7 +8,8 @@ use std::collections::HashMap;
 /// Keys a query.
 const KEYS: usize = 256;
 
-pub(super) struct Shards {
+/// One session on each shard, each checked to be the right one.
+pub struct Shards {
     sessions: Vec<Box<dyn Session>>,
     directory: Directory,
 }

@@ -1,9 +1,9 @@
 //! `aka check`: reads all shards and reports what breaks an invariant.
 
-use super::{exit, fail};
+use super::{exit, fail, open};
 use crate::check::{Report, check};
 use crate::config::{Database, DatabaseFlags};
-use crate::store::{SqliteStore, Store, StoreError};
+use crate::store::StoreError;
 use std::process::ExitCode;
 
 /// Flags of `aka check`.
@@ -58,19 +58,6 @@ pub async fn run(args: CheckArgs) -> ExitCode {
         Err(error @ StoreError::WrongShard(_)) => fail(exit::CONFIG, error),
         Err(error) => fail(exit::UNAVAILABLE, error),
     }
-}
-
-fn open(database: &Database) -> Result<Vec<Box<dyn Store>>, StoreError> {
-    Ok(match database {
-        // Not through `Database::sqlite`: a check makes no folder and no file.
-        Database::Sqlite(path) => vec![Box::new(SqliteStore::new(path.clone()))],
-        Database::MySql { shards, password, connect_timeout } => {
-            Database::mysql(shards, password.as_ref(), *connect_timeout)?
-                .into_iter()
-                .map(|store| Box::new(store) as Box<dyn Store>)
-                .collect()
-        }
-    })
 }
 
 fn print_text(report: &Report) {

@@ -5,17 +5,22 @@ mod bench;
 mod check;
 mod client;
 mod completions;
+mod export;
 mod fault;
 mod health;
+mod import;
 mod lines;
 mod migrate;
 mod operations;
 mod print;
+mod progress;
 mod resolve;
+mod rows;
 mod serve;
 mod status;
 
-use crate::config::{DatabaseFlags, Kind};
+use crate::config::{Database, DatabaseFlags, Kind};
+use crate::store::{SqliteStore, Store, StoreError};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::process::ExitCode;
@@ -44,6 +49,9 @@ enum Command {
     Migrate(migrate::MigrateArgs),
     /// Read every shard and report what breaks an invariant
     Check(check::CheckArgs),
+    /// Write all aliases to stdout, from the shards themselves
+    Export(export::ExportArgs),
+    Import(import::ImportArgs),
     Resolve(resolve::ResolveArgs),
     #[command(subcommand)]
     Alias(alias::AliasCommand),
@@ -79,6 +87,8 @@ async fn run() -> ExitCode {
         Command::Serve(args) => serve::run(*args).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::Check(args) => check::run(args).await,
+        Command::Export(args) => export::run(args).await,
+        Command::Import(args) => import::run(args).await,
         Command::Resolve(args) => resolve::run(args).await,
         Command::Alias(command) => alias::run(command).await,
         Command::Health(args) => health::run(args).await,
@@ -94,6 +104,7 @@ impl Command {
             Self::Serve(args) => Some(args.database()),
             Self::Migrate(args) => Some(args.database()),
             Self::Check(args) => Some(args.database()),
+            Self::Export(args) => Some(args.database()),
             _ => None,
         }
     }
@@ -118,7 +129,7 @@ fn usage(error: &clap::Error) -> ExitCode {
     let _ = error.print();
     let configures = std::env::args()
         .nth(1)
-        .is_some_and(|command| ["serve", "migrate", "check"].contains(&command.as_str()));
+        .is_some_and(|command| ["serve", "migrate", "check", "export"].contains(&command.as_str()));
     match error.kind() {
         _ if !error.use_stderr() => ExitCode::SUCCESS,
         InvalidValue | ValueValidation if configures => ExitCode::from(exit::CONFIG),
@@ -130,4 +141,18 @@ fn usage(error: &clap::Error) -> ExitCode {
 fn fail(code: u8, error: impl std::fmt::Display) -> ExitCode {
     eprintln!("aka: {error}");
     ExitCode::from(code)
+}
+
+/// The shards that a command reads past the service.
+fn open(database: &Database) -> Result<Vec<Box<dyn Store>>, StoreError> {
+    Ok(match database {
+        // Not through `Database::sqlite`: who only reads makes no folder and no file.
+        Database::Sqlite(path) => vec![Box::new(SqliteStore::new(path.clone()))],
+        Database::MySql { shards, password, connect_timeout } => {
+            Database::mysql(shards, password.as_ref(), *connect_timeout)?
+                .into_iter()
+                .map(|store| Box::new(store) as Box<dyn Store>)
+                .collect()
+        }
+    })
 }

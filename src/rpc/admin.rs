@@ -186,21 +186,22 @@ fn created(answer: Answer) -> CreateAliasResponse {
 }
 
 fn alias(Shown { alias, row }: Shown) -> Alias {
-    // A dry run has no times: nothing was created.
-    let time = |Micros(us)| {
-        (us != 0).then(|| prost_types::Timestamp {
-            seconds: us.div_euclid(1_000_000),
-            nanos: (us.rem_euclid(1_000_000) * 1_000) as i32,
-        })
-    };
     Alias {
         project_id: alias.project().get(),
         alias_id: alias.into_id().into_bytes(),
         canonical_id: row.canonical.into_bytes(),
         version: row.version,
-        create_time: time(row.created),
-        update_time: time(row.updated),
+        create_time: timestamp(row.created),
+        update_time: timestamp(row.updated),
     }
+}
+
+/// The time of a row as the contract shows it. A dry run has none: nothing was created.
+pub(crate) fn timestamp(Micros(us): Micros) -> Option<prost_types::Timestamp> {
+    (us != 0).then(|| prost_types::Timestamp {
+        seconds: us.div_euclid(1_000_000),
+        nanos: (us.rem_euclid(1_000_000) * 1_000) as i32,
+    })
 }
 
 fn token_text(token: Option<&Token>) -> String {

@@ -8,6 +8,7 @@ mod resolver;
 mod routes;
 pub mod status;
 
+pub(crate) use admin::timestamp;
 pub use routes::{Services, routes};
 
 /// The types and services of `proto/aka/v1`. Ids are bytes here: see `build.rs`.

@@ -80,6 +80,10 @@ pub trait Session: Send {
 
     async fn rollback(&mut self) -> Result<(), StoreError>;
 
+    /// Begins a transaction in which all reads see the shard as it is now, until
+    /// [`rollback`](Session::rollback) ends it.
+    async fn begin_snapshot(&mut self) -> Result<(), StoreError>;
+
     /// Asks to be the only one who prunes this shard's log, until the session is closed. True also
     /// where the database has no such lock: see [`Session::prune`].
     async fn claim_pruning(&mut self) -> Result<bool, StoreError>;

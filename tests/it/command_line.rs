@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod resolve;
 mod status;
+mod transfer;
 mod usage;
 
 use crate::command::{Invocation, aka};

@@ -13,6 +13,8 @@ pub(in crate::store) trait Backend: Send + 'static {
 
     /// Begins a write transaction.
     const BEGIN: &'static str;
+    /// Begins a transaction whose reads all see the same.
+    const BEGIN_SNAPSHOT: &'static str;
     /// Follows the SELECT that takes the clock.
     const FOR_UPDATE: &'static str;
     /// The database's time in microseconds since 1970.

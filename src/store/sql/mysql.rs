@@ -110,6 +110,7 @@ impl Backend for MySqlConnection {
     type Args = MySqlArguments;
 
     const BEGIN: &'static str = "START TRANSACTION";
+    const BEGIN_SNAPSHOT: &'static str = "START TRANSACTION WITH CONSISTENT SNAPSHOT";
     const FOR_UPDATE: &'static str = " FOR UPDATE";
     // UNIX_TIMESTAMP(NOW()) would be an hour wrong for an hour where the server's zone turns its clocks
     // back, and the sweeper judges by this.

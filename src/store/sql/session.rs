@@ -88,6 +88,11 @@ impl<B: Backend> Session for SqlSession<B> {
         self.sorted(rolled_back)
     }
 
+    async fn begin_snapshot(&mut self) -> Result<(), StoreError> {
+        let begun = self.connection.command(B::BEGIN_SNAPSHOT).await;
+        self.sorted(begun)
+    }
+
     async fn claim_pruning(&mut self) -> Result<bool, StoreError> {
         let claimed = prune::claim(&mut self.connection, &self.identity).await;
         self.sorted(claimed)

@@ -66,6 +66,8 @@ impl Backend for SqliteConnection {
     type Args = SqliteArguments;
 
     const BEGIN: &'static str = "BEGIN IMMEDIATE";
+    // Its first read takes the snapshot.
+    const BEGIN_SNAPSHOT: &'static str = "BEGIN";
     const FOR_UPDATE: &'static str = "";
     const NOW_US: &'static str = "CAST(unixepoch('subsec') * 1000000 AS INTEGER)";
 

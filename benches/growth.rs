@@ -1,0 +1,202 @@
+//! What more aliases, and more shards, cost: CPU for a lookup, and memory.
+//!
+//! `cargo bench --bench growth`, or with pairs of ALIASES:SHARDS after `--` (`-- 10000000:1`). Each pair
+//! has databases of its own on one MySQL of the test harness, a real service, and `aka bench` as its
+//! load: half of the keys are aliases, asked for with a skew (Zipf 0.99), 8 connections with 50 calls each
+//! or 8 with batches of 100; every answer is checked. The cache is as large as all aliases need.
+//!
+//! The rows are written to the tables straight away: what creates cost is what `--bench create` shows.
+
+#[path = "../tests/it/servers.rs"]
+mod servers;
+mod support;
+
+use aka::domain::{Id, Key, Project, SlotSet};
+use serde_json::Value;
+use servers::{DbServer, Engine, shared};
+use sqlx::{AssertSqlSafe, Executor};
+use std::fmt::Write;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use support::{Instance, PROJECT, databases};
+
+const DEFAULT: [(u32, usize); 7] = [
+    (10_000, 1),
+    (100_000, 1),
+    (1_000_000, 1),
+    (1_000_000, 2),
+    (1_000_000, 4),
+    (1_000_000, 8),
+    (10_000_000, 1),
+];
+
+/// Of each load; the medians count.
+const ROUNDS: usize = 3;
+const SECONDS: &str = "4";
+
+/// How long the filters may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Rows a statement.
+const ROWS: usize = 5_000;
+
+/// What an entry takes, and some.
+const CACHE_BYTES_AN_ALIAS: u64 = 350;
+
+fn main() {
+    let pairs: Vec<_> = std::env::args().skip(1).filter_map(|arg| pair(&arg)).collect();
+    let pairs = if pairs.is_empty() { DEFAULT.to_vec() } else { pairs };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    println!(
+        "| aliases | shards | unary, µs CPU | batch of 100, µs CPU an id | from memory | filters, MiB | filled in, s | resident, MiB |"
+    );
+    println!("|---:|---:|---:|---:|---:|---:|---:|---:|");
+    for (aliases, shards) in pairs {
+        println!("{}", runtime.block_on(grown(aliases, shards)));
+    }
+}
+
+fn pair(arg: &str) -> Option<(u32, usize)> {
+    let (aliases, shards) = arg.split_once(':')?;
+    Some((aliases.parse().ok()?, shards.parse().ok()?))
+}
+
+/// A line of the table.
+async fn grown(aliases: u32, shards: usize) -> String {
+    let server = shared(Engine::MySql);
+    // The test servers are kept small.
+    server.execute("SET GLOBAL innodb_redo_log_capacity = 2147483648").await;
+    server.execute("SET GLOBAL innodb_buffer_pool_size = 4294967296").await;
+    let names = databases(&vec![server; shards]).await;
+    let filled = fill(server, &names, aliases).await;
+
+    let urls: Vec<String> = names.iter().map(|name| server.url(name)).collect();
+    let began = Instant::now();
+    let cache = (u64::from(aliases) * CACHE_BYTES_AN_ALIAS).div_ceil(1 << 20).max(64);
+    let aka = Instance::start_with(&urls, &["--cache-mib", &cache.to_string()]);
+    // A key that looks like one that is there already is not counted.
+    while aka.metric("aka_filter_keys") < 0.98 * filled as f64 {
+        assert!(began.elapsed() < PATIENCE, "the filters are not filled");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    let load = |flags: &str| bench(&aka, aliases, flags);
+    load("--mode batch --batch 1000 --duration 1 --prepare");
+    let (mut unary, mut batch) = (Vec::new(), Vec::new());
+    let before = (aka.metric("aka_lookups_total"), aka.metric("aka_lookup_query_keys_sum"));
+    for _ in 0..ROUNDS {
+        let at_once = format!("--zipf 0.99 --connections 8 --duration {SECONDS}");
+        unary.push(load(&format!("{at_once} --concurrency 50")));
+        batch.push(load(&format!("{at_once} --concurrency 2 --mode batch --batch 100")));
+    }
+    let asked = aka.metric("aka_lookups_total") - before.0;
+    let loaded = aka.metric("aka_lookup_query_keys_sum") - before.1;
+    for name in &names {
+        server.execute(&format!("DROP DATABASE {name}")).await;
+    }
+    format!(
+        "| {aliases} | {shards} | {:.2} | {:.3} | {:.2} % | {:.1} | {:.1} | {:.0} |",
+        median(unary),
+        median(batch),
+        100.0 * (1.0 - loaded / asked),
+        aka.metric("aka_filter_bytes") / f64::from(1 << 20),
+        seconds,
+        resident(aka.pid()) / f64::from(1 << 20),
+    )
+}
+
+/// Writes the aliases that `aka bench` expects, as if they had been created long ago: their changes are
+/// pruned, but for the last. Returns how many there are.
+async fn fill(server: &DbServer, names: &[String], aliases: u32) -> usize {
+    let mut filled = 0;
+    let project = Project::new(PROJECT).expect("a project");
+    for (shard, name) in (0..).zip(names) {
+        let slots = SlotSet::even_share(shard, names.len() as u16);
+        let key = |text: String| Key::new(project, Id::try_from(text.as_str()).expect("an id"));
+        let mut forward = Vec::new();
+        let mut inverse = Vec::new();
+        for number in (0..2 * aliases).filter(|&number| is_alias(number)) {
+            let (alias, canonical) =
+                (key(format!("bench-{number:016x}")), key(format!("user-{number:016x}")));
+            if slots.contains(alias.slot()) {
+                forward.push((alias.clone(), canonical.clone()));
+            }
+            if slots.contains(canonical.slot()) {
+                inverse.push((canonical, alias));
+            }
+        }
+        let mut connection = server.connect().await;
+        let sql = format!("USE {name}; SET unique_checks = 0");
+        connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.expect("a database");
+        let seq = forward.len().max(1);
+        let row = |n: usize, canonical: &Key| format!("{},{n},{n},0,0", text(canonical));
+        filled += insert(&mut connection, "alias", forward, row).await;
+        insert(&mut connection, "canonical", inverse, |n, alias| format!("{},{n},0", text(alias)))
+            .await;
+        let log = format!(
+            "INSERT INTO alias_change VALUES ({seq}, 1, 0, 1, 'x', NULL, 'y', 0);
+             UPDATE shard_meta SET seq = {seq}, nonce = 1"
+        );
+        connection.execute(sqlx::raw_sql(AssertSqlSafe(log))).await.expect("a log");
+    }
+    filled
+}
+
+/// As `aka bench` deals them out where half of the keys are aliases; it checks every answer.
+fn is_alias(number: u32) -> bool {
+    u64::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15) < 1 << 63
+}
+
+fn text(key: &Key) -> String {
+    format!("'{}'", String::from_utf8_lossy(key.id().as_bytes()))
+}
+
+async fn insert(
+    connection: &mut sqlx::MySqlConnection,
+    table: &str,
+    mut rows: Vec<(Key, Key)>,
+    rest: impl Fn(usize, &Key) -> String,
+) -> usize {
+    rows.sort_unstable();
+    for (chunk, first) in rows.chunks(ROWS).zip((1..).step_by(ROWS)) {
+        let mut sql = format!("INSERT INTO {table} VALUES ");
+        for ((key, other), number) in chunk.iter().zip(first..) {
+            let comma = if number == first { "" } else { "," };
+            let (slot, id, rest) = (key.slot().get(), text(key), rest(number, other));
+            write!(sql, "{comma}({slot},{PROJECT},{id},{rest})").expect("a string");
+        }
+        connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.expect("rows");
+    }
+    rows.len()
+}
+
+/// The CPU of the service for an id, in microseconds.
+fn bench(aka: &Instance, aliases: u32, flags: &str) -> f64 {
+    let output = Command::new(env!("CARGO_BIN_EXE_aka"))
+        .args(["bench", "--output", "json", "--warm-up", "1", "--server", aka.address()])
+        .args(["--project", &PROJECT.to_string(), "--keys", &(2 * aliases).to_string()])
+        .args(flags.split(' '))
+        .stdin(Stdio::null())
+        .output()
+        .expect("aka bench runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "aka bench: {said}{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
+    report.pointer("/server/cpu_us_per_id").and_then(Value::as_f64).expect("its own server")
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// The memory that a process has, in bytes.
+fn resident(pid: u32) -> f64 {
+    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).expect("the process runs");
+    let pages: f64 = statm.split(' ').nth(1).and_then(|n| n.parse().ok()).expect("a number");
+    pages * rustix::param::page_size() as f64
+}

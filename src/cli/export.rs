@@ -1,0 +1,139 @@
+//! `aka export`: all aliases, from the shards themselves.
+
+use super::fault::CliFault;
+use super::print::{push_json, to_stdout};
+use super::progress::Progress;
+use super::rows::Format;
+use super::{exit, fail, open};
+use crate::check::Shards;
+use crate::config::{Database, DatabaseFlags};
+use crate::domain::{ForwardRow, Micros};
+use crate::rpc::timestamp;
+use crate::store::{Store, StoreError, Stored};
+use serde::Serialize;
+use std::process::ExitCode;
+
+/// Rows a query.
+const PAGE: u32 = 2_000;
+
+/// Flags of `aka export`.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  aka export > aliases.ndjson
+  aka export --format csv --shard mysql://aka@db0/aka --shard mysql://aka@db1/aka > aliases.csv
+
+It reads the databases directly, one shard after the other, each as it was at one moment, and may run
+beside a live service. One that was interrupted is begun anew. aka import reads what it writes.")]
+pub struct ExportArgs {
+    #[command(flatten)]
+    flags: DatabaseFlags,
+
+    /// How rows are written
+    #[arg(long, value_enum, default_value = "ndjson")]
+    format: Format,
+}
+
+impl ExportArgs {
+    pub(super) fn database(&mut self) -> &mut DatabaseFlags {
+        &mut self.flags
+    }
+}
+
+/// Why an export ended early.
+enum Fault {
+    Store(StoreError),
+    Stdout(CliFault),
+}
+
+pub async fn run(args: ExportArgs) -> ExitCode {
+    let database = match Database::load(args.flags) {
+        Ok(database) => database,
+        Err(fault) => return fail(exit::CONFIG, fault),
+    };
+    let stores = match open(&database) {
+        Ok(stores) => stores,
+        Err(error) => return fail(exit::CONFIG, error),
+    };
+    match export(&stores, args.format).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Fault::Store(error @ StoreError::WrongShard(_))) => fail(exit::CONFIG, error),
+        Err(Fault::Store(error)) => fail(exit::UNAVAILABLE, error),
+        Err(Fault::Stdout(fault)) => {
+            fault.report(super::client::OutputFormat::Text);
+            ExitCode::from(fault.exit_code())
+        }
+    }
+}
+
+async fn export(stores: &[Box<dyn Store>], format: Format) -> Result<(), Fault> {
+    let mut shards = Shards::open(stores).await.map_err(Fault::Store)?;
+    let mut progress = Progress::new();
+    if format == Format::Csv {
+        to_stdout(HEADER).map_err(Fault::Stdout)?;
+    }
+    let mut count = 0;
+    for shard in 0..stores.len() {
+        let session = shards.session(shard);
+        session.begin_snapshot().await.map_err(Fault::Store)?;
+        let mut after = None;
+        loop {
+            let page = session.scan_forward(after.as_ref(), PAGE).await.map_err(Fault::Store)?;
+            to_stdout(&text(&page, format).map_err(Fault::Stdout)?).map_err(Fault::Stdout)?;
+            count += page.len() as u64;
+            progress.show(count, "");
+            if page.len() < PAGE as usize {
+                break;
+            }
+            after = page.into_iter().last();
+        }
+        session.rollback().await.map_err(Fault::Store)?;
+    }
+    progress.end(&format!("{count} aliases exported\n"));
+    Ok(())
+}
+
+/// An alias as it is shown everywhere: 64-bit numbers are strings, as in proto3 JSON.
+#[derive(Serialize)]
+struct Exported<'a> {
+    project_id: String,
+    alias_id: &'a str,
+    canonical_id: &'a str,
+    version: String,
+    create_time: Option<String>,
+    update_time: Option<String>,
+}
+
+const HEADER: &[u8] = b"project_id,alias_id,canonical_id,version,create_time,update_time\n";
+
+fn text(page: &[Stored<ForwardRow>], format: Format) -> Result<Vec<u8>, CliFault> {
+    let mut out = Vec::new();
+    let mut csv = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+    for Stored { key, row, .. } in page {
+        let (alias, canonical) = (key.id().to_text(), row.canonical.to_text());
+        let exported = Exported {
+            project_id: key.project().get().to_string(),
+            alias_id: &alias,
+            canonical_id: &canonical,
+            version: row.version.to_string(),
+            create_time: time(row.created),
+            update_time: time(row.updated),
+        };
+        match format {
+            Format::Ndjson => push_json(&mut out, &exported)?,
+            Format::Csv => csv.serialize(exported).map_err(|error| cannot_encode(error.into()))?,
+        }
+    }
+    match format {
+        Format::Ndjson => Ok(out),
+        Format::Csv => csv.into_inner().map_err(|error| cannot_encode(error.into_error())),
+    }
+}
+
+fn time(time: Micros) -> Option<String> {
+    timestamp(time).map(|time| time.to_string())
+}
+
+fn cannot_encode(source: std::io::Error) -> CliFault {
+    CliFault::Io { what: "cannot encode", source }
+}
