@@ -4,7 +4,7 @@
 //! moka evicts by recency and frequency (TinyLFU) and keeps to a budget of bytes. Its `get_with` and
 //! `and_compute_with` are not used: an invalidation during such a load is lost (measured, 0.12.16).
 
-use super::front::Fronts;
+use super::front::{Fronts, SLOT_BYTES};
 use crate::domain::{Id, Key};
 use crate::sync::moka;
 use bytes::Bytes;
@@ -19,9 +19,8 @@ const ENTRY_OVERHEAD: u32 = 320;
 /// What a canonical id needs beside its bytes: the buffer, and the count that its readers share.
 const CANONICAL_OVERHEAD: u32 = 64;
 
-/// Entries that each thread keeps at hand, at the most, and what each may need.
+/// Entries that each thread keeps at hand, at the most.
 const FRONT_SLOTS: u64 = 1 << 16;
-const FRONT_BYTES: u64 = 384;
 
 /// An id is an alias of somebody, or of nobody, as of a position.
 #[derive(Clone, Debug)]
@@ -34,11 +33,17 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// With a canonical id of its own: threads that share one also share the count of its users.
-    pub fn detached(&self) -> Self {
-        let canonical = self.canonical.as_deref().map(Bytes::copy_from_slice);
-        Self { canonical, ..*self }
+    pub fn view(&self) -> View<'_> {
+        View { canonical: self.canonical.as_deref(), as_of: self.as_of, epoch: self.epoch }
     }
+}
+
+/// An entry, wherever it is kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View<'a> {
+    pub canonical: Option<&'a [u8]>,
+    pub as_of: u64,
+    pub epoch: u64,
 }
 
 /// What stands for a key in memory: 128 bits of SipHash-1-3 (J.-P. Aumasson, D. J. Bernstein, 2012)
@@ -54,6 +59,9 @@ pub struct Footprint {
 }
 
 impl Footprint {
+    /// What is in a place that nobody has taken. A key may have it, too.
+    pub(super) const ZERO: Self = Self { hash: 0, check: 0 };
+
     #[cfg(test)]
     pub(super) fn of(hash: u64, check: u64) -> Self {
         Self { hash, check }
@@ -105,8 +113,8 @@ impl Cache {
     fn keyed(budget_bytes: u64, key: u64, more_key: u64) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
         // The tables of all threads may take a sixteenth of the budget.
-        let slots = (budget_bytes / 16 / threads / FRONT_BYTES).min(FRONT_SLOTS);
-        let fronts = slots * threads * FRONT_BYTES;
+        let slots = (budget_bytes / 16 / threads / SLOT_BYTES).min(FRONT_SLOTS);
+        let fronts = slots * threads * SLOT_BYTES;
         let entries = moka::sync::Cache::builder()
             .max_capacity(budget_bytes - fronts)
             .weigher(|_: &Footprint, entry: &Entry| {

@@ -12,7 +12,7 @@ pub use audit::{Recalled, Verdict};
 pub use filters::FilterScan;
 pub use follow::{LookAhead, LookEnd};
 
-use super::cache::{Cache, Entry, Footprint, detached};
+use super::cache::{Cache, Entry, Footprint, View, detached};
 use super::filter::Filter;
 use super::flight::{Failure, Found, Gather, Source, Waiter};
 use super::freshness::Freshness;
@@ -23,6 +23,7 @@ use crate::domain::{Change, Key, Position, ShardId, Token};
 use crate::hooks;
 use crate::store::Loaded;
 use crate::sync::{ArcSwapOption, AtomicU64, Mutex, Ordering};
+use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -172,6 +173,19 @@ impl Memory {
 
     /// Answers from memory, if it knows and may say so (rules 6 and 8).
     pub fn get(&self, place: Footprint, need: &Need) -> Option<Found> {
+        let mut canonical = None;
+        let source = self.answer(place, need, |id| canonical = Some(Bytes::copy_from_slice(id)))?;
+        Some(Found { canonical, source })
+    }
+
+    /// The same for who copies the canonical id of an alias to where it belongs: a buffer of its own
+    /// for each would cost more than the look.
+    pub fn answer(
+        &self,
+        place: Footprint,
+        need: &Need,
+        canonical: impl FnOnce(&[u8]),
+    ) -> Option<Source> {
         if !self.freshness.is_within(self.limits.staleness, need.arrived)
             && !hooks::mutant("stale_served")
         {
@@ -179,30 +193,46 @@ impl Memory {
         }
         // The token before the entry: a change that the feed applies in between is then in the entry.
         // The epoch last: what was asked before was the history of the entry's epoch, then.
-        let early = hooks::mutant("token_last").then(|| self.entry(place));
+        let early = hooks::mutant("token_last").then(|| self.cache.get(place));
         let cursor = self.reached(need)?;
         if self.is_surely_none(place) {
-            return Some(Found { canonical: None, source: Source::Filtered });
+            return Some(Source::Filtered);
         }
-        let entry = early.unwrap_or_else(|| self.entry(place))?;
-        // An entry ahead of the feed is of a history that nobody has checked yet: it serves no token.
-        let serves = cursor.is_none_or(|cursor| entry.as_of <= cursor.seq)
-            || hooks::mutant("ahead_serves_token");
-        (serves && entry.epoch == self.epoch()).then(|| found(entry))
+        let answer = |entry: View<'_>| {
+            // An entry ahead of the feed is of a history that nobody has checked yet: it serves no token.
+            let serves = cursor.is_none_or(|cursor| entry.as_of <= cursor.seq)
+                || hooks::mutant("ahead_serves_token");
+            (serves && entry.epoch == self.epoch()).then(|| match entry.canonical {
+                Some(id) => {
+                    canonical(id);
+                    Source::Hit
+                }
+                None => Source::NegativeHit,
+            })
+        };
+        match early {
+            Some(entry) => answer(entry?.view()),
+            None => self.read_entry(place, answer),
+        }
     }
 
-    /// The entry of a key, whatever it is worth: this thread's copy of it, or the cache's own.
-    fn entry(&self, place: Footprint) -> Option<Entry> {
-        let Some(version) = self.stripes.version(place) else { return self.cache.get(place) };
+    /// What `read` makes of the entry of a key, whatever that is worth: of this thread's copy of it, or
+    /// of the cache's own.
+    fn read_entry<R>(
+        &self,
+        place: Footprint,
+        read: impl FnOnce(View<'_>) -> Option<R>,
+    ) -> Option<R> {
         let fronts = &self.cache.fronts;
-        if let Some(entry) = fronts.get(place, version) {
-            return Some(entry);
+        let version = self.stripes.version(place);
+        if let Some(copied) = version.and_then(|version| fronts.get(place, version)) {
+            return read(copied.view());
         }
         let entry = self.cache.get(place)?;
-        if self.stripes.is_still(place, version) {
+        if let Some(version) = version.filter(|version| self.stripes.is_still(place, *version)) {
             fronts.put(place, version, &entry);
         }
-        Some(entry)
+        read(entry.view())
     }
 
     /// Whether memory may not answer at the moment, although it is there to answer (rule 6).
@@ -431,9 +461,4 @@ impl Memory {
     pub fn has_applied(&self, at: Position) -> bool {
         self.history.lock().standing(at) == Standing::Applied
     }
-}
-
-fn found(entry: Entry) -> Found {
-    let source = if entry.canonical.is_some() { Source::Hit } else { Source::NegativeHit };
-    Found { canonical: entry.canonical, source }
 }
