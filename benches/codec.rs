@@ -1,7 +1,9 @@
-//! Encoding and decoding the messages of the read path.
+//! Encoding and decoding the messages of the read path: by prost, and those of a batch by hand, too.
 //!
 //! `cargo bench --bench codec`
 
+use aka::resolve::Aliases;
+use aka::rpc::batch::{BatchAnswer, BatchRequest};
 use aka::rpc::pb::{
     BatchResolveRequest, BatchResolveResponse, ResolveRequest, ResolveResponse, Resolved,
 };
@@ -32,6 +34,32 @@ fn both<M: Message + Default>(criterion: &mut Criterion, name: &str, ids: usize,
     group.finish();
 }
 
+/// What the server does with the same messages.
+fn by_hand(criterion: &mut Criterion, count: u32) {
+    let mut group = criterion.benchmark_group("batch_by_hand");
+    group.throughput(Throughput::Elements(u64::from(count)));
+    let distinct_ids = (0..count).map(id).collect();
+    let request = BatchResolveRequest { project_id: 7, distinct_ids, ..Default::default() };
+    let encoded = Bytes::from(request.encode_to_vec());
+    group.bench_function(BenchmarkId::new("decode", count), |bencher| {
+        bencher.iter(|| BatchRequest::decode(black_box(encoded.clone())).expect("it was encoded"));
+    });
+    let mut aliases = Aliases::default();
+    for index in (0..count).step_by(10) {
+        aliases.push(index, &id(index));
+    }
+    let answer = BatchAnswer { aliases, others: BatchResolveResponse::default() };
+    let mut buffer = BytesMut::with_capacity(1 << 20);
+    group.bench_function(BenchmarkId::new("encode", count), |bencher| {
+        bencher.iter(|| {
+            buffer.clear();
+            answer.encode(&mut buffer);
+            black_box(buffer.len())
+        });
+    });
+    group.finish();
+}
+
 fn codec(criterion: &mut Criterion) {
     let consistency_token = String::new;
     let one = ResolveRequest {
@@ -56,6 +84,7 @@ fn codec(criterion: &mut Criterion) {
             ..BatchResolveResponse::default()
         };
         both(criterion, "batch_response", count as usize, &answer);
+        by_hand(criterion, count);
     }
 }
 

@@ -63,7 +63,8 @@ async fn warm_resolver(folder: &std::path::Path, ids: &[Bytes]) -> (Resolver, Ar
     // Twice: answers that come before the feed has caught up are not kept.
     for _ in 0..2 {
         for ids in ids.chunks(5_000) {
-            let answer = resolver.resolve(PROJECT, ids, "", deadline()).await.expect("resolved");
+            let answer =
+                resolver.resolve(PROJECT, each(ids), "", deadline()).await.expect("resolved");
             assert!(answer.failures.is_empty());
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -85,6 +86,10 @@ async fn create_every_other(admin: &Admin, ids: &[Bytes]) {
     }
 }
 
+fn each(ids: &[Bytes]) -> impl ExactSizeIterator<Item = &[u8]> {
+    ids.iter().map(|id| &id[..])
+}
+
 fn deadline() -> Deadline {
     let arrived = Boottime::now();
     Deadline { arrived, until: arrived.plus(LATER) }
@@ -101,7 +106,7 @@ fn resolve(criterion: &mut Criterion) {
         group.bench_function(format!("{batch}"), |bencher| {
             bencher.to_async(&runtime).iter(|| {
                 let ids = batches.next().expect("ids");
-                resolver.resolve(PROJECT, ids, "", deadline())
+                resolver.resolve(PROJECT, each(ids), "", deadline())
             });
         });
     }

@@ -1,8 +1,12 @@
 //! The path of a read: validate, find the slot, look into memory, else wait for a load.
 
+mod aliases;
+
+pub use aliases::Aliases;
+
 use crate::clock::Boottime;
 use crate::coherence::{Failure, Found, Gather, Lookup, Need, Source};
-use crate::domain::{Id, Key, MalformedToken, Placeholders, Project, Slot, Token};
+use crate::domain::{self, Id, Key, MalformedToken, Placeholders, Project, Slot, Token};
 use crate::ops::Metrics;
 use crate::shard::{Cluster, Shard};
 use bytes::Bytes;
@@ -11,6 +15,9 @@ use std::sync::Arc;
 
 /// Ids that one batch may hold.
 pub const MAX_BATCH: usize = 10_000;
+
+/// Ids after which the others of the thread have their turn: a fraction of a millisecond.
+const TURN: usize = 1_000;
 
 /// Answers reads. One for the service; cheap to share.
 pub struct Resolver {
@@ -40,8 +47,8 @@ pub enum ReadRefusal {
 /// The answer to a batch: what is in neither list resolves to itself.
 #[derive(Debug, Default)]
 pub struct Resolution {
-    /// Ids that are aliases, by index, sorted.
-    pub aliases: Vec<(u32, Bytes)>,
+    /// Ids that are aliases.
+    pub aliases: Aliases,
     /// Ids that could not be found out about, by index, sorted.
     pub failures: Vec<(u32, Failure)>,
     pub degraded: bool,
@@ -63,26 +70,35 @@ impl Resolver {
     ///
     /// # Errors
     /// Only for what is wrong with the request as a whole.
-    pub async fn resolve(
+    pub async fn resolve<'a>(
         &self,
         project_id: u64,
-        ids: &[Bytes],
+        ids: impl ExactSizeIterator<Item = &'a [u8]> + Send,
         token: &str,
         deadline: Deadline,
     ) -> Result<Resolution, ReadRefusal> {
         let project = Project::new(project_id).ok_or(ReadRefusal::Project)?;
-        if ids.len() > MAX_BATCH {
-            return Err(ReadRefusal::TooMany(ids.len()));
+        let count = ids.len();
+        if count > MAX_BATCH {
+            return Err(ReadRefusal::TooMany(count));
         }
         let token = Token::parse(token, self.cluster.id)?;
         let read = Read { resolver: self, project, token: token.as_ref(), deadline };
         let mut resolution = Resolution::default();
-        let misses = read.remember(ids, &mut resolution);
+        let mut misses = Vec::new();
+        let mut ids = ids.enumerate();
+        loop {
+            read.remember(ids.by_ref().take(TURN), &mut resolution, &mut misses);
+            if ids.len() == 0 {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
         if !misses.is_empty() {
             // Boxed: most requests have no misses, and should not carry the room for waiting.
             Box::pin(read.load(misses, &mut resolution)).await;
             // Duplicates and misses come in any order; a client may count on theirs.
-            resolution.aliases.sort_unstable_by_key(|(index, _)| *index);
+            resolution.aliases.sort();
             resolution.failures.sort_unstable_by_key(|(index, _)| *index);
         }
         Ok(resolution)
@@ -98,42 +114,43 @@ struct Read<'a> {
 }
 
 impl Read<'_> {
-    /// Answers what can be answered from memory; returns the rest.
-    fn remember(&self, ids: &[Bytes], resolution: &mut Resolution) -> Vec<Miss> {
+    /// Answers what can be answered from memory; the rest is missed.
+    fn remember<'a>(
+        &self,
+        ids: impl Iterator<Item = (usize, &'a [u8])>,
+        resolution: &mut Resolution,
+        misses: &mut Vec<Miss>,
+    ) {
         let Resolver { cluster, placeholders, metrics } = self.resolver;
-        let (mut invalid, mut filtered, mut negative) = (0, 0, 0);
-        let mut misses = Vec::new();
-        for (index, id) in (0..).zip(ids) {
+        let (mut invalid, mut filtered, mut hit, mut negative) = (0, 0, 0, 0);
+        for (index, id) in ids {
             // What cannot be an alias is none: an event must not be lost for its id.
-            let Some(valid) = Id::new(id.clone()).ok().filter(|_| !placeholders.contains(id))
-            else {
+            if domain::validate(id).is_err() || placeholders.contains(id) {
                 invalid += 1;
                 continue;
-            };
-            let slot = Slot::of(self.project, id);
-            let shard = cluster.shard_of_slot(slot);
+            }
+            let index = index as u32;
+            let shard = cluster.shard_of_slot(Slot::of(self.project, id));
             let remembered = shard.and_then(|shard| {
                 let place = cluster.cache.footprint(self.project.get(), id);
-                shard.memory.get(place, &self.need(shard))
+                let alias = |canonical: &[u8]| resolution.aliases.push(index, canonical);
+                shard.memory.answer(place, &self.need(shard), alias)
             });
             if let Some(shard) = shard.filter(|shard| remembered.is_some() && shard.samples()) {
-                shard.audit(vec![Key::new(self.project, valid.detached())]);
+                shard.audit(self.key(id).into_iter().collect());
             }
             match remembered {
-                Some(Found { canonical: Some(canonical), .. }) => {
-                    resolution.aliases.push((index, canonical));
-                }
-                Some(Found { source: Source::Filtered, .. }) => filtered += 1,
+                Some(Source::Filtered) => filtered += 1,
+                Some(Source::Hit) => hit += 1,
                 Some(_) => negative += 1,
-                // Detached: a key that waits must not keep a whole request message alive.
-                None => misses.push(Miss { index, key: Key::new(self.project, valid.detached()) }),
+                None => misses.extend(self.key(id).map(|key| Miss { index, key })),
             }
         }
         let lookups = &metrics.lookups;
         for (counter, count) in [
             (&lookups.invalid, invalid),
             (&lookups.filtered, filtered),
-            (&lookups.hit, resolution.aliases.len() as u64),
+            (&lookups.hit, hit),
             (&lookups.negative_hit, negative),
         ] {
             // A count is shared by all cores: it is not touched for nothing.
@@ -141,16 +158,28 @@ impl Read<'_> {
                 counter.increment(count);
             }
         }
-        misses
+    }
+
+    /// In memory of its own: a key that waits must not keep a whole request alive.
+    fn key(&self, id: &[u8]) -> Option<Key> {
+        let id = Id::new(Bytes::copy_from_slice(id)).ok()?;
+        Some(Key::new(self.project, id))
     }
 
     /// Waits for loads of the misses, until the deadline.
-    async fn load(&self, misses: Vec<Miss>, resolution: &mut Resolution) {
+    async fn load(&self, mut misses: Vec<Miss>, resolution: &mut Resolution) {
         let gather = Gather::new(misses.len(), self.deadline.until);
         let leave = LeaveOnDrop(&gather);
         let keys: HashMap<u32, Key> =
             misses.iter().map(|miss| (miss.index, miss.key.clone())).collect();
-        self.start(misses, &gather);
+        while !misses.is_empty() {
+            let later = misses.split_off(misses.len().min(TURN));
+            self.start(misses, &gather);
+            misses = later;
+            if !misses.is_empty() {
+                tokio::task::yield_now().await;
+            }
+        }
         let left = self.deadline.until.since(Boottime::now());
         let complete = tokio::time::timeout(left, gather.complete()).await.is_ok();
         drop(leave);
@@ -218,7 +247,9 @@ impl Read<'_> {
         match answer {
             Ok(found) => {
                 resolution.degraded |= found.source == Source::Degraded;
-                resolution.aliases.extend(found.canonical.map(|canonical| (index, canonical)));
+                if let Some(canonical) = found.canonical {
+                    resolution.aliases.push(index, &canonical);
+                }
             }
             Err(failure) => resolution.failures.push((index, failure)),
         }
@@ -240,5 +271,57 @@ struct LeaveOnDrop<'a>(&'a Gather);
 impl Drop for LeaveOnDrop<'_> {
     fn drop(&mut self) {
         self.0.leave();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coherence::Limits;
+    use crate::shard::{ClusterSettings, ShardSettings};
+    use crate::store::{SqliteStore, Store, migrate};
+    use std::pin::pin;
+    use std::time::Duration;
+
+    /// What came of a read of these ids, and how often its thread was free for others meanwhile.
+    async fn read(resolver: &Resolver, ids: &[String]) -> (Resolution, u32) {
+        let arrived = Boottime::now();
+        let deadline = Deadline { arrived, until: arrived.plus(Duration::from_secs(30)) };
+        let mut turns = 0;
+        let ids = ids.iter().map(String::as_bytes);
+        let mut reading = pin!(resolver.resolve(7, ids, "", deadline));
+        let resolution = std::future::poll_fn(|context| {
+            turns += 1;
+            reading.as_mut().poll(context)
+        });
+        (resolution.await.expect("resolved"), turns)
+    }
+
+    #[tokio::test]
+    async fn a_long_batch_lets_others_have_their_turn() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = SqliteStore::new(folder.path().join("turns.db"));
+        migrate::sqlite(&store).await.expect("migrated");
+        let second = Duration::from_secs(1);
+        let settings = ClusterSettings {
+            cache_bytes: 64 << 20,
+            limits: Limits { staleness: 30 * second, degraded: Duration::ZERO },
+            shard: ShardSettings { query_timeout: 30 * second, ..ShardSettings::default() },
+        };
+        let metrics = Arc::new(Metrics::new());
+        let stores: Vec<Box<dyn Store>> = vec![Box::new(store)];
+        let cluster = Cluster::start(stores, &settings, &metrics).await.expect("started");
+        let resolver = Resolver::new(cluster.clone(), Placeholders::default(), metrics);
+        // What cannot be an alias needs no shard: nothing else is waited for.
+        for (count, turns) in [(0, 1), (1, 1), (TURN, 1), (TURN + 1, 2), (MAX_BATCH, 10)] {
+            let (resolution, had) = read(&resolver, &vec!["null".to_owned(); count]).await;
+            assert_eq!(had, turns, "{count}");
+            assert_eq!(resolution.aliases.iter().len() + resolution.failures.len(), 0);
+        }
+        let missed: Vec<_> = (0..MAX_BATCH).map(|n| format!("nobody-{n}")).collect();
+        let (resolution, had) = read(&resolver, &missed).await;
+        assert!(had >= 10, "{had}");
+        assert_eq!(resolution.failures, []);
+        cluster.stop().await;
     }
 }

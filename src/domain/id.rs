@@ -88,7 +88,11 @@ impl TryFrom<&str> for Id {
     }
 }
 
-fn validate(bytes: &[u8]) -> Result<(), IdFault> {
+/// Whether these bytes are an id.
+///
+/// # Errors
+/// If they are not, with the first reason.
+pub fn validate(bytes: &[u8]) -> Result<(), IdFault> {
     if bytes.is_empty() {
         return Err(IdFault::Empty);
     }

@@ -7,7 +7,7 @@ mod row;
 mod slot;
 mod token;
 
-pub use id::{Id, IdFault, Key, MAX_ID_BYTES, Project};
+pub use id::{Id, IdFault, Key, MAX_ID_BYTES, Project, validate};
 pub use placeholder::{DEFAULT_PLACEHOLDERS, Placeholders};
 pub use position::{ClusterId, Position, ShardId, Stamp, random_u63};
 pub use row::{Change, ForwardRow, InverseRow, Micros};

@@ -62,7 +62,7 @@ impl<T: Message + Default + 'static> Decoder for Protobuf<T> {
         if length > MAX_RESOLVE && is_resolve::<T>() {
             return Err(Fault::MessageTooLarge(MAX_RESOLVE).into());
         }
-        T::decode(buffer).map(Some).map_err(|error| Fault::Malformed(error.to_string()).into())
+        T::decode(buffer).map(Some).map_err(|error| Fault::from(error).into())
     }
 }
 

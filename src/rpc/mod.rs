@@ -1,6 +1,7 @@
 //! The wire contract over gRPC. tonic's types live in this module alone (and in the client commands).
 
 mod admin;
+pub mod batch;
 pub mod codec;
 mod deadline;
 pub mod middleware;

@@ -1,18 +1,24 @@
 //! The Resolver service: messages in, messages out.
 
+use super::batch::{BatchAnswer, BatchCodec, BatchRequest};
+use super::codec::{ContractCodec, MAX_MESSAGE};
 use super::deadline::{deadline, stream_end};
-use super::pb::resolver_server::Resolver;
-use super::pb::{
-    BatchResolveRequest, BatchResolveResponse, ResolveRequest, ResolveResponse, Resolved,
-};
+use super::pb::{BatchResolveResponse, ResolveRequest, ResolveResponse};
+use super::routes::Responding;
 use super::status::{self, Fault};
 use crate::clock::Boottime;
 use crate::resolve::{self, Deadline, Resolution};
+use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt};
+use http::Request as HttpRequest;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::codec::Codec;
+use tonic::server::Grpc;
 use tonic::{Request, Response, Status, Streaming};
+use tower::service_fn;
 
 /// Requests of one stream that are worked on at once. Their answers stay in order.
 const STREAM_AHEAD: usize = 2;
@@ -24,43 +30,62 @@ pub(super) struct ResolverService {
     pub stopping: CancellationToken,
 }
 
-#[tonic::async_trait]
-impl Resolver for ResolverService {
+impl ResolverService {
+    /// Answers a call of one of the methods. What tonic generates would decode batches with prost:
+    /// see [`super::batch`].
+    pub fn call(self: Arc<Self>, request: HttpRequest<Body>) -> Responding {
+        match request.uri().path() {
+            "/aka.v1.Resolver/Resolve" => Box::pin(async move {
+                let resolve = service_fn(move |request| self.clone().resolve(request));
+                Ok(grpc(ContractCodec::default()).unary(resolve, request).await)
+            }),
+            "/aka.v1.Resolver/BatchResolve" => Box::pin(async move {
+                let resolve = service_fn(move |request| self.clone().batch_resolve(request));
+                Ok(grpc(BatchCodec).unary(resolve, request).await)
+            }),
+            "/aka.v1.Resolver/StreamResolve" => Box::pin(async move {
+                let resolve = service_fn(move |request| {
+                    std::future::ready(Ok(Response::new(self.stream_resolve(request))))
+                });
+                Ok(grpc(BatchCodec).streaming(resolve, request).await)
+            }),
+            _ => Box::pin(std::future::ready(Ok(Status::unimplemented("").into_http()))),
+        }
+    }
+
     async fn resolve(
-        &self,
+        self: Arc<Self>,
         request: Request<ResolveRequest>,
     ) -> Result<Response<ResolveResponse>, Status> {
         let deadline = deadline(request.metadata(), self.limit);
         let ResolveRequest { project_id, distinct_id, consistency_token } = request.into_inner();
-        let ids = std::slice::from_ref(&distinct_id);
+        let ids = std::iter::once(&distinct_id[..]);
         let resolution = self.resolver.resolve(project_id, ids, &consistency_token, deadline).await;
-        let Resolution { mut aliases, failures, degraded } =
+        let Resolution { aliases, failures, degraded } =
             resolution.map_err(|refusal| status::read(&refusal))?;
         if let Some(&(_, failure)) = failures.first() {
             return Err(status::lookup(failure).into());
         }
-        let alias = aliases.pop();
+        let alias = aliases.iter().next().map(|(_, canonical)| Bytes::copy_from_slice(canonical));
         Ok(Response::new(ResolveResponse {
             is_alias: alias.is_some(),
-            canonical_id: alias.map_or(distinct_id, |(_, canonical)| canonical),
+            canonical_id: alias.unwrap_or(distinct_id),
             degraded,
         }))
     }
 
     async fn batch_resolve(
-        &self,
-        request: Request<BatchResolveRequest>,
-    ) -> Result<Response<BatchResolveResponse>, Status> {
+        self: Arc<Self>,
+        request: Request<BatchRequest>,
+    ) -> Result<Response<BatchAnswer>, Status> {
         let deadline = deadline(request.metadata(), self.limit);
         batch(&self.resolver, request.into_inner(), deadline).await.map(Response::new)
     }
 
-    type StreamResolveStream = BoxStream<'static, Result<BatchResolveResponse, Status>>;
-
-    async fn stream_resolve(
+    fn stream_resolve(
         &self,
-        request: Request<Streaming<BatchResolveRequest>>,
-    ) -> Result<Response<Self::StreamResolveStream>, Status> {
+        request: Request<Streaming<BatchRequest>>,
+    ) -> BoxStream<'static, Result<BatchAnswer, Status>> {
         let (resolver, limit) = (self.resolver.clone(), self.limit);
         let end = stream_end(request.metadata());
         let requests = until_stopped(request.into_inner(), self.stopping.clone());
@@ -83,16 +108,20 @@ impl Resolver for ResolverService {
             let over = std::mem::replace(failed, answer.is_err());
             std::future::ready((!over).then_some(answer))
         });
-        Ok(Response::new(answers.boxed()))
+        answers.boxed()
     }
+}
+
+fn grpc<C: Codec>(codec: C) -> Grpc<C> {
+    Grpc::new(codec).apply_max_message_size_config(Some(MAX_MESSAGE), None)
 }
 
 /// The requests of a stream until the server stops: then the client is told to go elsewhere, after
 /// the answers to all that was read.
 fn until_stopped(
-    requests: Streaming<BatchResolveRequest>,
+    requests: Streaming<BatchRequest>,
     stopping: CancellationToken,
-) -> impl futures::Stream<Item = Result<BatchResolveRequest, Status>> + Send {
+) -> impl futures::Stream<Item = Result<BatchRequest, Status>> + Send {
     futures::stream::unfold(Some(requests), move |requests| {
         let stopping = stopping.clone();
         async move {
@@ -111,19 +140,15 @@ fn until_stopped(
 
 async fn batch(
     resolver: &resolve::Resolver,
-    request: BatchResolveRequest,
+    request: BatchRequest,
     deadline: Deadline,
-) -> Result<BatchResolveResponse, Status> {
-    let BatchResolveRequest { project_id, distinct_ids, consistency_token } = request;
-    let resolution =
-        resolver.resolve(project_id, &distinct_ids, &consistency_token, deadline).await;
+) -> Result<BatchAnswer, Status> {
+    let BatchRequest { project_id, ids, consistency_token } = request;
+    let resolution = resolver.resolve(project_id, ids.iter(), &consistency_token, deadline).await;
     let Resolution { aliases, failures, degraded } =
         resolution.map_err(|refusal| status::read(&refusal))?;
-    let resolved = |(index, canonical_id)| Resolved { index, canonical_id };
     let failed = |(index, failure)| status::lookup(failure).into_item(index);
-    Ok(BatchResolveResponse {
-        aliases: aliases.into_iter().map(resolved).collect(),
-        failures: failures.into_iter().map(failed).collect(),
-        degraded,
-    })
+    let failures = failures.into_iter().map(failed).collect();
+    let others = BatchResolveResponse { aliases: Vec::new(), failures, degraded };
+    Ok(BatchAnswer { aliases, others })
 }

@@ -5,7 +5,6 @@ use super::codec::MAX_MESSAGE;
 use super::middleware::Middleware;
 use super::pb;
 use super::pb::alias_admin_server::AliasAdminServer;
-use super::pb::resolver_server::ResolverServer;
 use super::resolver::ResolverService;
 use super::{ALIAS_ADMIN, RESOLVER};
 use crate::admin::Admin;
@@ -53,7 +52,7 @@ pub fn routes(
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let routes = Routes {
-        resolver: ResolverServer::new(resolver).max_decoding_message_size(MAX_MESSAGE),
+        resolver: Arc::new(resolver),
         admin: AliasAdminServer::new(admin).max_decoding_message_size(MAX_MESSAGE),
         others: Arc::new([
             named(health),
@@ -68,7 +67,7 @@ pub fn routes(
 /// as axum's, is more than six names need.
 #[derive(Clone)]
 pub struct Routes {
-    resolver: ResolverServer<ResolverService>,
+    resolver: Arc<ResolverService>,
     admin: AliasAdminServer<AdminService>,
     others: Arc<[(&'static str, Other); 3]>,
 }
@@ -92,8 +91,8 @@ impl Routes {
         let path = request.uri().path();
         let service = path.strip_prefix('/').and_then(|path| path.split_once('/'));
         match service.map_or("", |(service, _method)| service) {
-            // A service is ready always, and a clone of it shares everything.
             RESOLVER => self.resolver.clone().call(request),
+            // A service is ready always, and a clone of it shares everything.
             ALIAS_ADMIN => self.admin.clone().call(request),
             name => match self.others.iter().find(|(other, _)| *other == name) {
                 Some((_, service)) => service.clone().call(request),

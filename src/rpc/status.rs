@@ -89,6 +89,12 @@ impl From<Described> for Status {
     }
 }
 
+impl From<prost::DecodeError> for Fault {
+    fn from(error: prost::DecodeError) -> Self {
+        Self::Malformed(error.to_string())
+    }
+}
+
 impl From<Fault> for Status {
     fn from(fault: Fault) -> Self {
         let text = fault.to_string();

@@ -1,0 +1,299 @@
+//! The messages of a batch, read and written by hand.
+//!
+//! A batch has up to 10,000 ids. prost would have a `Bytes` for each id of the request, and for each
+//! alias of the answer: counts of who shares them, taken and given back one by one, at more than the
+//! price of looking the id up. Here a request is one `Bytes` and the places of the ids in it, and an
+//! answer is written from one buffer. The primitives are prost's, and the tests hold both against it.
+
+use super::pb;
+use super::status::Fault;
+use crate::resolve::Aliases;
+use bytes::{Buf, BufMut, Bytes};
+use prost::Message;
+use prost::encoding::{
+    DecodeContext, WireType, check_wire_type, decode_key, decode_varint, encode_key, encode_varint,
+    encoded_len_varint, skip_field, string, uint64,
+};
+use tonic::Status;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+
+/// A `BatchResolveRequest`.
+#[derive(Debug)]
+pub struct BatchRequest {
+    pub project_id: u64,
+    pub ids: Ids,
+    pub consistency_token: String,
+}
+
+/// The ids of a request, where they lie in its message.
+#[derive(Debug)]
+pub struct Ids {
+    message: Bytes,
+    /// Start and length of each; a message is shorter than 4 GiB.
+    places: Vec<(u32, u32)>,
+}
+
+/// A `BatchResolveResponse`.
+#[derive(Debug)]
+pub struct BatchAnswer {
+    pub aliases: Aliases,
+    /// Everything else; it holds no aliases.
+    pub others: pb::BatchResolveResponse,
+}
+
+impl BatchRequest {
+    /// As prost decodes it: fields in any order, the last of those that are not repeated, and fields
+    /// that nobody knows passed over.
+    ///
+    /// # Errors
+    /// If the bytes are not the message.
+    pub fn decode(message: Bytes) -> Result<Self, Fault> {
+        let (mut project_id, mut consistency_token, mut places) = (0, String::new(), Vec::new());
+        let mut rest = &message[..];
+        while !rest.is_empty() {
+            let (tag, wire_type) = decode_key(&mut rest)?;
+            let context = DecodeContext::default();
+            match tag {
+                1 => uint64::merge(wire_type, &mut project_id, &mut rest, context)?,
+                2 => {
+                    check_wire_type(WireType::LengthDelimited, wire_type)?;
+                    let length = decode_varint(&mut rest)?;
+                    let start = message.len() - rest.len();
+                    let after = usize::try_from(length).ok().and_then(|length| rest.get(length..));
+                    rest =
+                        after.ok_or_else(|| Fault::Malformed("an id is cut short".to_owned()))?;
+                    // Neither is longer than the message.
+                    places.push((start as u32, length as u32));
+                }
+                3 => string::merge(wire_type, &mut consistency_token, &mut rest, context)?,
+                _ => skip_field(wire_type, tag, &mut rest, context)?,
+            }
+        }
+        Ok(Self { project_id, ids: Ids { message, places }, consistency_token })
+    }
+}
+
+impl Ids {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        self.places.iter().map(|&(start, length)| {
+            let start = start as usize;
+            &self.message[start..start + length as usize]
+        })
+    }
+}
+
+impl BatchAnswer {
+    /// Byte for byte as prost encodes it: all aliases come before all other fields.
+    pub fn encode(&self, buffer: &mut impl BufMut) {
+        debug_assert!(self.others.aliases.is_empty());
+        for (index, canonical) in self.aliases.iter() {
+            put_resolved(index, canonical, buffer);
+        }
+        self.others.encode_raw(buffer);
+    }
+
+    /// Room for all of it, and hardly more.
+    fn length_at_most(&self) -> usize {
+        let head = RESOLVED_HEAD;
+        let aliases = self.aliases.iter().map(|(_, canonical)| head + canonical.len());
+        aliases.sum::<usize>() + self.others.encoded_len()
+    }
+}
+
+/// Keys, lengths and index of a `Resolved`, at the most: three keys of a byte, three numbers.
+const RESOLVED_HEAD: usize = 3 + 3 * 5;
+
+fn put_resolved(index: u32, canonical: &[u8], buffer: &mut impl BufMut) {
+    // Together first: each piece that is put into a growing buffer asks for room again.
+    let mut head = [0; RESOLVED_HEAD];
+    let mut room = &mut head[..];
+    let (index, length) = (u64::from(index), canonical.len() as u64);
+    // A number that is 0 and an id that is empty are not written.
+    let index_length = if index == 0 { 0 } else { 1 + encoded_len_varint(index) };
+    let id_length = if length == 0 { 0 } else { 1 + encoded_len_varint(length) };
+    encode_key(1, WireType::LengthDelimited, &mut room);
+    encode_varint((index_length + id_length) as u64 + length, &mut room);
+    if index > 0 {
+        encode_key(1, WireType::Varint, &mut room);
+        encode_varint(index, &mut room);
+    }
+    if length > 0 {
+        encode_key(2, WireType::LengthDelimited, &mut room);
+        encode_varint(length, &mut room);
+    }
+    let left = room.len();
+    buffer.put_slice(&head[..RESOLVED_HEAD - left]);
+    buffer.put_slice(canonical);
+}
+
+/// The codec of both methods that take batches.
+#[derive(Default)]
+pub struct BatchCodec;
+
+impl Codec for BatchCodec {
+    type Encode = BatchAnswer;
+    type Decode = BatchRequest;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for BatchCodec {
+    type Item = BatchAnswer;
+    type Error = Status;
+
+    fn encode(&mut self, item: BatchAnswer, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.reserve(item.length_at_most());
+        item.encode(buffer);
+        Ok(())
+    }
+}
+
+impl Decoder for BatchCodec {
+    type Item = BatchRequest;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<BatchRequest>, Status> {
+        let message = buffer.copy_to_bytes(buffer.remaining());
+        Ok(Some(BatchRequest::decode(message)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rpc::pb::{BatchResolveRequest, BatchResolveResponse, Failure, Resolved};
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    fn same(message: &[u8]) -> bool {
+        let message = Bytes::copy_from_slice(message);
+        let ours = BatchRequest::decode(message.clone());
+        match (BatchResolveRequest::decode(message.clone()), ours) {
+            (Ok(meant), Ok(ours)) => {
+                assert_eq!(ours.project_id, meant.project_id, "{message:?}");
+                assert_eq!(ours.consistency_token, meant.consistency_token, "{message:?}");
+                assert!(ours.ids.iter().eq(meant.distinct_ids.iter().map(|id| &id[..])));
+                assert_eq!(ours.ids.iter().len(), meant.distinct_ids.len());
+                true
+            }
+            (Err(_), Err(fault)) => {
+                assert!(matches!(fault, Fault::Malformed(_)), "{fault}");
+                false
+            }
+            (meant, ours) => panic!("{message:?}: prost {meant:?}, ours {ours:?}"),
+        }
+    }
+
+    fn request(random: &mut StdRng) -> BatchResolveRequest {
+        let ids = random.random_range(0..6);
+        let mut bytes = |most: usize| -> Vec<u8> {
+            (0..random.random_range(0..=most)).map(|_| random.random()).collect()
+        };
+        BatchResolveRequest {
+            distinct_ids: (0..ids).map(|_| bytes(300).into()).collect(),
+            consistency_token: bytes(3).iter().map(|byte| char::from(byte % 128)).collect(),
+            project_id: bytes(8).iter().fold(0, |n, byte| n << 8 | u64::from(*byte)),
+        }
+    }
+
+    #[test]
+    fn requests_are_read_as_prost_reads_them() {
+        let mut random = StdRng::seed_from_u64(1);
+        let (mut good, mut bad) = (0, 0);
+        for round in 0..20_000 {
+            let mut message = request(&mut random).encode_to_vec();
+            if round % 4 > 0 {
+                // Two in one are joined: fields in any order, and more than once.
+                message.extend(request(&mut random).encode_to_vec());
+            }
+            for _ in 0..round % 3 {
+                if let Some(byte) = message.len().checked_sub(1) {
+                    // Near the front, where the keys are, as often as anywhere.
+                    let most = if random.random() { byte } else { byte.min(8) };
+                    message[random.random_range(0..=most)] = random.random();
+                }
+            }
+            if round % 5 == 0 {
+                message.truncate(random.random_range(0..=message.len()));
+            }
+            *if same(&message) { &mut good } else { &mut bad } += 1;
+        }
+        assert!(good > 4_000 && bad > 4_000, "{good} {bad}");
+        for _ in 0..200_000 {
+            let length = random.random_range(0..12);
+            // Small bytes are keys of fields that are known, and lengths that fit.
+            let byte = |_| random.random_range(0..=if length % 2 == 0 { 40 } else { 255 });
+            same(&(0..length).map(byte).collect::<Vec<u8>>());
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_not_the_message_are_malformed() {
+        let bad: [&[u8]; 8] = [
+            b"\x12",
+            b"\x12\x05bob",
+            b"\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01bob",
+            b"\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01bob",
+            b"\x10\x05",
+            b"\x1a\x01\xff",
+            b"\x00\x00",
+            b"\x23",
+        ];
+        for message in bad {
+            assert!(!same(message), "{message:?}");
+        }
+        for message in [&b""[..], b"\x12\x00", b"\x22\x01x\x08\x05\x12\x01\xff", b"\x23\x24"] {
+            assert!(same(message), "{message:?}");
+        }
+    }
+
+    #[test]
+    fn answers_are_written_as_prost_writes_them() {
+        let long = [b'x'; 255];
+        let ids: [(u32, &[u8]); 7] = [
+            (0, b"alice"),
+            (1, b""),
+            (127, b"a"),
+            (128, &long[..127]),
+            (300, &long[..128]),
+            (9_999, &long),
+            (u32::MAX, b"alice"),
+        ];
+        let mut aliases = Aliases::default();
+        for (index, id) in ids {
+            aliases.push(index, id);
+        }
+        let resolved =
+            ids.map(|(index, id)| Resolved { index, canonical_id: Bytes::copy_from_slice(id) });
+        let failure = Failure { index: 5, reason: "WHY".to_owned(), ..Failure::default() };
+        let all = BatchResolveResponse {
+            aliases: resolved.into(),
+            failures: vec![failure],
+            degraded: true,
+        };
+        let others = BatchResolveResponse { aliases: Vec::new(), ..all.clone() };
+        for (aliases, others, meant) in [
+            (aliases.clone(), others.clone(), all.clone()),
+            (
+                aliases,
+                Default::default(),
+                BatchResolveResponse { aliases: all.aliases, ..Default::default() },
+            ),
+            (Aliases::default(), others.clone(), others),
+        ] {
+            let answer = BatchAnswer { aliases, others };
+            let mut buffer = Vec::new();
+            answer.encode(&mut buffer);
+            assert_eq!(buffer, meant.encode_to_vec());
+            assert!(buffer.len() <= answer.length_at_most());
+        }
+    }
+}
