@@ -3,6 +3,7 @@
 //! hyper is driven directly: tonic's own server cannot be told to stop within a bounded time, nor
 //! how many connections it may have.
 
+use super::outgoing::Outgoing;
 use super::workers::Workers;
 use crate::ops::Metrics;
 use crate::rpc::middleware::Middleware;
@@ -10,7 +11,8 @@ use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -114,14 +116,14 @@ async fn accept(
 
 /// Waits for the words that every HTTP/2 client begins with: a connection that never says them must not
 /// keep its place. hyper reads them once more, so they are put in front again.
-async fn open(mut stream: TcpStream) -> Option<impl AsyncRead + AsyncWrite + Unpin> {
+async fn open(mut stream: TcpStream) -> Option<(impl AsyncRead + Unpin, OwnedWriteHalf)> {
     let mut said = [0; PREFACE.len()];
     let read = tokio::time::timeout(FIRST_WORDS, stream.read_exact(&mut said)).await;
     if !matches!(read, Ok(Ok(_))) || said != *PREFACE {
         return None;
     }
     let (reader, writer) = stream.into_split();
-    Some(tokio::io::join(std::io::Cursor::new(said).chain(reader), writer))
+    Some((std::io::Cursor::new(said).chain(reader), writer))
 }
 
 async fn connection(stream: std::net::TcpStream, service: Middleware, stopping: CancellationToken) {
@@ -135,7 +137,9 @@ async fn connection(stream: std::net::TcpStream, service: Middleware, stopping: 
         opened = open(stream) => opened,
         () = stopped => None,
     };
-    let Some(stream) = opened else { return };
+    let Some((reader, writer)) = opened else { return };
+    let writer = Outgoing::new(writer);
+    let stream = tokio::io::join(reader, writer.share());
     let mut http = http2::Builder::new(TokioExecutor::new());
     http.timer(TokioTimer::new())
         .keep_alive_interval(KEEPALIVE)
@@ -146,14 +150,17 @@ async fn connection(stream: std::net::TcpStream, service: Middleware, stopping: 
     let connection = http.serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
+        ended = writer.send_for(connection.as_mut()) => ended,
         () = stopping.cancelled() => {
             // GOAWAY: what was begun is answered, what comes later goes elsewhere.
             connection.as_mut().graceful_shutdown();
-            connection.await
+            writer.send_for(connection.as_mut()).await
         }
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended early");
-    }
+    let error = match ended {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    tracing::debug!(error, "a connection ended early");
 }

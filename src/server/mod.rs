@@ -1,6 +1,7 @@
 //! The running service: from a checked configuration to a drained stop.
 
 mod listener;
+mod outgoing;
 mod serve;
 mod workers;
 

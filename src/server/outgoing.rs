@@ -1,0 +1,196 @@
+//! One write for all that a connection has to say at a time.
+//!
+//! h2 writes a message of 256 bytes or more to the socket before it looks at what comes next, which is the
+//! end of the call most of the time: two writes, two packets, and two wakings of the client for each
+//! batch. Here a write is put off until the connection has nothing more to say.
+
+use bytes::{Buf, BytesMut};
+use parking_lot::Mutex;
+use std::future::poll_fn;
+use std::io::{Error, ErrorKind, IoSlice, Result};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::io::AsyncWrite;
+
+/// As much as h2 itself gathers of small frames. What is more is written at once.
+const MOST: usize = 16 << 10;
+
+/// The writing half of a connection, for h2 and for who runs the connection.
+pub(super) struct Outgoing<W>(Arc<Mutex<Unsent<W>>>);
+
+struct Unsent<W> {
+    socket: W,
+    bytes: BytesMut,
+}
+
+impl<W: AsyncWrite + Unpin> Unsent<W> {
+    fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
+        while !self.bytes.is_empty() {
+            match ready!(Pin::new(&mut self.socket).poll_write(context, &self.bytes))? {
+                0 => return Poll::Ready(Err(Error::from(ErrorKind::WriteZero))),
+                sent => self.bytes.advance(sent),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes as much of the bytes as there is room for.
+    fn take(&mut self, bytes: &[u8]) -> usize {
+        let taken = bytes.len().min(MOST.saturating_sub(self.bytes.len()));
+        self.bytes.extend_from_slice(&bytes[..taken]);
+        taken
+    }
+}
+
+impl<W: AsyncWrite + Unpin> Outgoing<W> {
+    pub fn new(socket: W) -> Self {
+        Self(Arc::new(Mutex::new(Unsent { socket, bytes: BytesMut::new() })))
+    }
+
+    /// The same half.
+    pub fn share(&self) -> Self {
+        Self(self.0.clone())
+    }
+
+    /// Runs the connection that writes here. Whenever it waits, what it has written is sent.
+    pub async fn send_for<T>(
+        &self,
+        mut connection: Pin<&mut impl Future<Output = T>>,
+    ) -> Result<T> {
+        poll_fn(|context| {
+            let ended = connection.as_mut().poll(context);
+            // Where the socket takes no more, this task is woken when it does.
+            if let Poll::Ready(Err(error)) = self.0.lock().poll_send(context) {
+                return Poll::Ready(Err(error));
+            }
+            ended.map(Ok)
+        })
+        .await
+    }
+}
+
+impl<W: AsyncWrite + Unpin> AsyncWrite for Outgoing<W> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<Result<usize>> {
+        self.poll_write_vectored(context, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<Result<usize>> {
+        let mut unsent = self.0.lock();
+        if unsent.bytes.len() >= MOST {
+            ready!(unsent.poll_send(context))?;
+        }
+        Poll::Ready(Ok(slices.iter().map(|slice| unsent.take(slice)).sum()))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// Not yet: h2 flushes after every message. See [`send_for`](Self::send_for).
+    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        let mut unsent = self.0.lock();
+        ready!(unsent.poll_send(context))?;
+        Pin::new(&mut unsent.socket).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    /// Counts the writes to what it wraps.
+    struct Counting<W>(W, usize);
+
+    impl<W: AsyncWrite + Unpin> AsyncWrite for Counting<W> {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<Result<usize>> {
+            self.1 += 1;
+            Pin::new(&mut self.0).poll_write(context, bytes)
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+            Pin::new(&mut self.0).poll_flush(context)
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+            Pin::new(&mut self.0).poll_shutdown(context)
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_said_at_a_time_is_one_write() {
+        let (ours, mut theirs) = duplex(1 << 20);
+        let outgoing = Outgoing::new(Counting(ours, 0));
+        let mut writer = outgoing.share();
+        let mut connection = pin!(async {
+            for word in [&b"head"[..], b"body", b"end"] {
+                writer.write_all(word).await?;
+                writer.flush().await?;
+            }
+            // It waits for the client, who has all of it by then.
+            let mut said = [0; 11];
+            theirs.read_exact(&mut said).await?;
+            Ok::<_, Error>(said)
+        });
+        let said = outgoing.send_for(connection.as_mut()).await.expect("sent").expect("read");
+        assert_eq!(&said, b"headbodyend");
+        assert_eq!(outgoing.0.lock().socket.1, 1);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_reads_slowly_gets_everything_and_little_is_kept_for_it() {
+        let (ours, mut theirs) = duplex(100);
+        let outgoing = Outgoing::new(ours);
+        let mut writer = outgoing.share();
+        let sent: Vec<u8> = (0..3 * MOST).map(|n| (n % 251) as u8).collect();
+        let mut connection = pin!(async {
+            writer.write_all(&sent).await?;
+            writer.shutdown().await
+        });
+        let mut read = Vec::new();
+        let reading = async {
+            let mut part = [0; 77];
+            loop {
+                match theirs.read(&mut part).await.expect("read") {
+                    0 => break,
+                    count => read.extend_from_slice(&part[..count]),
+                }
+                assert!(outgoing.0.lock().bytes.len() <= MOST);
+            }
+        };
+        let (ended, ()) = tokio::join!(outgoing.send_for(connection.as_mut()), reading);
+        ended.expect("sent").expect("shut down");
+        assert!(read == sent);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_has_gone_ends_the_connection() {
+        let (ours, theirs) = duplex(100);
+        drop(theirs);
+        let outgoing = Outgoing::new(ours);
+        let mut writer = outgoing.share();
+        let mut connection = pin!(async {
+            writer.write_all(b"hello").await.expect("taken");
+            std::future::pending::<()>().await;
+        });
+        assert!(outgoing.send_for(connection.as_mut()).await.is_err());
+    }
+}
