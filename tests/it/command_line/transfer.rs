@@ -185,7 +185,8 @@ async fn an_import_goes_on_where_it_stopped(backend: Backend) {
     let patient = ["--format", "csv", "--timeout-ms", "300"];
     let heal = async {
         let mut watcher = database.connect(0).await;
-        let waiting = "SELECT COUNT(*) FROM information_schema.processlist WHERE state LIKE 'Waiting for table%'";
+        let waiting = "SELECT COUNT(*) FROM information_schema.processlist \
+            WHERE db = DATABASE() AND state LIKE 'Waiting for table%'";
         let waits = async || (watcher.number(waiting).await > 0).then_some(());
         eventually("a write waits for the table", waits).await;
         owner.execute("UNLOCK TABLES").await;
