@@ -6,7 +6,7 @@ pub use aliases::Aliases;
 
 use crate::clock::Boottime;
 use crate::coherence::{Failure, Found, Gather, Lookup, Need, Source};
-use crate::domain::{self, Id, Key, MalformedToken, Placeholders, Project, Slot, Token};
+use crate::domain::{self, Id, IdHash, Key, MalformedToken, Placeholders, Project, Token};
 use crate::ops::Metrics;
 use crate::shard::{Cluster, Shard};
 use bytes::Bytes;
@@ -130,11 +130,12 @@ impl Read<'_> {
                 continue;
             }
             let index = index as u32;
-            let shard = cluster.shard_of_slot(Slot::of(self.project, id));
+            let hash = IdHash::of(self.project, id);
+            let shard = cluster.shard_of_slot(hash.slot());
             let remembered = shard.and_then(|shard| {
-                let place = cluster.cache.footprint(self.project.get(), id);
+                let place = || cluster.cache.footprint(self.project.get(), id);
                 let alias = |canonical: &[u8]| resolution.aliases.push(index, canonical);
-                shard.memory.answer(place, &self.need(shard), alias)
+                shard.memory.answer(hash, place, &self.need(shard), alias)
             });
             if let Some(shard) = shard.filter(|shard| remembered.is_some() && shard.samples()) {
                 shard.audit(self.key(id).into_iter().collect());

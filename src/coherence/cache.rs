@@ -67,7 +67,7 @@ impl Footprint {
         Self { hash, check }
     }
 
-    /// The half that chooses the stripe (low bits), the place in moka and in the filter.
+    /// The half that chooses the stripe (low bits) and the place in moka.
     pub(super) fn hash(self) -> u64 {
         self.hash
     }

@@ -5,8 +5,13 @@
 //! Bloom Filters", 2007; the split into words is Impala's): a key sets one bit in each of the eight
 //! words of one block of 32 bytes, so a question is one line of the processor's cache. Bits are only
 //! ever set: "perhaps" may be wrong, "surely not" never is.
+//!
+//! The bits come from the frozen hash that the slot comes from, not from the keyed one of the cache: it
+//! is known before the cache is asked, and is the same in each process, so that the set can be kept on
+//! disk and no secret with it. Who chooses ids that share their bits, or fill a block, makes "perhaps" of
+//! them: they are looked up as if there were no filter. No answer depends on it.
 
-use super::Footprint;
+use crate::domain::IdHash;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 
 /// Bits a key at full capacity. At 10 million keys and a quarter of room for growth that is 23.4 MB;
@@ -59,9 +64,9 @@ impl Filter {
     }
 
     /// Adds a key. Who learns of the key later than this call finds it.
-    pub(super) fn insert(&self, place: Footprint) {
-        let mut new = false;
-        for (word, mask) in self.block(place).iter().zip(masks(place)) {
+    pub(super) fn insert(&self, hash: IdHash) {
+        let (mixed, mut new) = (mix(hash), false);
+        for (word, mask) in self.block(mixed).iter().zip(masks(mixed)) {
             // A look first: most keys that are added again, by loads, change nothing.
             if word.load(Ordering::Acquire) & mask != mask {
                 new |= word.fetch_or(mask, Ordering::AcqRel) & mask != mask;
@@ -73,16 +78,17 @@ impl Filter {
     }
 
     /// False: it was surely not added.
-    pub(super) fn may_hold(&self, place: Footprint) -> bool {
-        self.block(place)
+    pub(super) fn may_hold(&self, hash: IdHash) -> bool {
+        let mixed = mix(hash);
+        self.block(mixed)
             .iter()
-            .zip(masks(place))
+            .zip(masks(mixed))
             .all(|(word, mask)| word.load(Ordering::Acquire) & mask == mask)
     }
 
-    fn block(&self, place: Footprint) -> &Block {
+    fn block(&self, mixed: u64) -> &Block {
         // The high half, scaled to the number of blocks; the low half chooses the bits.
-        let index = ((place.hash() >> 32) * self.blocks.len() as u64) >> 32;
+        let index = ((mixed >> 32) * self.blocks.len() as u64) >> 32;
         &self.blocks[index as usize]
     }
 
@@ -126,9 +132,18 @@ impl Filter {
     }
 }
 
+/// The same hash, spread out (the finalizer of A. Appleby's MurmurHash3): the top bits, which are the
+/// slot, are nearly the same in all keys of a shard that owns few slots.
+fn mix(hash: IdHash) -> u64 {
+    let mut mixed = hash.get();
+    mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    mixed ^ (mixed >> 33)
+}
+
 /// The bits of a key in each of its block's atomics.
-fn masks(place: Footprint) -> [u64; 4] {
-    let half = place.hash() as u32;
+fn masks(mixed: u64) -> [u64; 4] {
+    let half = mixed as u32;
     let bit = |salt: u32| 1_u64 << (half.wrapping_mul(salt) >> 27);
     std::array::from_fn(|pair| bit(SALTS[2 * pair]) | bit(SALTS[2 * pair + 1]) << 32)
 }

@@ -19,7 +19,7 @@ use super::freshness::Freshness;
 use super::history::{History, Standing};
 use super::stripe::Stripes;
 use crate::clock::Boottime;
-use crate::domain::{Change, Key, Position, ShardId, Token};
+use crate::domain::{Change, IdHash, Key, Position, ShardId, Token};
 use crate::hooks;
 use crate::store::Loaded;
 use crate::sync::{ArcSwapOption, AtomicU64, Mutex, Ordering};
@@ -171,10 +171,12 @@ impl Memory {
 
     // ---- readers
 
-    /// Answers from memory, if it knows and may say so (rules 6 and 8).
-    pub fn get(&self, place: Footprint, need: &Need) -> Option<Found> {
+    /// Answers from memory, if it knows and may say so (rules 6 and 8). The key's footprint in the cache
+    /// is wanted only where the filter does not answer.
+    pub fn get(&self, hash: IdHash, place: impl Fn() -> Footprint, need: &Need) -> Option<Found> {
         let mut canonical = None;
-        let source = self.answer(place, need, |id| canonical = Some(Bytes::copy_from_slice(id)))?;
+        let copy = |id: &[u8]| canonical = Some(Bytes::copy_from_slice(id));
+        let source = self.answer(hash, place, need, copy)?;
         Some(Found { canonical, source })
     }
 
@@ -182,7 +184,8 @@ impl Memory {
     /// for each would cost more than the look.
     pub fn answer(
         &self,
-        place: Footprint,
+        hash: IdHash,
+        place: impl Fn() -> Footprint,
         need: &Need,
         canonical: impl FnOnce(&[u8]),
     ) -> Option<Source> {
@@ -193,9 +196,9 @@ impl Memory {
         }
         // The token before the entry: a change that the feed applies in between is then in the entry.
         // The epoch last: what was asked before was the history of the entry's epoch, then.
-        let early = hooks::mutant("token_last").then(|| self.cache.get(place));
+        let early = hooks::mutant("token_last").then(|| self.cache.get(place()));
         let cursor = self.reached(need)?;
-        if self.is_surely_none(place) {
+        if self.is_surely_none(hash) {
             return Some(Source::Filtered);
         }
         let answer = |entry: View<'_>| {
@@ -212,7 +215,7 @@ impl Memory {
         };
         match early {
             Some(entry) => answer(entry?.view()),
-            None => self.read_entry(place, answer),
+            None => self.read_entry(place(), answer),
         }
     }
 
@@ -262,11 +265,10 @@ impl Memory {
         {
             return None;
         }
-        let place = self.cache.footprint_of(key);
-        if self.is_surely_none(place) {
+        if self.is_surely_none(key.id_hash()) {
             return Some(Found { canonical: None, source: Source::Degraded });
         }
-        let entry = self.cache.get(place)?;
+        let entry = self.cache.get(self.cache.footprint_of(key))?;
         (entry.epoch == self.epoch())
             .then(|| Found { source: Source::Degraded, canonical: entry.canonical })
     }
@@ -278,7 +280,7 @@ impl Memory {
         let mut stripe = self.stripes.lock(place);
         // Between the reader's look into the cache and this lock the load that it missed may have
         // landed: without this look a burst of misses on one key could be two queries.
-        let found = self.get(place, need);
+        let found = self.get(key.id_hash(), || place, need);
         if let Some(found) = found.filter(|_| !hooks::mutant("joins_blindly")) {
             return Lookup::Found(found);
         }
@@ -353,7 +355,7 @@ impl Memory {
                 };
             if canonical.is_some() && !hooks::mutant("filter_misses_loads") {
                 // It may be ahead of the feed: who has seen it must not be told "surely not".
-                self.add_to_filters(place);
+                self.add_to_filters(key.id_hash());
             }
             // The entry before the answers: who has been answered may come again at once, and looks
             // into the cache without this lock. It must not find the older entry there.
@@ -422,7 +424,7 @@ impl Memory {
         let standing = self.observe(at);
         let place = self.cache.footprint_of(key);
         if is_alias && !hooks::mutant("filter_misses_writes") {
-            self.add_to_filters(place);
+            self.add_to_filters(key.id_hash());
         }
         let mut stripe = self.stripes.lock(place);
         if epoch != self.epoch() {

@@ -1,6 +1,6 @@
 //! Projects and ids: what may name a person, compared byte for byte.
 
-use super::Slot;
+use super::{IdHash, Slot};
 use bytes::Bytes;
 use std::fmt;
 
@@ -123,6 +123,11 @@ impl Key {
 
     pub fn slot(&self) -> Slot {
         self.slot
+    }
+
+    /// Computed anew: it is wanted seldom.
+    pub fn id_hash(&self) -> IdHash {
+        IdHash::of(self.project, self.id.as_bytes())
     }
 
     pub fn project(&self) -> Project {

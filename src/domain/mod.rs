@@ -11,5 +11,5 @@ pub use id::{Id, IdFault, Key, MAX_ID_BYTES, Project, validate};
 pub use placeholder::{DEFAULT_PLACEHOLDERS, Placeholders};
 pub use position::{ClusterId, Position, ShardId, Stamp, random_u63};
 pub use row::{Change, ForwardRow, InverseRow, Micros};
-pub use slot::{SLOTS, Slot, SlotSet};
+pub use slot::{IdHash, SLOTS, Slot, SlotSet};
 pub use token::{MalformedToken, Token};

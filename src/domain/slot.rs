@@ -7,17 +7,18 @@ use xxhash_rust::xxh3::Xxh3Default;
 /// How many slots there are. Fixed for ever: every stored row carries its slot.
 pub const SLOTS: u16 = 4096;
 
-/// One of the 4096 buckets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Slot(u16);
+/// The hash of an id in its project: XXH3-64 (seed 0) over the project, 8 bytes big-endian, followed
+/// by the id.
+///
+/// Frozen: its top 12 bits are the [`Slot`], which every stored row carries, so changing it would orphan
+/// them all. `tests/golden/slots.txt` pins it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdHash(u64);
 
-impl Slot {
-    /// The top 12 bits of XXH3-64 (seed 0) over the project, 8 bytes big-endian, followed by the id.
-    ///
-    /// Frozen: changing it would orphan every stored row. `tests/golden/slots.txt` pins it.
+impl IdHash {
     pub fn of(project: Project, id: &[u8]) -> Self {
         let mut input = [0u8; 8 + super::MAX_ID_BYTES];
-        let hash = match input.get_mut(8..8 + id.len()) {
+        Self(match input.get_mut(8..8 + id.len()) {
             Some(tail) => {
                 tail.copy_from_slice(id);
                 input[..8].copy_from_slice(&project.get().to_be_bytes());
@@ -29,8 +30,26 @@ impl Slot {
                 hasher.update(id);
                 hasher.digest()
             }
-        };
-        Self((hash >> 52) as u16)
+        })
+    }
+
+    pub fn slot(self) -> Slot {
+        Slot((self.0 >> 52) as u16)
+    }
+
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// One of the 4096 buckets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Slot(u16);
+
+impl Slot {
+    /// The top 12 bits of the id's [hash](IdHash).
+    pub fn of(project: Project, id: &[u8]) -> Self {
+        IdHash::of(project, id).slot()
     }
 
     /// `None` for 4096 and above.

@@ -227,24 +227,25 @@ impl World {
     fn ask(&self, mark: Option<Position>) -> Result<Option<String>, Failure> {
         let need = Need { arrived: now(), mark };
         let text = self.key.id().as_bytes();
-        let found = match self.memory.get(self.cache.footprint(1, text), &need) {
-            Some(found) => found,
-            None => {
-                let gather = Gather::new(1, Boottime::MAX);
-                match self.memory.join(&self.key, &need, &gather, 0) {
-                    Lookup::Found(found) => found,
-                    started => {
-                        if let Lookup::Started = started {
-                            self.load();
+        let found =
+            match self.memory.get(self.key.id_hash(), || self.cache.footprint(1, text), &need) {
+                Some(found) => found,
+                None => {
+                    let gather = Gather::new(1, Boottime::MAX);
+                    match self.memory.join(&self.key, &need, &gather, 0) {
+                        Lookup::Found(found) => found,
+                        started => {
+                            if let Lookup::Started = started {
+                                self.load();
+                            }
+                            block_on(gather.complete());
+                            let mut answers = gather.take();
+                            assert_eq!(answers.len(), 1, "each is answered once");
+                            answers.remove(0).1?
                         }
-                        block_on(gather.complete());
-                        let mut answers = gather.take();
-                        assert_eq!(answers.len(), 1, "each is answered once");
-                        answers.remove(0).1?
                     }
                 }
-            }
-        };
+            };
         Ok(found.canonical.map(|id| String::from_utf8_lossy(&id).into_owned()))
     }
 

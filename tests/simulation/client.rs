@@ -110,7 +110,7 @@ impl World {
             let need = Need::new(arrived_clock, token.as_ref(), ShardId(shard as u16));
             let (cache, id) = (&self.instances[instance].cache, self.keys[key].id().as_bytes());
             let memory = &self.instances[instance].sides[shard].memory;
-            match memory.get(cache.footprint(1, id), &need) {
+            match memory.get(self.keys[key].id_hash(), || cache.footprint(1, id), &need) {
                 Some(found) => {
                     let value = self.value_of(found.canonical.as_deref());
                     let token = mark_of(token.as_ref(), marks, shard);

@@ -60,7 +60,7 @@ impl World {
             let memory = &self.instances[instance].sides[shard].memory;
             let (cache, id) = (&self.instances[instance].cache, key.id().as_bytes());
             let need = Need { arrived: self.clock(instance), mark: None };
-            let found = memory.get(cache.footprint(1, id), &need);
+            let found = memory.get(key.id_hash(), || cache.footprint(1, id), &need);
             let last = memory.get_degraded(key, &need, need.arrived);
             for found in found.iter().chain(&last) {
                 let value = self.value_of(found.canonical.as_deref());

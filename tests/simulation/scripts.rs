@@ -89,7 +89,7 @@ impl Script {
     fn get(&self, arrived: Boottime, mark: Option<Position>) -> Option<String> {
         let id = self.key.id().as_bytes();
         let need = Need { arrived, mark };
-        let found = self.memory.get(self.cache.footprint(1, id), &need)?;
+        let found = self.memory.get(self.key.id_hash(), || self.cache.footprint(1, id), &need)?;
         found.canonical.map(|id| String::from_utf8_lossy(&id).into_owned())
     }
 }

@@ -47,13 +47,13 @@ impl Memory {
     /// Whether anything is remembered, whatever it is worth. It does not count as a use of it.
     pub fn holds(&self, key: &Key) -> bool {
         let place = self.cache.footprint_of(key);
-        self.is_surely_none(place) || self.cache.holds(place)
+        self.is_surely_none(key.id_hash()) || self.cache.holds(place)
     }
 
     /// What is remembered in the current epoch, if anything is: the filter's word, or an entry.
     pub fn recall(&self, key: &Key) -> Option<Recalled> {
         let place = self.cache.footprint_of(key);
-        if self.is_surely_none(place) {
+        if self.is_surely_none(key.id_hash()) {
             let (as_of, epoch) = (self.cursor()?.seq, self.epoch());
             return Some(Recalled { canonical: None, as_of, epoch });
         }
@@ -85,7 +85,7 @@ impl Memory {
         };
         // The filter holds whatever was an alias at any time up to the cursor, so its word can be
         // compared with any row from before.
-        let by_filter = self.is_surely_none(place);
+        let by_filter = self.is_surely_none(key.id_hash());
         let recalled = self.recall(key).filter(|it| it.epoch == epoch);
         let recalled = recalled.filter(|it| by_filter || it.as_of <= at.seq);
         match recalled {
@@ -94,7 +94,7 @@ impl Memory {
                     return Verdict::Right;
                 }
                 self.cache.remove(place);
-                self.add_to_filters(place);
+                self.add_to_filters(key.id_hash());
                 Verdict::Wrong { recalled, place, cursor }
             }
             _ => Verdict::Gone,

@@ -1,9 +1,8 @@
 //! The filter of a memory: filled, kept, asked and dropped (see [`Filter`]).
 
 use super::{Memory, Standing};
-use crate::coherence::Footprint;
 use crate::coherence::filter::Filter;
-use crate::domain::{Key, Position};
+use crate::domain::{IdHash, Key, Position};
 use crate::hooks;
 use std::sync::Arc;
 
@@ -18,17 +17,17 @@ pub struct FilterScan {
 impl Memory {
     /// Whether the filter of this epoch says that the id is nobody's alias. It says so of the state at
     /// the cursor, or of a later one: whatever came to be known since is in it.
-    pub(super) fn is_surely_none(&self, place: Footprint) -> bool {
+    pub(super) fn is_surely_none(&self, hash: IdHash) -> bool {
         let filter = self.filter.load();
         filter.as_deref().is_some_and(|filter| {
             (filter.is_ready() || hooks::mutant("filter_too_early"))
-                && !filter.may_hold(place)
+                && !filter.may_hold(hash)
                 && (filter.epoch == self.epoch() || hooks::mutant("filter_outlives_epoch"))
         })
     }
 
-    /// The id of `key` is, or was, an alias. Called before anybody else can know it from here.
-    pub(super) fn add_to_filters(&self, place: Footprint) {
+    /// The id of this hash is, or was, an alias. Called before anybody else can know it from here.
+    pub(super) fn add_to_filters(&self, hash: IdHash) {
         // The next one first: if it has just become the filter that answers, it is found there.
         let mut filters = [&self.next_filter, &self.filter];
         if hooks::mutant("filter_next_last") {
@@ -36,7 +35,7 @@ impl Memory {
         }
         for filter in filters {
             if let Some(filter) = filter.load().as_deref() {
-                filter.insert(place);
+                filter.insert(hash);
             }
         }
     }
@@ -72,7 +71,7 @@ impl Memory {
         }
         scan.highest = scan.highest.max(at.seq);
         for key in keys {
-            scan.filter.insert(self.cache.footprint_of(key));
+            scan.filter.insert(key.id_hash());
         }
         true
     }

@@ -123,7 +123,7 @@ impl Memory {
             return Applied::OtherEpoch;
         }
         if change.new.is_some() && !hooks::mutant("filter_misses_feed") {
-            self.add_to_filters(place);
+            self.add_to_filters(key.id_hash());
         }
         // A load that is out and read an earlier state must not enter after this.
         let entry = self.cache.get(place);
