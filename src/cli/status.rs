@@ -4,7 +4,7 @@ use super::client::{CliFault, OutputArgs, OutputFormat, ServerUrl};
 use super::fault::{Refusal, finish};
 use super::operations;
 use super::print::{printable, push_json, to_stdout};
-use crate::ops::{ShardStatus, Status};
+use crate::ops::{FilterStatus, ShardStatus, Status};
 use clap::Args;
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -111,8 +111,12 @@ fn push_shard(out: &mut String, status: &ShardStatus) {
         "  feed: {feed}; {changes} changes, {epochs} epochs, {log_pruned} lines pruned"
     );
     let _ = match filter {
-        Some(filter) => {
-            writeln!(out, "  filter: {} aliases, {:.1} MiB", filter.aliases, mib(filter.bytes))
+        Some(FilterStatus { aliases, dead, bytes, source }) => {
+            let mib = mib(*bytes);
+            writeln!(
+                out,
+                "  filter: {aliases} aliases, {dead} of them dead, {mib:.1} MiB, from a {source}"
+            )
         }
         None => writeln!(out, "  filter: none"),
     };

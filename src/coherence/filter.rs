@@ -31,17 +31,44 @@ const SALTS: [u32; 8] = [
 ];
 
 /// 256 bits: eight words of 32, two to an atomic.
-type Block = [AtomicU64; 4];
+pub(super) type Block = [AtomicU64; 4];
+
+/// How full a filter is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fill {
+    /// Keys that it was made for; with more of them "perhaps" becomes too frequent.
+    pub capacity: u64,
+    /// Keys that set a bit, about the number of those in it.
+    pub keys: u64,
+    /// Keys whose aliases were deleted: their bits stay.
+    pub dead: u64,
+}
+
+impl Fill {
+    /// How many blocks there are; `None` if no machine has room for so many.
+    pub fn blocks(&self) -> Option<u64> {
+        let bits = self.capacity.checked_mul(BITS_PER_KEY)?;
+        Some(bits.div_ceil(256).max(1))
+    }
+}
+
+/// What a filter was filled from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FilterSource {
+    Scan,
+    Snapshot,
+}
 
 /// The set, for one epoch of one shard.
 pub struct Filter {
     blocks: Box<[Block]>,
     /// The epoch of the shard that its keys belong to.
     pub(super) epoch: u64,
-    /// Keys that it was made for; with more of them "perhaps" becomes too frequent.
+    pub source: FilterSource,
+    // See `Fill`.
     capacity: u64,
-    /// Keys that set a bit, about the number of those in it.
     keys: AtomicU64,
+    dead: AtomicU64,
     /// The highest seq that a page of its scan was read at, once the scan is over.
     scanned: AtomicU64,
     /// Whether it may answer: the feed has applied all that its scan may have missed.
@@ -51,13 +78,20 @@ pub struct Filter {
 impl Filter {
     /// Room for `keys`, and a quarter more.
     pub(super) fn new(keys: u64, epoch: u64) -> Self {
-        let capacity = keys + keys / 4;
-        let blocks = (capacity * BITS_PER_KEY).div_ceil(256).max(1);
+        let fill = Fill { capacity: keys.saturating_add(keys / 4), keys: 0, dead: 0 };
+        let blocks = (0..fill.blocks().unwrap_or(u64::MAX)).map(|_| Block::default()).collect();
+        Self { source: FilterSource::Scan, epoch, ..Self::restored(fill, blocks) }
+    }
+
+    /// One that was saved; of no epoch yet.
+    pub(super) fn restored(fill: Fill, blocks: Box<[Block]>) -> Self {
         Self {
-            blocks: (0..blocks).map(|_| Block::default()).collect(),
-            epoch,
-            capacity,
-            keys: AtomicU64::new(0),
+            blocks,
+            epoch: 0,
+            source: FilterSource::Snapshot,
+            capacity: fill.capacity,
+            keys: AtomicU64::new(fill.keys),
+            dead: AtomicU64::new(fill.dead),
             scanned: AtomicU64::new(u64::MAX),
             ready: AtomicBool::new(false),
         }
@@ -75,6 +109,11 @@ impl Filter {
         if new {
             self.keys.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// An alias was deleted. (Twice counts twice: so it is filled anew a little sooner.)
+    pub(super) fn deleted(&self) {
+        self.dead.fetch_add(1, Ordering::Relaxed);
     }
 
     /// False: it was surely not added.
@@ -121,14 +160,43 @@ impl Filter {
         self.len() == 0
     }
 
-    /// Whether it holds more keys than it was made for.
-    pub fn is_full(&self) -> bool {
-        self.len() > self.capacity
+    /// About how many of them are aliases no more.
+    pub fn dead(&self) -> u64 {
+        self.dead.load(Ordering::Relaxed)
+    }
+
+    /// Whether another should be filled: it holds more keys than it was made for, or too many that are
+    /// dead, of which it says "perhaps" as long as it lives.
+    ///
+    /// Too many is one in 32: where one id in ten is an alias, and all are asked for alike, "perhaps" is
+    /// then said of 0.35 % of those that are none, beside the 0.1 % that chance adds.
+    pub fn is_worn(&self) -> bool {
+        self.len() > self.capacity || self.dead() > self.len().max(self.capacity) / 32
+    }
+
+    /// How many aliases another one should have room for, at least.
+    pub(super) fn alive(&self) -> u64 {
+        self.len().saturating_sub(self.dead())
+    }
+
+    pub(super) fn fill(&self) -> Fill {
+        Fill { capacity: self.capacity, keys: self.len(), dead: self.dead() }
+    }
+
+    pub(super) fn blocks(&self) -> &[Block] {
+        &self.blocks
     }
 
     /// The memory that it takes, in bytes.
     pub fn bytes(&self) -> u64 {
         std::mem::size_of_val::<[Block]>(&self.blocks) as u64
+    }
+}
+
+impl Filter {
+    /// The bits of a block, as they are at some moment.
+    pub(super) fn words(block: &Block) -> [u64; 4] {
+        std::array::from_fn(|word| block[word].load(Ordering::Relaxed))
     }
 }
 

@@ -17,7 +17,7 @@ fn it_forgets_nothing_and_is_seldom_wrong() {
     let perhaps = perhaps.count();
     assert!(perhaps < 5_000, "{perhaps} of a million taken for aliases");
     assert!(filter.bytes() <= 2_400_000, "{} bytes", filter.bytes());
-    assert!(!filter.is_full());
+    assert!(!filter.is_worn());
     assert!((990_000..=1_000_000).contains(&filter.len()), "{}", filter.len());
 }
 

@@ -7,10 +7,13 @@ mod audit;
 mod filters;
 #[path = "memory/follow.rs"]
 mod follow;
+#[path = "memory/replay.rs"]
+mod replay;
 
 pub use audit::{Recalled, Verdict};
 pub use filters::FilterScan;
 pub use follow::{LookAhead, LookEnd};
+pub use replay::{FilterImage, FilterReplay, Replayed, SavedFilter};
 
 use super::cache::{Cache, Entry, Footprint, View, detached};
 use super::filter::Filter;

@@ -8,7 +8,8 @@
 //!   exclusion under which the cache is filled, updated and emptied.
 //! - [`History`](history) knows where in the shard's history this instance is, and whether a
 //!   position that somebody brings belongs to that history.
-//! - The [`Filter`] is the set of all alias ids: what is not in it needs no entry and no load.
+//! - The [`Filter`] is the set of all alias ids: what is not in it needs no entry and no load. As a
+//!   [snapshot] it outlives the process.
 //! - The [front](front) keeps what a thread was asked for lately at hand.
 //! - The [`Cache`] is a dumb store: bounded, and never asked whether an answer is right.
 
@@ -21,13 +22,17 @@ mod freshness;
 mod front;
 mod history;
 mod memory;
+mod snapshot;
+#[cfg(test)]
+mod snapshot_test;
 mod stripe;
 
 pub use cache::{Cache, Footprint};
-pub use filter::Filter;
+pub use filter::{Filter, FilterSource};
 pub use flight::{Failure, Found, Gather, Source};
 pub use freshness::Freshness;
 pub use memory::{
-    Batch, FilterScan, Limits, LookAhead, LookEnd, Lookup, Memory, Need, Opened, Recalled, Sizes,
-    Verdict,
+    Batch, FilterImage, FilterReplay, FilterScan, Limits, LookAhead, LookEnd, Lookup, Memory, Need,
+    Opened, Recalled, Replayed, SavedFilter, Sizes, Verdict,
 };
+pub use snapshot::SnapshotFault;

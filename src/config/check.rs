@@ -7,6 +7,7 @@ use crate::domain::Placeholders;
 use crate::ops::logging::LogFormat;
 use crate::shard::{ClusterSettings, ShardSettings};
 use crate::store::{MySqlStore, ShardUrl, SqliteStore, StoreError};
+use rustix::fs::{Access, access};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -59,6 +60,7 @@ impl Config {
         let set = flags.over(file);
         let defaults = ShardSettings::default();
         let connect_timeout_ms = set.database.connect_timeout_ms;
+        let database = Database::check(set.database)?;
         let shard = ShardSettings {
             lanes: number("lanes", set.lanes, 4, 1..=64)?,
             connect_timeout: short("connect_timeout_ms", connect_timeout_ms, 1_000)?,
@@ -71,6 +73,7 @@ impl Config {
                 0..=1_000_000_000,
             )?,
             filter: set.filter.unwrap_or(true),
+            filter_dir: filter_dir(set.filter_dir, &database)?,
             audit_sample: number("audit_sample", set.audit_sample, 0.001, 0.0..=1.0)?,
             // Ten years, for who wants to keep everything and still see a number.
             retention: number("retention_s", set.retention_s, 86_400, 0..=315_360_000)
@@ -85,7 +88,7 @@ impl Config {
         Ok(Self {
             listen: address("listen", set.listen, "127.0.0.1:50051")?,
             metrics_listen: address("metrics_listen", set.metrics_listen, "127.0.0.1:9464")?,
-            database: Database::check(set.database)?,
+            database,
             cluster: ClusterSettings { cache_bytes: cache_mib << 20, limits, shard },
             rules: Rules {
                 placeholders: set
@@ -220,6 +223,32 @@ fn default_path() -> Result<PathBuf, ConfigFault> {
         ConfigFault("there is no home folder for the data: name a file with --sqlite".to_owned())
     })?;
     Ok(folders.data_dir().join("aka.db"))
+}
+
+/// A folder that is named must be there. Where none is, the embedded store's own will do, which is made
+/// when that is opened; over MySQL the service writes nothing to disk unless it is told to.
+fn filter_dir(set: Option<PathBuf>, database: &Database) -> Result<Option<PathBuf>, ConfigFault> {
+    let beside = match database {
+        Database::Sqlite(path) => path.parent().map(Path::to_owned),
+        Database::MySql { .. } => None,
+    };
+    // The folder of a mere file name.
+    let beside =
+        beside.map(|folder| if folder.as_os_str().is_empty() { ".".into() } else { folder });
+    let Some(folder) = set.filter(|folder| Some(folder) != beside.as_ref()) else {
+        return Ok(beside);
+    };
+    let fault = |what: String| Err(ConfigFault(format!("filter_dir is {folder:?}, {what}")));
+    match std::fs::metadata(&folder) {
+        Err(error) => return fault(format!("which cannot be looked into: {error}")),
+        Ok(found) if !found.is_dir() => return fault("which is no folder".to_owned()),
+        Ok(_) => {}
+    }
+    // Also where the file system is read-only.
+    match access(&folder, Access::WRITE_OK | Access::EXEC_OK) {
+        Err(error) => fault(format!("which cannot be written to: {error}")),
+        Ok(()) => Ok(Some(folder)),
+    }
 }
 
 fn address(name: &str, text: Option<String>, default: &str) -> Result<SocketAddr, ConfigFault> {

@@ -66,6 +66,11 @@ pub struct ServeFlags {
     #[arg(long, env = "AKA_FILTER", value_name = "BOOL")]
     pub filter: Option<bool>,
 
+    /// The folder where the set of all alias ids is kept, so that a restart need not read them all
+    /// [default: that of the SQLite file; over MySQL it is kept nowhere]
+    #[arg(long, env = "AKA_FILTER_DIR", value_name = "PATH")]
+    pub filter_dir: Option<PathBuf>,
+
     /// No answer from memory is older than this; 0: always ask the database [default: 1000]
     #[arg(long, env = "AKA_STALENESS_LIMIT_MS", value_name = "MS")]
     pub staleness_limit_ms: Option<u64>,
@@ -183,6 +188,7 @@ impl ServeFlags {
             metrics_listen: self.metrics_listen.or(below.metrics_listen),
             cache_mib: self.cache_mib.or(below.cache_mib),
             filter: self.filter.or(below.filter),
+            filter_dir: self.filter_dir.or(below.filter_dir),
             staleness_limit_ms: self.staleness_limit_ms.or(below.staleness_limit_ms),
             degraded_limit_ms: self.degraded_limit_ms.or(below.degraded_limit_ms),
             stale_reads_per_s: self.stale_reads_per_s.or(below.stale_reads_per_s),

@@ -43,6 +43,9 @@ impl fmt::Display for Config {
             writeln!(f, "{name} = {value}")?;
         }
         writeln!(f, "filter = {}", shard.filter)?;
+        if let Some(folder) = &shard.filter_dir {
+            writeln!(f, "filter_dir = {}", quoted(&folder.display().to_string()))?;
+        }
         writeln!(f, "audit_sample = {}", shard.audit_sample)?;
         let placeholders: Vec<_> = self.rules.placeholders.list().map(|id| quoted(&id)).collect();
         writeln!(f, "placeholders = [{}]", placeholders.join(", "))?;

@@ -92,8 +92,13 @@ pub struct ShardMetrics {
     pub feed_staleness_seconds: Gauge,
     pub applied_seq: Gauge,
     pub filter_keys: Gauge,
+    pub filter_dead: Gauge,
     pub filter_bytes: Gauge,
     pub filter_scans: Counter,
+    pub filters_scanned: Counter,
+    pub filters_restored: Counter,
+    pub filters_saved: Counter,
+    pub filter_save_errors: Counter,
     pub log_pruned: Counter,
     pub audit_checked: Counter,
     pub audit_wrong: Counter,
@@ -192,6 +197,9 @@ impl Metrics {
     pub fn shard(&self, shard: ShardId) -> ShardMetrics {
         let (series, shard) = (Series(&self.recorder), shard.to_string());
         let labels: &[(&'static str, &str)] = &[("shard", &shard)];
+        let built = |source| {
+            series.counter("aka_filter_builds_total", &[("shard", &shard), ("source", source)])
+        };
         ShardMetrics {
             up: series.gauge("aka_shard_up", labels),
             loads: series.counter("aka_lookup_queries_total", labels),
@@ -212,7 +220,12 @@ impl Metrics {
             applied_seq: series.gauge("aka_feed_applied_seq", labels),
             filter_keys: series.gauge("aka_filter_keys", labels),
             filter_bytes: series.gauge("aka_filter_bytes", labels),
+            filter_dead: series.gauge("aka_filter_dead_keys", labels),
             filter_scans: series.counter("aka_filter_scans_total", labels),
+            filters_scanned: built("scan"),
+            filters_restored: built("snapshot"),
+            filters_saved: series.counter("aka_filter_saves_total", labels),
+            filter_save_errors: series.counter("aka_filter_save_errors_total", labels),
             audit_checked: series.counter("aka_audit_checked_total", labels),
             audit_wrong: series.counter("aka_audit_wrong_total", labels),
             audit_dropped: series.counter("aka_audit_dropped_total", labels),
@@ -294,7 +307,10 @@ impl Series<'_> {
             ("aka_feed_looks_total", "Looks at the shard's change log."),
             ("aka_feed_changes_total", "Changes applied from the shard's change log."),
             ("aka_feed_epochs_total", "Times that all that was known of the shard was dropped."),
-            ("aka_filter_scans_total", "Scans of the table of aliases for the filter."),
+            ("aka_filter_scans_total", "Scans of the table of aliases for the filter, begun."),
+            ("aka_filter_builds_total", "Filters that were filled, by what they were filled from."),
+            ("aka_filter_saves_total", "Snapshots of the filter that were written to disk."),
+            ("aka_filter_save_errors_total", "Snapshots of the filter that could not be written."),
             ("aka_log_pruned_total", "Old lines that this instance removed from the change log."),
             (
                 "aka_audit_checked_total",
@@ -321,7 +337,8 @@ impl Series<'_> {
                 "aka_filter_keys",
                 "About how many aliases the filter knows; 0 while it does not answer.",
             ),
-            ("aka_filter_bytes", "Memory of the filter that answers."),
+            ("aka_filter_dead_keys", "About how many of those are aliases no more."),
+            ("aka_filter_bytes", "Memory of the filter that answers and of one that is filled."),
             (
                 "aka_audit_greatest_staleness_seconds",
                 "How far behind the primary the auditor has seen the cache, at the most.",

@@ -6,4 +6,4 @@ mod metrics;
 mod status;
 
 pub use metrics::{Metrics, RpcMetrics, ShardMetrics, WriteResult};
-pub use status::{AuditStatus, CacheStatus, ShardStatus, Status};
+pub use status::{AuditStatus, CacheStatus, FilterStatus, ShardStatus, Status};

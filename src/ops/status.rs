@@ -4,6 +4,7 @@
 
 use super::http::Operations;
 use crate::clock::Boottime;
+use crate::coherence::{Filter, FilterSource};
 use crate::shard::Shard;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -59,9 +60,23 @@ pub struct ShardStatus {
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct FilterStatus {
-    /// About how many.
+    /// About how many, and how many of them are aliases no more.
     pub aliases: u64,
+    pub dead: u64,
     pub bytes: u64,
+    /// What it was filled from: `scan` or `snapshot`.
+    pub source: String,
+}
+
+impl FilterStatus {
+    fn of(filter: &Filter) -> Self {
+        let source = match filter.source {
+            FilterSource::Scan => "scan",
+            FilterSource::Snapshot => "snapshot",
+        };
+        let (aliases, dead, bytes) = (filter.len(), filter.dead(), filter.bytes());
+        Self { aliases, dead, bytes, source: source.to_owned() }
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -109,10 +124,7 @@ impl ShardStatus {
             up: shard.is_up(),
             applied_seq: shard.memory.cursor().map(|at| at.seq),
             staleness_seconds: age.map(|age| age.as_secs_f64()),
-            filter: shard
-                .memory
-                .filter()
-                .map(|filter| FilterStatus { aliases: filter.len(), bytes: filter.bytes() }),
+            filter: shard.memory.filter().map(|filter| FilterStatus::of(&filter)),
             changes: figure("aka_feed_changes_total") as u64,
             epochs: figure("aka_feed_epochs_total") as u64,
             log_pruned: figure("aka_log_pruned_total") as u64,

@@ -1,91 +1,135 @@
-//! Fills the filter of a shard: scans the ids of all aliases, a page at a time, while serving goes on
-//! without it.
+//! Keeps the filter of a shard: fills it, from a snapshot on disk or by a scan, fills another when it is
+//! worn, and saves snapshots. Serving goes on meanwhile, with the last one or without any.
+
+mod disk;
+mod restore;
+mod scan;
 
 use super::{Link, Shard, ask};
-use crate::domain::{SLOTS, Slot};
-use crate::store::{Role, StoreError};
+use crate::domain::Position;
+use crate::hooks;
+use crate::store::{Identity, Role, StoreError};
+use disk::Disk;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-/// Ids that a page holds, at most.
-const PAGE: u32 = 2_000;
-
-/// The slots whose ids are counted to know about how many there are in all: one in sixteen.
-const SAMPLED: u32 = 16;
-
-/// How often it is looked whether a new filter is wanted.
+/// How often it is looked whether there is something to do.
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// The same after attempts that failed, at the most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Sees to it that there is a filter; it ends when `stop` is cancelled.
+/// A snapshot is written this long after the last one if a hundredth of the filter has changed.
+const SAVE_PAUSE: Duration = Duration::from_secs(300);
+
+/// The same if anything has changed; sooner where the change log is kept for less than four times that.
+const LONGEST_SAVE_PAUSE: Duration = Duration::from_secs(3_600);
+
+/// Sees to it that there is a filter, until `stop` is cancelled; then saves it.
 pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
     if !shard.settings.filter {
         return;
     }
-    let task = async {
-        let mut link = Link::new(shard.clone(), Role::Read);
+    let link = Link::new(shard.clone(), Role::Read);
+    let mut keeper = Keeper { shard, link, identity: None, saved: None };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = keeper.keep() => {}
+    }
+    // What is not saved now must be read from the log, or the table, when it starts again.
+    keeper.save(|_, _| true).await;
+}
+
+/// The one who sees to a shard's filter.
+struct Keeper {
+    shard: Arc<Shard>,
+    link: Link,
+    /// Whose the filter is, as the shard said when it was filled.
+    identity: Option<Identity>,
+    /// What the snapshot on disk is as of, and when it was written; `None`: it is of another filter.
+    saved: Option<(Position, Instant)>,
+}
+
+impl Keeper {
+    async fn keep(&mut self) {
         let mut pause = PAUSE;
         loop {
             tokio::time::sleep(pause).await;
-            if !shard.memory.wants_filter() {
+            let memory = &self.shard.memory;
+            if memory.filter_waits() {
                 continue;
             }
-            match scan(&shard, &mut link).await {
-                Ok(()) => pause = PAUSE,
+            if !memory.wants_filter() {
+                self.save_if_due().await;
+                continue;
+            }
+            pause = match self.fill().await {
+                Ok(()) => PAUSE,
                 Err(error) => {
-                    // A table that is too large to be counted in time must not be counted for ever.
-                    pause = (2 * pause).min(LONGEST_PAUSE);
-                    tracing::warn!(shard = shard.id.0, %error, "the filter's scan begins anew");
+                    tracing::warn!(shard = self.shard.id.0, %error, "the filter is begun anew");
+                    (2 * pause).min(LONGEST_PAUSE)
                 }
+            };
+        }
+    }
+
+    async fn fill(&mut self) -> Result<(), StoreError> {
+        if self.shard.memory.cursor().is_none() {
+            return Ok(());
+        }
+        let identity = self.link.open().await?.identity().clone();
+        self.identity = Some(identity.clone());
+        // A snapshot of a filter that is worn is as worn.
+        let none = self.shard.memory.filter().is_none();
+        if none && self.restore(&identity).await? {
+            return Ok(());
+        }
+        self.scan(&identity).await
+    }
+
+    /// Where the filter of a shard is kept.
+    fn disk(&self, identity: &Identity) -> Option<Disk> {
+        let folder = self.shard.settings.filter_dir.as_deref()?;
+        Some(Disk::new(folder, identity))
+    }
+
+    async fn save_if_due(&mut self) {
+        let retention = self.shard.settings.retention;
+        let kept = if retention.is_zero() { Duration::MAX } else { retention };
+        let longest = LONGEST_SAVE_PAUSE.min(kept / 4);
+        let shortest = hooks::shortened("AKA_FILTER_SAVE_MS", SAVE_PAUSE).min(longest);
+        let keys = self.shard.memory.filter().map_or(0, |filter| filter.len());
+        self.save(|changes, age| {
+            age >= longest || (age >= shortest && changes.saturating_mul(100) >= keys)
+        })
+        .await;
+    }
+
+    /// Writes a snapshot of a filter that has none, or which has changed since and `is_due`: so many
+    /// changes and so long ago was the last one written.
+    async fn save(&mut self, is_due: impl Fn(u64, Duration) -> bool) {
+        let Some(image) = self.shard.memory.filter_image() else { return };
+        let due = self.saved.is_none_or(|(last, written)| {
+            let changes = image.at.seq.abs_diff(last.seq);
+            image.at != last && is_due(changes, written.elapsed())
+        });
+        let Some(identity) = self.identity.clone().filter(|_| due) else { return };
+        let Some(disk) = self.disk(&identity) else { return };
+        let (at, path) = (image.at, disk.path().display().to_string());
+        let written = tokio::task::spawn_blocking(move || disk.save(&identity, &image)).await;
+        let shard = self.shard.id.0;
+        match written.map_err(std::io::Error::other).flatten() {
+            Ok(bytes) => {
+                self.shard.metrics.filters_saved.increment(1);
+                tracing::debug!(shard, path, seq = at.seq, bytes, "the filter is saved");
+            }
+            Err(error) => {
+                self.shard.metrics.filter_save_errors.increment(1);
+                tracing::warn!(shard, path, %error, "the filter cannot be saved");
             }
         }
-    };
-    tokio::select! {
-        () = stop.cancelled() => {}
-        () = task => {}
+        // Also where it failed: it is tried again when the next one is due.
+        self.saved = Some((at, Instant::now()));
     }
-}
-
-async fn scan(shard: &Shard, link: &mut Link) -> Result<(), StoreError> {
-    if shard.memory.cursor().is_none() {
-        return Ok(());
-    }
-    let keys = estimate(shard, link).await?;
-    let Some(mut scan) = shard.memory.begin_filter(keys) else { return Ok(()) };
-    shard.metrics.filter_scans.increment(1);
-    let (began, mut last, mut found) = (Instant::now(), None, 0);
-    loop {
-        let asked = Instant::now();
-        let (at, page) = ask!(&mut *link, |session| session.scan_keys(last.as_ref(), PAGE))?;
-        if !shard.memory.add_filter_page(&mut scan, at, page.iter().map(|(_, key)| key)) {
-            // It may lead to a replica that lags behind.
-            link.close();
-            return Ok(());
-        }
-        found += page.len();
-        if page.len() < PAGE as usize {
-            shard.memory.end_filter(scan);
-            let seconds = began.elapsed().as_secs_f64();
-            tracing::info!(shard = shard.id.0, aliases = found, seconds, "the filter is filled");
-            return Ok(());
-        }
-        last = page.into_iter().last();
-        // The primary has other things to do: it is asked for half of the time at the most.
-        tokio::time::sleep(asked.elapsed()).await;
-    }
-}
-
-/// About how many aliases there are. Keys are spread evenly over the slots.
-async fn estimate(shard: &Shard, link: &mut Link) -> Result<u64, StoreError> {
-    let owned: Vec<Slot> = Slot::all().filter(|&slot| shard.owns(slot)).collect();
-    let Some(edge) = owned.get(owned.len() / SAMPLED as usize) else { return Ok(0) };
-    let sampled = owned.iter().filter(|&slot| slot < edge).count() as u64;
-    if sampled == 0 {
-        return ask!(link, |session| session.count_keys(SLOTS));
-    }
-    let counted = ask!(link, |session| session.count_keys(edge.get()))?;
-    Ok(counted * owned.len() as u64 / sampled)
 }

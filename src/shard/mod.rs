@@ -34,6 +34,7 @@ use health::Health;
 use pool::Pool;
 use rate::RateLimit;
 use reader::ReadQueue;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,6 +59,8 @@ pub struct ShardSettings {
     pub audit_sample: f64,
     /// Whether there is a set of all alias ids.
     pub filter: bool,
+    /// Where it is kept from one process to the next; `None`: nowhere.
+    pub filter_dir: Option<PathBuf>,
     /// Connections for the admin service's lookups, and as many for its lists and scans.
     pub admin_connections: usize,
     /// Writes that may wait for the shard; more are refused.
@@ -79,6 +82,7 @@ impl Default for ShardSettings {
             retention: Duration::from_secs(86_400),
             audit_sample: 0.001,
             filter: true,
+            filter_dir: None,
             admin_connections: 2,
             write_queue: 10_000,
             write_batch: 512,
@@ -157,7 +161,8 @@ impl Shard {
         self.metrics.feed_staleness_seconds.set(age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
         let filter = self.memory.filter();
         self.metrics.filter_keys.set(filter.as_ref().map_or(0.0, |filter| filter.len() as f64));
-        self.metrics.filter_bytes.set(filter.as_ref().map_or(0.0, |filter| filter.bytes() as f64));
+        self.metrics.filter_dead.set(filter.as_ref().map_or(0.0, |filter| filter.dead() as f64));
+        self.metrics.filter_bytes.set(self.memory.filter_bytes() as f64);
         // Whoever found it: the feed, a load or a write.
         self.metrics.epochs.absolute(self.memory.contradictions());
         self.metrics.applied_seq.set(self.memory.cursor().map_or(0.0, |at| at.seq as f64));

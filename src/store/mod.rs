@@ -108,8 +108,8 @@ pub trait Session: Send {
         limit: u32,
     ) -> Result<(Position, Vec<FiledKey>), StoreError>;
 
-    /// How many aliases there are in the slots below `slots`.
-    async fn count_keys(&mut self, slots: u16) -> Result<u64, StoreError>;
+    /// How many of the first `limit` aliases, in the order in which they are filed, are in each slot.
+    async fn count_first(&mut self, limit: u32) -> Result<Vec<(u16, u64)>, StoreError>;
 
     /// Inverse rows in key order, after `after`, at most `limit`, with the database's time.
     async fn scan_inverse(

@@ -14,9 +14,11 @@ mod front;
 mod history;
 #[path = "../../src/coherence/memory.rs"]
 mod memory;
+#[path = "../../src/coherence/snapshot.rs"]
+mod snapshot;
 #[path = "../../src/coherence/stripe.rs"]
 mod stripe;
 
 pub use cache::{Cache, Footprint};
 pub use flight::{Failure, Gather};
-pub use memory::{Limits, LookEnd, Lookup, Memory, Need, Sizes};
+pub use memory::{Limits, LookEnd, Lookup, Memory, Need, Replayed, SavedFilter, Sizes};

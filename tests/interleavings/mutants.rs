@@ -22,6 +22,7 @@ caught! {
     token_last: tokens_against_feed
     filter_next_last: filter_against_write
     filter_in_neither: filter_against_load_and_feed
+    snapshot_ends_at_cursor: restore_against_feed
     // The simulation catches these, too: here they show that the scenarios look where they should.
     no_fence: fill_against_feed
     feed_no_fence: refill_against_feed

@@ -142,6 +142,42 @@ pub fn filter_against_write() {
     world.is_quiet();
 }
 
+/// A filter that was saved is restored while an alias is made elsewhere, and the feed brings it.
+pub fn restore_against_feed() {
+    let world = World::new(&[None]);
+    world.scan();
+    world.save();
+    // The first page ends here, at the cursor.
+    world.change(None);
+    world.contradict();
+    world.follow();
+    let feed = |world: &World| {
+        world.change(Some("a"));
+        world.follow();
+        world.read();
+    };
+    together(&world, &[World::restore, feed]);
+    world.is_quiet();
+}
+
+/// A filter is saved while an alias is made and the feed brings it, and restored afterwards.
+pub fn save_against_feed() {
+    let world = World::new(&[None]);
+    world.scan();
+    let feed = |world: &World| {
+        world.change(Some("a"));
+        world.follow();
+        world.change(None);
+        world.change(Some("b"));
+        world.follow();
+    };
+    together(&world, &[World::save, feed]);
+    world.contradict();
+    world.follow();
+    world.restore();
+    world.is_quiet();
+}
+
 /// Readers with tokens of changes that the feed is about to apply.
 pub fn tokens_against_feed() {
     let world = World::new(&[Some("a")]);
@@ -181,6 +217,8 @@ mod in_every_order {
         epoch_against_write
         filter_against_load_and_feed
         filter_against_write
+        restore_against_feed
+        save_against_feed
         tokens_against_feed
     }
 }

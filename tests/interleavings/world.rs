@@ -5,7 +5,8 @@
 //! count on, which is what was acknowledged, applied by the feed or shown to others before it came.
 
 use crate::clock::Boottime;
-use crate::coherence::{Cache, Failure, Gather, Limits, LookEnd, Lookup, Memory, Need, Sizes};
+use crate::coherence::{Cache, Failure, Gather, Limits, LookEnd, Lookup, Memory, Need};
+use crate::coherence::{Replayed, SavedFilter, Sizes};
 use crate::domain::{Change, ClusterId, ForwardRow, Id, Key, Micros, Position, Project, ShardId};
 use crate::domain::{SlotSet, Stamp};
 use crate::store::{Identity, Loaded, Look};
@@ -23,6 +24,8 @@ pub struct World {
     key: Key,
     /// Each access is a step.
     primary: sync::Mutex<Primary>,
+    /// The disk.
+    saved: Mutex<Vec<u8>>,
     /// What the checks know: no step, and never held over one.
     known: Mutex<Known>,
 }
@@ -53,6 +56,11 @@ fn now() -> Boottime {
 
 fn id(text: &str) -> Id {
     Id::try_from(text).expect("an id")
+}
+
+fn identity() -> Identity {
+    let (cluster, shard, slots) = (ClusterId(1), ShardId(0), SlotSet::EMPTY);
+    Identity { cluster, shard, shard_count: 1, slots, schema_version: 1 }
 }
 
 impl Primary {
@@ -87,6 +95,7 @@ impl World {
             cache,
             key: Key::new(Project::new(1).expect("a project"), id("key")),
             primary: sync::Mutex::new(primary),
+            saved: Mutex::default(),
             known: Mutex::default(),
         };
         world.follow();
@@ -128,24 +137,26 @@ impl World {
     pub fn follow(&self) {
         for _ in 0..10 {
             let ahead = self.memory.look(now());
-            let primary = self.primary.lock().clone();
             let from = ahead.cursor.map_or(u64::MAX, |cursor| cursor.seq);
-            let changes = primary.log.iter().filter(|(at, _)| at.seq >= from);
-            let change = |&(at, value): &(Position, Value)| {
-                let (alias, new) = (self.key.clone(), value.map(id));
-                Change { at, alias, old: None, new, time: Micros(0) }
-            };
-            let (cluster, shard, slots) = (ClusterId(1), ShardId(0), SlotSet::EMPTY);
-            let identity = Identity { cluster, shard, shard_count: 1, slots, schema_version: 1 };
-            let at = primary.at();
-            let changes = changes.map(change).collect();
-            match self.memory.looked(&ahead, &Look { identity, at, now: Micros(0), changes }) {
-                LookEnd::Complete(_) => return self.knows(at),
+            let look = self.look(from, usize::MAX);
+            match self.memory.looked(&ahead, &look) {
+                LookEnd::Complete(_) => return self.knows(look.at),
                 LookEnd::NewEpoch(_) => self.is_told(),
                 LookEnd::More(_) => {}
             }
         }
         panic!("the feed does not get to the end");
+    }
+
+    fn look(&self, from: u64, limit: usize) -> Look {
+        let primary = self.primary.lock().clone();
+        let changes = primary.log.iter().filter(|(at, _)| at.seq >= from).take(limit);
+        let change = |&(at, value): &(Position, Value)| {
+            let (alias, new) = (self.key.clone(), value.map(id));
+            Change { at, alias, old: None, new, time: Micros(0) }
+        };
+        let changes = changes.map(change).collect();
+        Look { identity: identity(), at: primary.at(), now: Micros(0), changes }
     }
 
     /// A lane, until nobody waits for the key.
@@ -181,6 +192,29 @@ impl World {
         let loaded = self.ask_primary();
         if self.memory.add_filter_page(&mut scan, loaded.at, loaded.rows.keys()) {
             self.memory.end_filter(scan);
+        }
+    }
+
+    /// The filter's task saves it.
+    pub fn save(&self) {
+        let Some(image) = self.memory.filter_image() else { return };
+        let mut bytes = Vec::new();
+        image.write(&identity(), &mut bytes).expect("there is room");
+        *self.saved.lock().expect("no check has failed") = bytes;
+    }
+
+    /// The filter's task finds what was saved, and reads the log one line at a time: each look brings
+    /// the line that is known and, where there is one, the next.
+    pub fn restore(&self) {
+        let bytes = self.saved.lock().expect("no check has failed").clone();
+        let saved = SavedFilter::read(&identity(), bytes.len() as u64, &mut bytes.as_slice());
+        let saved = saved.expect("what was saved");
+        let Some(mut replay) = self.memory.begin_replay(saved) else { return };
+        loop {
+            let look = self.look(replay.next(), 2);
+            if self.memory.replay(&mut replay, &look) != Replayed::More {
+                return;
+            }
         }
     }
 

@@ -14,6 +14,7 @@ mod command_line;
 mod contract;
 mod crashes;
 mod events;
+mod filter;
 mod harness;
 mod ids;
 mod invariants;

@@ -166,7 +166,9 @@ async fn without_the_floor_the_race_is_lost() {
 async fn own_writes_do_not_wait_for_the_feed() {
     for (mutant, expected) in [("", "alice"), ("no_local_apply", "bob")] {
         let database = Database::create(backend::sqlite()).await;
-        let flags = ["--feed-interval-ms", "3600000", "--staleness-limit-ms", "3600000"];
+        // No filter: it would answer in place of an entry.
+        let limits = ["--feed-interval-ms", "3600000", "--staleness-limit-ms", "3600000"];
+        let flags = [&limits[..], &["--filter", "false"]].concat();
         let aka = Aka::serve_with_env(&database, &flags, &[("AKA_MUTANT", mutant)]).await;
         let remembered = async || {
             aka.resolve(PROJECT, "bob").await.expect("resolved");

@@ -29,6 +29,10 @@ impl World {
                 let page = Page { at: line.clock(), is_alias: line.table[key].is_some() };
                 Task::Scan(scan, key, Some(page))
             }
+            Task::Replay(replay, _) => {
+                let look = self.look_at(at.shard, line, replay.next());
+                Task::Replay(replay, Some(Box::new(look)))
+            }
             Task::Show(key, _) => {
                 let line = &self.shards[at.shard].lines[line];
                 let committed = line.log.last().map_or(0, |change| change.time);

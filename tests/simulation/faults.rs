@@ -2,6 +2,7 @@
 
 use crate::instance::{Instance, LANE, Task, Write, WriteKind};
 use crate::model::Micro;
+use crate::rng::Rng;
 use crate::schedule::Fault;
 use crate::world::{LinkRef, World, key_index};
 
@@ -124,6 +125,10 @@ impl World {
 
     fn restart(&mut self, instance: usize) {
         self.note("restarted", &[instance as u64]);
+        // Drawn aside; else it was killed.
+        if Rng::new(self.rng.clone().next()).chance(300) {
+            (0..self.schedule.shards).for_each(|shard| self.save_filter(instance, shard));
+        }
         for index in std::mem::take(&mut self.instances[instance].waiting) {
             self.requests[index] = None;
             self.free.push(index);

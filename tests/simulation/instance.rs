@@ -5,7 +5,8 @@ use crate::model::Micro;
 use crate::schedule::Schedule;
 use aka::clock::Boottime;
 use aka::coherence::{
-    Batch, Cache, Failure, FilterScan, Found, Gather, Limits, LookAhead, Memory, Need, Opened,
+    Batch, Cache, Failure, FilterReplay, FilterScan, Found, Gather, Limits, LookAhead, Memory,
+    Need, Opened,
 };
 use aka::domain::{Change, Position, ShardId, Token};
 use aka::store::{Loaded, Look};
@@ -33,6 +34,8 @@ pub enum Task {
     Show(usize, Option<Shown>),
     /// A page of the filter's scan, one key long: which key, and what the database said.
     Scan(FilterScan, usize, Option<Page>),
+    /// Lines of the log for a filter that was saved.
+    Replay(FilterReplay, Option<Box<Look>>),
 }
 
 /// As of where, and whether the key was an alias.

@@ -13,6 +13,7 @@ mod checker;
 mod client;
 mod database;
 mod faults;
+mod filters;
 mod instance;
 mod model;
 mod mutants;

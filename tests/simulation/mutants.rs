@@ -100,6 +100,9 @@ caught! {
     filter_misses_loads
     filter_misses_writes
     filter_outlives_epoch
+    // Its snapshot.
+    snapshot_skips_changes
+    snapshot_too_early
     // Rule 8, tokens.
     token_ignored
     token_seq_only

@@ -1,11 +1,11 @@
-//! Two interleavings that need too many coincidences to be met by chance: written down, step by step,
+//! Interleavings that need too many coincidences to be met by chance: written down, step by step,
 //! on the real memory. The right program and the mutant are told the same.
 //!
-//! Both are of a failover that lost the old primary's changes 6 to 9, and of an answer of the old
+//! The first two are of a failover that lost the old primary's changes 6 to 9, and of an answer of the old
 //! primary, as of 9, that lands while the feed looks at the new one.
 
 use aka::clock::Boottime;
-use aka::coherence::{Cache, Gather, Limits, LookEnd, Memory, Need};
+use aka::coherence::{Cache, Gather, Limits, LookEnd, Memory, Need, SavedFilter, Source};
 use aka::domain::{Change, ClusterId, ForwardRow, Id, Key, Micros, Position, Project, ShardId};
 use aka::domain::{SlotSet, Stamp};
 use aka::hooks;
@@ -39,15 +39,20 @@ struct Script {
 impl Script {
     /// An instance that follows the shard, up to the fork.
     fn new() -> Self {
+        let script = Self::unborn();
+        let first = script.memory.look(at(1));
+        assert_eq!(script.memory.looked(&first, &script.seen(FORK, &[])), LookEnd::Complete(0));
+        script
+    }
+
+    /// One that has not looked yet.
+    fn unborn() -> Self {
         let cache = Arc::new(Cache::seeded(1 << 20, 1));
         let staleness = Duration::from_millis(STALENESS_MS);
         let limits = Limits { staleness, degraded: Duration::ZERO };
         let memory = Memory::new(cache.clone(), limits);
         let key = Key::new(Project::new(1).expect("a project"), id("bob"));
-        let script = Self { cache, memory, key };
-        let first = script.memory.look(at(1));
-        assert_eq!(script.memory.looked(&first, &script.seen(FORK, &[])), LookEnd::Complete(0));
-        script
+        Self { cache, memory, key }
     }
 
     fn seen(&self, at: Position, changes: &[Position]) -> Look {
@@ -132,4 +137,58 @@ fn a_load_ahead_does_not_enter_if_a_look_began_since() {
     hooks::set_thread_mutant("ahead_enters");
     assert_eq!(read_late().as_deref(), Some("old"), "the mutant was not caught");
     hooks::set_thread_mutant("");
+}
+
+/// A filter without the key is saved at the fork. When the process starts again the log holds `lines`; an
+/// alias was made of the key at `made`. What memory says of the key then, if anything.
+fn restored(lines: &[Position], made: Option<Position>) -> Option<Source> {
+    let before = Script::new();
+    let mut scan = before.memory.begin_filter(1).expect("a cursor is set");
+    assert!(before.memory.add_filter_page(&mut scan, FORK, []));
+    before.memory.end_filter(scan);
+    let (mut saved, identity) = (Vec::new(), before.seen(FORK, &[]).identity);
+    let image = before.memory.filter_image().expect("a filter that answers");
+    image.write(&identity, &mut saved).expect("there is room");
+
+    let clock = *lines.last().expect("a line");
+    let mut look = before.seen(clock, lines);
+    for change in look.changes.iter_mut().filter(|change| Some(change.at) != made) {
+        change.alias = change.alias.sibling(id("somebody else"));
+    }
+    let now = Script::unborn();
+    let first = now.memory.look(at(1));
+    now.memory.looked(&first, &now.seen(clock, &[]));
+    let saved = SavedFilter::read(&identity, saved.len() as u64, &mut saved.as_slice());
+    let replay = now.memory.begin_replay(saved.expect("what was saved"));
+    now.memory.replay(&mut replay.expect("a cursor is set"), &look);
+    let need = Need { arrived: at(2), mark: None };
+    let place = || now.cache.footprint(1, now.key.id().as_bytes());
+    now.memory.get(now.key.id_hash(), place, &need).map(|found| found.source)
+}
+
+/// The same with the program made wrong: it says that the key is surely no alias.
+fn misled(mutant: &'static str, lines: &[Position], made: Position) {
+    assert_eq!(restored(lines, Some(made)), None, "it is read from the primary");
+    hooks::set_thread_mutant(mutant);
+    let said = restored(lines, Some(made));
+    hooks::set_thread_mutant("");
+    assert_eq!(said, Some(Source::Filtered), "the mutant was not caught");
+}
+
+#[test]
+fn a_filter_goes_on_where_it_was_saved() {
+    assert_eq!(restored(&[FORK, NEW], None), Some(Source::Filtered), "it is used");
+    assert_eq!(restored(&[FORK, NEW], Some(NEW)), None, "it knows the new alias");
+}
+
+#[test]
+fn a_filter_of_a_history_that_is_lost_is_not_used() {
+    let instead = Position { nonce: FORK.nonce + 1, ..FORK };
+    misled("snapshot_ignores_nonce", &[instead, NEW], instead);
+}
+
+#[test]
+fn a_filter_from_before_the_log_begins_is_not_used() {
+    let pruned = Position { seq: 6, nonce: 60 };
+    misled("snapshot_ignores_pruning", &[Position { seq: 7, nonce: 70 }], pruned);
 }

@@ -3,12 +3,10 @@
 
 use crate::checker::Bound;
 use crate::client::Mark;
-use crate::instance::{
-    ADMIN, Done, FEED, FILTER, LANE, Page, Shown, Task, Transaction, WRITER, Write,
-};
+use crate::instance::{ADMIN, Done, FEED, LANE, Shown, Task, Transaction, WRITER, Write};
 use crate::model::Micro;
 use crate::world::{Event, LinkRef, World, key_index};
-use aka::coherence::{Failure, FilterScan, LookEnd};
+use aka::coherence::{Failure, LookEnd};
 use aka::store::Loaded;
 
 /// How far a call on a link is.
@@ -36,7 +34,7 @@ impl World {
     }
 
     /// Begins a call: connects, if the session is not one that may be used.
-    fn begin(&mut self, instance: usize, shard: usize, link: usize, task: Task) {
+    pub fn begin(&mut self, instance: usize, shard: usize, link: usize, task: Task) {
         self.calls += 1;
         let number = self.calls;
         let at = LinkRef { instance, shard, link, number };
@@ -171,6 +169,7 @@ impl World {
             Task::Write(writes, Some(done)) => self.acknowledge(at, &writes, done),
             Task::Show(key, Some(shown)) => self.show(at, key, shown),
             Task::Scan(scan, key, Some(page)) => self.scanned(at, scan, key, page),
+            Task::Replay(replay, Some(look)) => self.replayed(at, replay, &look),
             _ => {}
         }
     }
@@ -192,7 +191,7 @@ impl World {
             // The outcome is unknown; nobody is answered.
             Task::Write(..) => self.write_next(instance, shard),
             Task::Show(..) => self.show_next(instance, shard),
-            Task::Scan(..) => self.filter_later(instance, shard),
+            Task::Scan(..) | Task::Replay(..) => self.filter_later(instance, shard),
             Task::Idle => {}
         }
     }
@@ -213,45 +212,6 @@ impl World {
             true => self.tick_later(instance, shard, paused - self.now),
             false => self.begin(instance, shard, FEED, Task::Look(None, None)),
         }
-    }
-
-    // ---- the filter
-
-    fn filter_later(&mut self, instance: usize, shard: usize) {
-        let life = self.instances[instance].life;
-        let pause = self.schedule.feed_interval;
-        self.push(pause, Event::Filter { instance, life, shard });
-    }
-
-    /// Begins a scan if there is no filter, and sometimes if there is one.
-    pub fn look_after_filter(&mut self, instance: usize, life: u64, shard: usize) {
-        if self.instances[instance].life != life {
-            return;
-        }
-        let again = !self.quiet() && self.rng.chance(100);
-        let memory = self.side(instance, shard).memory.clone();
-        let wanted = (memory.filter().is_none() || again) && shard < self.keys.len();
-        match wanted.then(|| memory.begin_filter(4)).flatten() {
-            Some(scan) => self.begin(instance, shard, FILTER, Task::Scan(scan, shard, None)),
-            None => self.filter_later(instance, shard),
-        }
-    }
-
-    fn scanned(&mut self, at: LinkRef, mut scan: FilterScan, key: usize, page: Page) {
-        let LinkRef { instance, shard, .. } = at;
-        let memory = self.side(instance, shard).memory.clone();
-        let found = page.is_alias.then(|| &self.keys[key]);
-        let goes_on = memory.add_filter_page(&mut scan, page.at, found);
-        self.note("scanned", &[instance as u64, key as u64, page.at.seq, u64::from(goes_on)]);
-        self.note_contradictions(instance, shard);
-        let next = key + self.schedule.shards;
-        if goes_on && next < self.keys.len() {
-            return self.begin(instance, shard, FILTER, Task::Scan(scan, next, None));
-        }
-        if goes_on {
-            memory.end_filter(scan);
-        }
-        self.filter_later(instance, shard);
     }
 
     // ---- lanes

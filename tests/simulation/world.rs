@@ -66,6 +66,8 @@ pub struct World {
     pub schedule: Schedule,
     pub shards: Vec<ShardModel>,
     pub instances: Vec<Instance>,
+    /// The snapshots of filters that each instance has saved, by shard: they outlive a restart.
+    pub disks: Vec<Vec<Option<Vec<u8>>>>,
     pub checker: Checker,
     pub trace: Trace,
     pub keys: Vec<Key>,
@@ -109,6 +111,7 @@ impl World {
                 slots: SlotSet::EMPTY,
                 schema_version: 1,
             },
+            disks: vec![vec![None; shards]; schedule.instances],
             instances,
             rng,
             schedule,

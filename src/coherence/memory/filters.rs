@@ -40,12 +40,24 @@ impl Memory {
         }
     }
 
+    /// An alias was deleted. It stays in the filters: nobody can take a bit away.
+    pub(super) fn deleted_from_filters(&self) {
+        for filter in [&self.next_filter, &self.filter] {
+            if let Some(filter) = filter.load().as_deref() {
+                filter.deleted();
+            }
+        }
+    }
+
     /// Begins a filter for about `keys` aliases; `None` while no cursor is set. All that comes to be
     /// known from now on is added to it. Another scan that is under way is given up.
     pub fn begin_filter(&self, keys: u64) -> Option<FilterScan> {
         let history = self.history.lock();
         let from = history.cursor()?.seq;
-        let filter = Arc::new(Filter::new(keys.max(self.least_filter_keys), self.epoch()));
+        // The last one knows what a guess may have missed.
+        let known = self.filter().map_or(0, |filter| filter.alive());
+        let keys = keys.max(known).max(self.least_filter_keys);
+        let filter = Arc::new(Filter::new(keys, self.epoch()));
         if !hooks::mutant("filter_registered_late") {
             self.next_filter.store(Some(filter.clone()));
         }
@@ -80,6 +92,12 @@ impl Memory {
     /// read at: a change after the page that should have had it is in the filter by then.
     pub fn end_filter(&self, scan: FilterScan) {
         let FilterScan { filter, highest, .. } = scan;
+        self.end_filling(filter, highest);
+    }
+
+    /// All that the feed will not bring is in the filter, as far as it was read at `highest` at the
+    /// latest.
+    pub(super) fn end_filling(&self, filter: Arc<Filter>, highest: u64) {
         let history = self.history.lock();
         if filter.epoch != self.epoch() {
             return;
@@ -108,17 +126,27 @@ impl Memory {
         }
     }
 
-    /// Whether a filter should be filled: there is none of this epoch, or it has outgrown what it was
-    /// made for; and none is filled already that only waits for the feed.
+    /// Whether a filter should be filled: there is none of this epoch, or it is worn; and none
+    /// [waits](Self::filter_waits).
     pub fn wants_filter(&self) -> bool {
+        !self.filter_waits() && self.filter().is_none_or(|filter| filter.is_worn())
+    }
+
+    /// Whether a filter is filled, and waits for the feed to get to where it may answer.
+    pub fn filter_waits(&self) -> bool {
         let next = self.next_filter.load_full();
-        let waits = next.is_some_and(|next| next.is_scanned() && next.epoch == self.epoch());
-        !waits && self.filter().is_none_or(|filter| filter.is_full())
+        next.is_some_and(|next| next.is_scanned() && next.epoch == self.epoch())
     }
 
     /// The filter that answers, if there is one.
     pub fn filter(&self) -> Option<Arc<Filter>> {
         self.filter.load_full().filter(|filter| filter.epoch == self.epoch())
+    }
+
+    /// The memory that filters take, in bytes: of the one that answers and of the one that is filled.
+    pub fn filter_bytes(&self) -> u64 {
+        let filters = [&self.next_filter, &self.filter];
+        filters.iter().filter_map(|filter| filter.load_full()).map(|filter| filter.bytes()).sum()
     }
 
     /// They are of another epoch; their memory is wanted. The history's lock is held.

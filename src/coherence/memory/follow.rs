@@ -122,8 +122,10 @@ impl Memory {
         if epoch != self.epoch() {
             return Applied::OtherEpoch;
         }
-        if change.new.is_some() && !hooks::mutant("filter_misses_feed") {
-            self.add_to_filters(key.id_hash());
+        match change.new {
+            Some(_) if hooks::mutant("filter_misses_feed") => {}
+            Some(_) => self.add_to_filters(key.id_hash()),
+            None => self.deleted_from_filters(),
         }
         // A load that is out and read an earlier state must not enter after this.
         let entry = self.cache.get(place);

@@ -78,13 +78,18 @@ pub(super) async fn scan_keys<B: Backend>(
     Ok((at.ok_or(sqlx::Error::RowNotFound)?, keys))
 }
 
-pub(super) async fn count_keys<B: Backend>(
+/// However large the table is, the database looks at no more than `limit` rows.
+pub(super) async fn count_first<B: Backend>(
     connection: &mut B,
-    slots: u16,
-) -> Result<u64, sqlx::Error> {
-    let query = Query::new("SELECT COUNT(*) FROM alias WHERE slot < ?").int(slots);
-    let rows = connection.fetch(query).await?;
-    rows.first().ok_or(sqlx::Error::RowNotFound)?.u64(0)
+    limit: u32,
+) -> Result<Vec<(u16, u64)>, sqlx::Error> {
+    let query = Query::new(
+        "SELECT slot, COUNT(*)
+         FROM (SELECT slot FROM alias ORDER BY slot, project_id, alias_id LIMIT ?) AS firsts
+         GROUP BY slot ORDER BY slot",
+    );
+    let rows = connection.fetch(query.int(limit)).await?;
+    rows.iter().map(|row| Ok((row.u16(0)?, row.u64(1)?))).collect()
 }
 
 pub(super) async fn scan_inverse<B: Backend>(

@@ -121,8 +121,8 @@ impl<B: Backend> Session for SqlSession<B> {
         self.sorted(keys)
     }
 
-    async fn count_keys(&mut self, slots: u16) -> Result<u64, StoreError> {
-        let count = scans::count_keys(&mut self.connection, slots).await;
+    async fn count_first(&mut self, limit: u32) -> Result<Vec<(u16, u64)>, StoreError> {
+        let count = scans::count_first(&mut self.connection, limit).await;
         self.sorted(count)
     }
 

@@ -174,6 +174,16 @@ async fn a_missing_password_file_is_refused() {
 }
 
 #[tokio::test]
+async fn a_folder_that_cannot_be_used_is_refused() {
+    let (taken, file) = (Taken::new(), File::new("no folder"));
+    for (wrong, part) in [("/missing/folder", "No such file"), (file.path(), "no folder")] {
+        let said = ["filter_dir is", wrong, part];
+        taken.serve(["--filter-dir", wrong]).run().await.failed(64, &said);
+        taken.serve([]).env("AKA_FILTER_DIR", wrong).run().await.failed(64, &said);
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_address_is_refused() {
     for wrong in ["nonsense", "127.0.0.1", "127.0.0.1:99999", "127.0.0.1:http", ""] {
         let serve = aka(["serve", "--listen", wrong]);

@@ -5,12 +5,13 @@ use std::path::Path;
 use toml::{Table, Value};
 
 /// Every setting that is one value, with one for the file, the environment and the flag.
-const SETTINGS: [(&str, [&str; 3]); 20] = [
+const SETTINGS: [(&str, [&str; 3]); 21] = [
     ("listen", ["127.0.0.1:1001", "127.0.0.1:1002", "127.0.0.1:1003"]),
     ("metrics_listen", ["127.0.0.1:2001", "127.0.0.1:2002", "127.0.0.1:2003"]),
     ("sqlite", ["/file.db", "/environment.db", "/flag.db"]),
     ("connect_timeout_ms", ["11", "12", "13"]),
     ("cache_mib", ["21", "22", "23"]),
+    ("filter_dir", ["/tmp", "/var/tmp", "/dev/shm"]),
     ("staleness_limit_ms", ["31", "32", "33"]),
     ("degraded_limit_ms", ["41", "42", "43"]),
     ("stale_reads_per_s", ["45", "46", "47"]),
