@@ -10,9 +10,9 @@
 //! - `echo SHAPE [EVERY]`: be the echo and nothing else.
 //!
 //! Everything runs on this machine, on loopback: each of the servers, aka's MySQL, and the load. All of
-//! them know the same 100,000 keys with the same values, and every answer is checked. What is compared
-//! first is the CPU time of a server for an id, from `/proc`: it is what a machine of one's own would
-//! run out of, and it is less disturbed by neighbours than rates are.
+//! them know the same million keys with the same values, asked for with a skew (Zipf 0.99), and every
+//! answer is checked. What is compared first is the CPU time of a server for an id, from `/proc`: it is
+//! what a machine of one's own would run out of, and it is less disturbed by neighbours than rates are.
 
 mod echo;
 mod goals;

@@ -1,6 +1,7 @@
 //! All the servers of the comparison, filled alike, and what is measured of them.
 
 use crate::Fault;
+use crate::keys;
 use crate::load::{self, Shape};
 use crate::memcached::{self, Memcached};
 use crate::mysql;
@@ -135,7 +136,7 @@ impl<'a> World<'a> {
     fn aka(&self, flags: &str, aliases: f64) -> Load {
         // A project for each share.
         let project = (aliases * 100.0) as u32;
-        let flags = format!("{flags} --project {project} --aliases {aliases}");
+        let flags = format!("{flags} {} --project {project} --aliases {aliases}", skewed());
         Load::new(self.aka.address, &[self.aka.pid()], &flags)
     }
 
@@ -161,7 +162,15 @@ impl<'a> World<'a> {
 type Run<'a> = Box<dyn Fn(Duration) -> Result<Sample, Fault> + 'a>;
 
 fn echo(server: &Server, flags: &str) -> Load {
-    Load::new(server.address, &[server.pid()], &format!("{flags} --project 1 --no-check"))
+    Load::new(
+        server.address,
+        &[server.pid()],
+        &format!("{flags} {} --project 1 --no-check", skewed()),
+    )
+}
+
+fn skewed() -> String {
+    format!("--keys {} --zipf {}", keys::COUNT, keys::ZIPF)
 }
 
 fn of_redis(aliases: f64) -> Redis {

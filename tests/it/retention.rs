@@ -1,7 +1,7 @@
 //! The change log is pruned: old lines go, young ones and the newest stay, and nobody who follows is
 //! disturbed.
 
-use crate::database::{Backend, Database};
+use crate::database::{Backend, Database, Tables};
 use crate::harness::{Aka, PROJECT, check_is_clean, create_request, eventually, start_with};
 
 on_backends!(old_lines_go: sqlite mysql_3 mariadb_1);
@@ -44,6 +44,20 @@ async fn epochs(aka: &Aka) -> f64 {
     aka.metric("aka_feed_epochs_total", &[]).await
 }
 
+/// Until these have applied every line. One that is to be pruned however young it is must have been seen.
+async fn all_follow(database: &Database, instances: &[&Aka]) {
+    let tables = database.tables().await;
+    let newest = |shard: &Tables| shard.changes.iter().map(|change| change.seq).max().unwrap_or(0);
+    let newest: i64 = tables.iter().map(newest).sum();
+    for aka in instances {
+        eventually("it has applied all lines", async || {
+            #[expect(clippy::cast_precision_loss, reason = "a small number")]
+            (aka.metric("aka_feed_applied_seq", &[]).await >= newest as f64).then_some(())
+        })
+        .await;
+    }
+}
+
 async fn old_lines_go(backend: Backend) {
     let (database, keeper) = start_with(backend, &["--retention-s", "0"]).await;
     create(&keeper, "old", OLD).await;
@@ -79,6 +93,7 @@ async fn old_lines_go(backend: Backend) {
     check_is_clean(&database).await;
 
     // However old it is, the newest line of each shard stays.
+    all_follow(&database, &[&keeper, &follower, &one, &two]).await;
     age_the_log(&database).await;
     let newest = database.shards();
     eventually("all but the newest", async || (lines(&database).await == newest).then_some(()))
