@@ -5,11 +5,13 @@ mod aliases;
 pub use aliases::Aliases;
 
 use crate::clock::Boottime;
-use crate::coherence::{Failure, Found, Gather, Lookup, Need, Source};
+use crate::coherence::{Failure, Footprint, Found, Gather, Lookup, Need, Reading, Source};
 use crate::domain::{self, Id, IdHash, Key, MalformedToken, Placeholders, Project, Token};
-use crate::ops::Metrics;
+use crate::ops::{Lookups, Metrics};
 use crate::shard::{Cluster, Shard};
 use bytes::Bytes;
+use smallvec::SmallVec;
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -18,6 +20,10 @@ pub const MAX_BATCH: usize = 10_000;
 
 /// Ids after which the others of the thread have their turn: a fraction of a millisecond.
 const TURN: usize = 1_000;
+
+/// Ids whose ways to the machine's memory are gone together: more than a core has on its way at once,
+/// and few enough that what was brought is still there when it is looked at.
+const GROUP: usize = 32;
 
 /// Answers reads. One for the service; cheap to share.
 pub struct Resolver {
@@ -105,6 +111,40 @@ impl Resolver {
     }
 }
 
+/// An id of a request that memory is asked about.
+struct Asked<'a> {
+    index: u32,
+    id: &'a [u8],
+    hash: IdHash,
+    shard: &'a Shard,
+    reading: &'a Reading<'a>,
+}
+
+/// How many ids memory answered, and how.
+#[derive(Default)]
+struct Counts {
+    invalid: u64,
+    filtered: u64,
+    hit: u64,
+    negative_hit: u64,
+}
+
+impl Counts {
+    fn record(self, lookups: &Lookups) {
+        for (counter, count) in [
+            (&lookups.invalid, self.invalid),
+            (&lookups.filtered, self.filtered),
+            (&lookups.hit, self.hit),
+            (&lookups.negative_hit, self.negative_hit),
+        ] {
+            // A count is shared by all cores: it is not touched for nothing.
+            if count > 0 {
+                counter.increment(count);
+            }
+        }
+    }
+}
+
 /// One request on its way.
 struct Read<'a> {
     resolver: &'a Resolver,
@@ -115,50 +155,89 @@ struct Read<'a> {
 
 impl Read<'_> {
     /// Answers what can be answered from memory; the rest is missed.
+    ///
+    /// A group of ids takes each step together: the memory that a step will look at is asked for while
+    /// that of the ids before is on its way (see [`Reading`]).
     fn remember<'a>(
         &self,
-        ids: impl Iterator<Item = (usize, &'a [u8])>,
+        mut ids: impl Iterator<Item = (usize, &'a [u8])>,
         resolution: &mut Resolution,
         misses: &mut Vec<Miss>,
     ) {
-        let Resolver { cluster, placeholders, metrics } = self.resolver;
-        let (mut invalid, mut filtered, mut hit, mut negative) = (0, 0, 0, 0);
-        for (index, id) in ids {
-            // What cannot be an alias is none: an event must not be lost for its id.
-            if domain::validate(id).is_err() || placeholders.contains(id) {
-                invalid += 1;
-                continue;
+        let cluster = &self.resolver.cluster;
+        let shards = cluster.shards();
+        let readings: SmallVec<[OnceCell<Option<Reading<'_>>>; 4]> =
+            shards.iter().map(|_| OnceCell::new()).collect();
+        let mut counts = Counts::default();
+        let mut group: SmallVec<[Asked<'_>; GROUP]> = SmallVec::new();
+        loop {
+            let mut ended = true;
+            for (index, id) in ids.by_ref().take(GROUP) {
+                ended = false;
+                // What cannot be an alias is none: an event must not be lost for its id.
+                if domain::validate(id).is_err() || self.resolver.placeholders.contains(id) {
+                    counts.invalid += 1;
+                    continue;
+                }
+                let hash = IdHash::of(self.project, id);
+                let found = cluster.shard_of_slot(hash.slot()).and_then(|shard| {
+                    let reading = readings.get(usize::from(shard.id.0))?;
+                    let reading = reading.get_or_init(|| shard.memory.read(&self.need(shard)));
+                    Some((shard, reading.as_ref()?))
+                });
+                let index = index as u32;
+                match found {
+                    Some((shard, reading)) => {
+                        group.push(Asked { index, id, hash, shard, reading });
+                    }
+                    None => misses.extend(self.miss(index, id)),
+                }
             }
-            let index = index as u32;
-            let hash = IdHash::of(self.project, id);
-            let shard = cluster.shard_of_slot(hash.slot());
-            let remembered = shard.and_then(|shard| {
-                let place = || cluster.cache.footprint(self.project.get(), id);
-                let alias = |canonical: &[u8]| resolution.aliases.push(index, canonical);
-                shard.memory.answer(hash, place, &self.need(shard), alias)
+            if ended {
+                break;
+            }
+            for asked in &group {
+                asked.reading.touch_filter(asked.hash);
+            }
+            let mut places = SmallVec::<[Footprint; GROUP]>::new();
+            group.retain(|asked| {
+                let none = asked.reading.is_surely_none(asked.hash);
+                if none {
+                    counts.filtered += 1;
+                    self.audit(asked);
+                } else {
+                    places.push(cluster.cache.footprint(self.project.get(), asked.id));
+                }
+                !none
             });
-            if let Some(shard) = shard.filter(|shard| remembered.is_some() && shard.samples()) {
-                shard.audit(self.key(id).into_iter().collect());
+            for (asked, place) in group.iter().zip(&places) {
+                asked.reading.touch(*place);
             }
-            match remembered {
-                Some(Source::Filtered) => filtered += 1,
-                Some(Source::Hit) => hit += 1,
-                Some(_) => negative += 1,
-                None => misses.extend(self.key(id).map(|key| Miss { index, key })),
-            }
-        }
-        let lookups = &metrics.lookups;
-        for (counter, count) in [
-            (&lookups.invalid, invalid),
-            (&lookups.filtered, filtered),
-            (&lookups.hit, hit),
-            (&lookups.negative_hit, negative),
-        ] {
-            // A count is shared by all cores: it is not touched for nothing.
-            if count > 0 {
-                counter.increment(count);
+            for (asked, place) in group.drain(..).zip(places) {
+                let alias = |canonical: &[u8]| resolution.aliases.push(asked.index, canonical);
+                match asked.reading.entry(place, alias) {
+                    Some(Source::Hit) => counts.hit += 1,
+                    Some(_) => counts.negative_hit += 1,
+                    None => {
+                        misses.extend(self.miss(asked.index, asked.id));
+                        continue;
+                    }
+                }
+                self.audit(&asked);
             }
         }
+        counts.record(&self.resolver.metrics.lookups);
+    }
+
+    /// An answer was given from memory: perhaps it is compared with the database.
+    fn audit(&self, asked: &Asked<'_>) {
+        if asked.shard.samples() {
+            asked.shard.audit(self.key(asked.id).into_iter().collect());
+        }
+    }
+
+    fn miss(&self, index: u32, id: &[u8]) -> Option<Miss> {
+        self.key(id).map(|key| Miss { index, key })
     }
 
     /// In memory of its own: a key that waits must not keep a whole request alive.

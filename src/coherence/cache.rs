@@ -4,7 +4,7 @@
 //! moka evicts by recency and frequency (TinyLFU) and keeps to a budget of bytes. Its `get_with` and
 //! `and_compute_with` are not used: an invalidation during such a load is lost (measured, 0.12.16).
 
-use super::front::{Fronts, SLOT_BYTES};
+use super::front::{Front, SLOT_BYTES};
 use crate::domain::{Id, Key};
 use crate::sync::moka;
 use bytes::Bytes;
@@ -19,8 +19,8 @@ const ENTRY_OVERHEAD: u32 = 320;
 /// What a canonical id needs beside its bytes: the buffer, and the count that its readers share.
 const CANONICAL_OVERHEAD: u32 = 64;
 
-/// Entries that each thread keeps at hand, at the most.
-const FRONT_SLOTS: u64 = 1 << 16;
+/// The part of the budget that the table in front takes: an entry is a third as large there.
+const FRONT_SHARE: u64 = 4;
 
 /// An id is an alias of somebody, or of nobody, as of a position.
 #[derive(Clone, Debug)]
@@ -59,15 +59,12 @@ pub struct Footprint {
 }
 
 impl Footprint {
-    /// What is in a place that nobody has taken. A key may have it, too.
-    pub(super) const ZERO: Self = Self { hash: 0, check: 0 };
-
     #[cfg(test)]
     pub(super) fn of(hash: u64, check: u64) -> Self {
         Self { hash, check }
     }
 
-    /// The half that chooses the stripe (low bits) and the place in moka.
+    /// The half that chooses the stripe and the place in moka.
     pub(super) fn hash(self) -> u64 {
         self.hash
     }
@@ -92,7 +89,7 @@ impl fmt::Display for Footprint {
 /// All entries of all shards.
 pub struct Cache {
     entries: moka::sync::Cache<Footprint, Entry, BuildHasherDefault<Identity>>,
-    pub(super) fronts: Fronts,
+    pub(super) front: Front,
     hasher: SipHasher13,
     budget_bytes: u64,
 }
@@ -111,12 +108,9 @@ impl Cache {
     }
 
     fn keyed(budget_bytes: u64, key: u64, more_key: u64) -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
-        // The tables of all threads may take a sixteenth of the budget.
-        let slots = (budget_bytes / 16 / threads / SLOT_BYTES).min(FRONT_SLOTS);
-        let fronts = slots * threads * SLOT_BYTES;
+        let slots = budget_bytes / FRONT_SHARE / SLOT_BYTES;
         let entries = moka::sync::Cache::builder()
-            .max_capacity(budget_bytes - fronts)
+            .max_capacity(budget_bytes - slots * SLOT_BYTES)
             .weigher(|_: &Footprint, entry: &Entry| {
                 let canonical = entry.canonical.as_ref();
                 let canonical = canonical.map_or(0, |id| CANONICAL_OVERHEAD + id.len() as u32);
@@ -124,7 +118,7 @@ impl Cache {
             })
             .build_with_hasher(BuildHasherDefault::default());
         let hasher = SipHasher13::new_with_keys(key, more_key);
-        Self { entries, fronts: Fronts::new(slots as usize), hasher, budget_bytes }
+        Self { entries, front: Front::new(slots), hasher, budget_bytes }
     }
 
     /// The footprint of a key, for [`Memory`](super::Memory).

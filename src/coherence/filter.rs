@@ -13,6 +13,7 @@
 
 use crate::domain::IdHash;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
+use std::hint::black_box;
 
 /// Bits a key at full capacity. At 10 million keys and a quarter of room for growth that is 23.4 MB;
 /// of ids that are no aliases about 1 in 1,000 is then taken for "perhaps" (see the test below).
@@ -123,6 +124,12 @@ impl Filter {
             .iter()
             .zip(masks(mixed))
             .all(|(word, mask)| word.load(Ordering::Acquire) & mask == mask)
+    }
+
+    /// Brings what [`may_hold`](Self::may_hold) will look at into the processor's cache.
+    pub(super) fn touch(&self, hash: IdHash) {
+        // Nothing waits for this load.
+        black_box(self.block(mix(hash))[0].load(Ordering::Relaxed));
     }
 
     fn block(&self, mixed: u64) -> &Block {

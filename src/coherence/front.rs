@@ -1,214 +1,224 @@
-//! A small table in front of the cache, one for each thread: the entries that it was asked for lately.
+//! A compact table in front of the cache: copies of the entries that were asked for lately.
 //!
 //! A look into moka costs up to a microsecond where there are many entries: it takes a lock of its own,
-//! counts the use, and misses the processor's cache several times. Here an entry costs a line of tags
-//! and the two lines that the copy lies in, with its id, and no other thread touches them.
+//! counts the use, and misses the processor's cache several times. Here an entry costs eight bytes of
+//! tags and the two lines that the copy lies in, with its id. Readers write nothing, so threads share the
+//! table at no cost.
 //!
 //! Nobody tells this table that an entry has changed: each was copied at a version of its stripe, and
 //! is good as long as the stripe has that version (see [`super::stripe`]).
 
 use super::Footprint;
-use super::cache::{Entry, View};
+use super::cache::View;
 use crate::hooks;
-use std::cell::{Ref, RefCell};
-use thread_local::ThreadLocal;
+use crate::sync::{AtomicU64, Ordering, fence};
+use std::hint::black_box;
+// What a slot holds is protected by its count of writes, the one thing whose order matters.
+use std::sync::atomic::{AtomicU64 as Word, AtomicUsize};
 
 /// Places that a key may take. Keys meet by chance: of as many keys as there are slots, a table with one
 /// place for each lacks more than a third, with four a fifth, with eight a seventh.
-const WAYS: usize = 8;
+pub(super) const WAYS: usize = 8;
 
-/// The longest canonical id that is copied: what is left of two lines of the processor's cache.
-const LONGEST: usize = 86;
+/// Words of a slot that hold the canonical id.
+const ID_WORDS: usize = 10;
 
-/// No version is odd.
-const NEVER: u64 = 1;
+/// The longest canonical id that is copied, in bytes: what is left of two lines of the processor's cache.
+pub(super) const LONGEST: usize = 8 * ID_WORDS;
 
-/// An entry as it was at a version of its stripe. In this order all of it is in one line of the
-/// processor's cache, where the id is short.
-#[repr(C, align(64))]
-pub(super) struct Copied {
-    place: Footprint,
-    version: u64,
-    as_of: u64,
-    epoch: u64,
-    is_alias: bool,
-    length: u8,
-    id: [u8; LONGEST],
+/// What a slot takes, in bytes, with its tag.
+pub(super) const SLOT_BYTES: u64 = 128 + 1;
+
+/// No version is odd: this is added to what is kept, so that 0, of an empty slot, is none.
+const GIVEN: u64 = 1;
+
+/// What the word of an alias begins with, beside the length of its canonical id in the lowest byte and
+/// the epoch above.
+const IS_ALIAS: u64 = 1 << 8;
+const EPOCH_SHIFT: u32 = 9;
+
+/// An entry as it was at a version of its stripe. A sequence lock keeps it whole: who writes makes the
+/// count of writes odd meanwhile, and who finds it odd, or changed after reading, has read nothing. All
+/// of it is in words that are atomic, each for itself, so no such reading is undefined. (After H.-J.
+/// Boehm, "Can Seqlocks Get Along With Programming Language Memory Models?", 2012.)
+#[repr(align(128))]
+#[derive(Default)]
+pub(super) struct Slot {
+    writes: AtomicU64,
+    hash: Word,
+    check: Word,
+    version: Word,
+    as_of: Word,
+    /// Epoch, whether it is an alias, length of the canonical id.
+    kind: Word,
+    id: [Word; ID_WORDS],
 }
 
-/// What a slot takes, in bytes.
-pub(super) const SLOT_BYTES: u64 = (size_of::<Copied>() + size_of::<u32>()) as u64;
+impl Slot {
+    fn is_of(&self, place: Footprint) -> bool {
+        self.hash.load(Ordering::Relaxed) == place.hash()
+            && self.check.load(Ordering::Relaxed) == place.check()
+    }
+
+    /// The copy, if it is of this key at this version; its canonical id is copied to `id`.
+    fn read(&self, place: Footprint, version: u64, id: &mut [u8; LONGEST]) -> Option<Copied> {
+        let writes = self.writes.load(Ordering::Acquire);
+        let kept = self.version.load(Ordering::Relaxed);
+        let good = kept == version + GIVEN || (kept != 0 && hooks::mutant("front_ignores_version"));
+        if !writes.is_multiple_of(2) || !good || !self.is_of(place) {
+            return None;
+        }
+        let (as_of, kind) = (self.as_of.load(Ordering::Relaxed), self.kind.load(Ordering::Relaxed));
+        let copied = Copied { as_of, kind };
+        let words = copied.length().div_ceil(8);
+        for (bytes, word) in id.chunks_exact_mut(8).zip(&self.id).take(words) {
+            bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
+        }
+        // What was read must not be read after this.
+        fence(Ordering::Acquire);
+        (self.writes.load(Ordering::Relaxed) == writes).then_some(copied)
+    }
+
+    /// False: another thread is writing here. It is not waited for.
+    fn write(&self, place: Footprint, version: u64, entry: View<'_>) -> bool {
+        let writes = self.writes.load(Ordering::Relaxed);
+        let odd = writes | 1;
+        let swap = self.writes.compare_exchange(writes, odd, Ordering::Acquire, Ordering::Relaxed);
+        if writes == odd || swap.is_err() {
+            return false;
+        }
+        // What is written must not be seen before the count is.
+        fence(Ordering::Release);
+        let id = entry.canonical.unwrap_or_default();
+        let is_alias = if entry.canonical.is_some() { IS_ALIAS } else { 0 };
+        let kind = entry.epoch << EPOCH_SHIFT | is_alias | id.len() as u64;
+        for (word, value) in [
+            (&self.hash, place.hash()),
+            (&self.check, place.check()),
+            (&self.version, version + GIVEN),
+            (&self.as_of, entry.as_of),
+            (&self.kind, kind),
+        ] {
+            word.store(value, Ordering::Relaxed);
+        }
+        for (word, bytes) in self.id.iter().zip(id.chunks(8)) {
+            let mut value = [0; 8];
+            value[..bytes.len()].copy_from_slice(bytes);
+            word.store(u64::from_le_bytes(value), Ordering::Relaxed);
+        }
+        self.writes.store(writes + 2, Ordering::Release);
+        true
+    }
+}
+
+/// What was read of a slot, but for the canonical id.
+#[derive(Clone, Copy)]
+struct Copied {
+    as_of: u64,
+    kind: u64,
+}
 
 impl Copied {
-    const NOTHING: Self = Self {
-        place: Footprint::ZERO,
-        version: NEVER,
-        as_of: 0,
-        epoch: 0,
-        is_alias: false,
-        length: 0,
-        id: [0; LONGEST],
-    };
+    /// Of the canonical id. What is read while it is written is thrown away, but not out of bounds.
+    fn length(self) -> usize {
+        LONGEST.min(usize::from(self.kind as u8))
+    }
 
-    pub fn view(&self) -> View<'_> {
-        let canonical = self.is_alias.then(|| &self.id[..usize::from(self.length)]);
-        View { canonical, as_of: self.as_of, epoch: self.epoch }
+    fn view(self, id: &[u8; LONGEST]) -> View<'_> {
+        let canonical = (self.kind & IS_ALIAS != 0).then_some(&id[..self.length()]);
+        View { canonical, as_of: self.as_of, epoch: self.kind >> EPOCH_SHIFT }
     }
 }
 
-/// The table of one thread.
-struct Table {
-    /// A part of each footprint, side by side: only a copy that is most likely the right one is looked at.
-    tags: Box<[[u32; WAYS]]>,
-    copies: Box<[[Copied; WAYS]]>,
-    /// Which way of a full set goes next. Taking turns is as good as chance.
-    turn: usize,
+/// The table.
+pub(super) struct Front {
+    /// A byte of each slot's footprint, those of a set side by side, 0 for an empty slot: only a copy
+    /// that is most likely the right one is looked at. A tag that is lost, where two threads write at
+    /// once, is a copy that is not found.
+    tags: Box<[Word]>,
+    slots: Box<[[Slot; WAYS]]>,
+    /// Which slot of a full set goes next. Taking turns is as good as chance.
+    turn: AtomicUsize,
 }
 
-/// The tables of all threads.
-pub(super) struct Fronts {
-    tables: ThreadLocal<RefCell<Table>>,
-    sets: usize,
-}
-
-impl Fronts {
-    /// Tables of `slots` entries each; without slots nothing is kept.
-    pub fn new(slots: usize) -> Self {
-        Self { tables: ThreadLocal::new(), sets: slots / WAYS }
+impl Front {
+    /// A table of this many entries; without slots nothing is kept.
+    pub fn new(slots: u64) -> Self {
+        let sets = slots / WAYS as u64;
+        Self {
+            tags: (0..sets).map(|_| Word::new(0)).collect(),
+            slots: (0..sets).map(|_| Default::default()).collect(),
+            turn: AtomicUsize::new(0),
+        }
     }
 
-    /// The entry, if this thread has a copy of this version.
-    pub fn get(&self, place: Footprint, version: u64) -> Option<Ref<'_, Copied>> {
-        let table = self.tables.get()?.borrow();
-        let (set, tag) = (self.set(place)?, tag(place));
-        Ref::filter_map(table, |table| {
-            let ways = table.tags.get(set)?.iter().zip(table.copies.get(set)?);
-            let mut same = ways.filter(|(other, copied)| **other == tag && copied.place == place);
-            let (_, copied) = same.next()?;
-            let good = copied.version == version
-                || (copied.version != NEVER && hooks::mutant("front_ignores_version"));
-            good.then_some(copied)
-        })
-        .ok()
+    /// What `read` makes of the entry, if there is a copy of this version.
+    pub fn read<R>(
+        &self,
+        place: Footprint,
+        version: u64,
+        read: impl FnOnce(View<'_>) -> R,
+    ) -> Option<R> {
+        let (tags, slots) = self.set(place)?;
+        let mut id = [0; LONGEST];
+        // A tag may be that of another key.
+        let mut ways = ways_with(tags.load(Ordering::Relaxed), tag(place));
+        let copied = ways.find_map(|way| slots.get(way)?.read(place, version, &mut id))?;
+        Some(read(copied.view(&id)))
+    }
+
+    /// Brings what a read of this key will look at into the processor's cache. For many keys in a row:
+    /// their ways to the memory are then gone together, not one after another.
+    pub fn touch(&self, place: Footprint) {
+        let Some((tags, slots)) = self.set(place) else { return };
+        let mut ways = ways_with(tags.load(Ordering::Relaxed), tag(place));
+        if let Some(slot) = ways.next().and_then(|way| slots.get(way)) {
+            // Nothing waits for these loads.
+            black_box(slot.hash.load(Ordering::Relaxed));
+            black_box(slot.id[ID_WORDS - 1].load(Ordering::Relaxed));
+        }
     }
 
     /// Keeps a copy, in place of an older one of the key, or of whatever has had its turn.
-    pub fn put(&self, place: Footprint, version: u64, entry: &Entry) {
-        let Some(set) = self.set(place) else { return };
-        let mut canonical = [0; LONGEST];
-        let id = entry.canonical.as_deref().unwrap_or_default();
-        let Some(room) = canonical.get_mut(..id.len()) else { return };
-        room.copy_from_slice(id);
-        let empty = || RefCell::new(Table::new(self.sets));
-        let mut table = self.tables.get_or(empty).borrow_mut();
-        table.turn = (table.turn + 1) % WAYS;
-        let turn = table.turn;
-        let (Table { tags, copies, .. }, tag) = (&mut *table, tag(place));
-        let (Some(tags), Some(copies)) = (tags.get_mut(set), copies.get_mut(set)) else { return };
-        let way = copies
-            .iter()
-            .position(|copied| copied.place == place)
-            .or_else(|| copies.iter().position(|copied| copied.version == NEVER))
-            .unwrap_or(turn);
-        tags[way] = tag;
-        copies[way] = Copied {
-            place,
-            version,
-            as_of: entry.as_of,
-            epoch: entry.epoch,
-            is_alias: entry.canonical.is_some(),
-            length: id.len() as u8,
-            id: canonical,
-        };
-    }
-
-    fn set(&self, place: Footprint) -> Option<usize> {
-        // Neither the bits of the stripe nor those that the filter scales: any would do.
-        ((place.check() >> 32) as usize).checked_rem(self.sets)
-    }
-}
-
-impl Table {
-    fn new(sets: usize) -> Self {
-        Self {
-            tags: (0..sets).map(|_| [0; WAYS]).collect(),
-            copies: (0..sets).map(|_| [Copied::NOTHING; WAYS]).collect(),
-            turn: 0,
+    pub fn put(&self, place: Footprint, version: u64, entry: View<'_>) {
+        let Some((tags, slots)) = self.set(place) else { return };
+        if entry.canonical.is_some_and(|id| id.len() > LONGEST) {
+            return;
         }
-    }
-}
-
-/// The bits that do not choose the set.
-fn tag(place: Footprint) -> u32 {
-    place.check() as u32
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use bytes::Bytes;
-
-    fn entry(id: Option<&[u8]>) -> Entry {
-        Entry { canonical: id.map(Bytes::copy_from_slice), as_of: 1, epoch: 1 }
-    }
-
-    /// The copy's canonical id.
-    fn copied(fronts: &Fronts, place: Footprint, version: u64) -> Option<Option<Vec<u8>>> {
-        fronts.get(place, version).map(|copied| copied.view().canonical.map(<[u8]>::to_vec))
-    }
-
-    #[test]
-    fn a_copy_is_good_for_its_version_alone() {
-        let fronts = Fronts::new(8);
-        let place = Footprint::of(9, 9);
-        assert!(copied(&fronts, place, 2).is_none());
-        fronts.put(place, 2, &entry(None));
-        assert_eq!(copied(&fronts, place, 2), Some(None));
-        assert!(copied(&fronts, place, 4).is_none());
-        assert!(copied(&fronts, Footprint::of(9, 10), 2).is_none());
-        // The same tag and set.
-        assert!(copied(&fronts, Footprint::of(10, 9), 2).is_none());
-        fronts.put(place, 4, &entry(Some(b"alice")));
-        assert_eq!(copied(&fronts, place, 4), Some(Some(b"alice".to_vec())));
-        Fronts::new(0).put(place, 2, &entry(None));
-    }
-
-    #[test]
-    fn nothing_is_no_entry_of_the_key_that_is_all_zero() {
-        let fronts = Fronts::new(8);
-        fronts.put(Footprint::of(9, 9), 2, &entry(None));
-        assert!(copied(&fronts, Footprint::ZERO, 0).is_none());
-        fronts.put(Footprint::ZERO, 0, &entry(None));
-        assert!(copied(&fronts, Footprint::ZERO, 0).is_some());
-    }
-
-    #[test]
-    fn keys_that_meet_have_a_place_each_until_the_set_is_full() {
-        let fronts = Fronts::new(WAYS);
-        let places: Vec<_> = (1..=2 * WAYS as u64).map(|n| Footprint::of(n, n)).collect();
-        let held = || places.iter().filter(|place| copied(&fronts, **place, 2).is_some()).count();
-        for (place, count) in places.iter().zip(1..) {
-            // Twice: a key has one place.
-            fronts.put(*place, 0, &entry(None));
-            fronts.put(*place, 2, &entry(None));
-            assert_eq!(held(), count.min(WAYS));
-            assert!(copied(&fronts, *place, 2).is_some());
+        let (packed, tag) = (tags.load(Ordering::Relaxed), tag(place));
+        let way = ways_with(packed, tag)
+            .find(|&way| slots.get(way).is_some_and(|slot| slot.is_of(place)))
+            .or_else(|| ways_with(packed, 0).next())
+            .unwrap_or_else(|| self.turn.fetch_add(1, Ordering::Relaxed) % WAYS);
+        if slots[way].write(place, version, entry) {
+            let mut packed = packed.to_le_bytes();
+            packed[way] = tag;
+            tags.store(u64::from_le_bytes(packed), Ordering::Relaxed);
         }
     }
 
-    #[test]
-    fn what_is_too_long_is_left_to_the_cache() {
-        let fronts = Fronts::new(8);
-        for length in [1, LONGEST, LONGEST + 1, 255] {
-            let (place, id) = (Footprint::of(1, length as u64), vec![b'x'; length]);
-            fronts.put(place, 2, &entry(Some(&id)));
-            let kept = copied(&fronts, place, 2);
-            assert_eq!(kept, (length <= LONGEST).then_some(Some(id)));
-        }
+    /// The tags and the slots that are for this key.
+    fn set(&self, place: Footprint) -> Option<(&Word, &[Slot; WAYS])> {
+        // The high half of the check, scaled; the tag is of its low half.
+        let set = ((place.check() >> 32) * self.slots.len() as u64) >> 32;
+        self.tags.get(set as usize).zip(self.slots.get(set as usize))
     }
+}
 
-    #[test]
-    fn a_copy_takes_two_lines() {
-        assert_eq!(size_of::<Copied>(), 128);
-    }
+/// Never 0, which is that of an empty slot.
+fn tag(place: Footprint) -> u8 {
+    (place.check() as u8).max(1)
+}
+
+/// The places of a byte among eight, the lowest first. After one that is right there may be a wrong one.
+/// (A. Mycroft's test for a byte that is zero, 1987.)
+pub(super) fn ways_with(tags: u64, tag: u8) -> impl Iterator<Item = usize> {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    let different = tags ^ (ONES * u64::from(tag));
+    let mut same = different.wrapping_sub(ONES) & !different & (ONES << 7);
+    std::iter::from_fn(move || {
+        let way = (same != 0).then(|| same.trailing_zeros() as usize / 8);
+        same &= same.wrapping_sub(1);
+        way
+    })
 }

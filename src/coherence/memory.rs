@@ -7,26 +7,28 @@ mod audit;
 mod filters;
 #[path = "memory/follow.rs"]
 mod follow;
+#[path = "memory/reading.rs"]
+mod reading;
 #[path = "memory/replay.rs"]
 mod replay;
 
 pub use audit::{Recalled, Verdict};
 pub use filters::FilterScan;
 pub use follow::{LookAhead, LookEnd};
+pub use reading::Reading;
 pub use replay::{FilterImage, FilterReplay, Replayed, SavedFilter};
 
-use super::cache::{Cache, Entry, Footprint, View, detached};
+use super::cache::{Cache, Entry, Footprint, detached};
 use super::filter::Filter;
 use super::flight::{Failure, Found, Gather, Source, Waiter};
 use super::freshness::Freshness;
 use super::history::{History, Standing};
 use super::stripe::Stripes;
 use crate::clock::Boottime;
-use crate::domain::{Change, IdHash, Key, Position, ShardId, Token};
+use crate::domain::{Change, Key, Position, ShardId, Token};
 use crate::hooks;
 use crate::store::Loaded;
 use crate::sync::{ArcSwapOption, AtomicU64, Mutex, Ordering};
-use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -174,88 +176,9 @@ impl Memory {
 
     // ---- readers
 
-    /// Answers from memory, if it knows and may say so (rules 6 and 8). The key's footprint in the cache
-    /// is wanted only where the filter does not answer.
-    pub fn get(&self, hash: IdHash, place: impl Fn() -> Footprint, need: &Need) -> Option<Found> {
-        let mut canonical = None;
-        let copy = |id: &[u8]| canonical = Some(Bytes::copy_from_slice(id));
-        let source = self.answer(hash, place, need, copy)?;
-        Some(Found { canonical, source })
-    }
-
-    /// The same for who copies the canonical id of an alias to where it belongs: a buffer of its own
-    /// for each would cost more than the look.
-    pub fn answer(
-        &self,
-        hash: IdHash,
-        place: impl Fn() -> Footprint,
-        need: &Need,
-        canonical: impl FnOnce(&[u8]),
-    ) -> Option<Source> {
-        if !self.freshness.is_within(self.limits.staleness, need.arrived)
-            && !hooks::mutant("stale_served")
-        {
-            return None;
-        }
-        // The token before the entry: a change that the feed applies in between is then in the entry.
-        // The epoch last: what was asked before was the history of the entry's epoch, then.
-        let early = hooks::mutant("token_last").then(|| self.cache.get(place()));
-        let cursor = self.reached(need)?;
-        if self.is_surely_none(hash) {
-            return Some(Source::Filtered);
-        }
-        let answer = |entry: View<'_>| {
-            // An entry ahead of the feed is of a history that nobody has checked yet: it serves no token.
-            let serves = cursor.is_none_or(|cursor| entry.as_of <= cursor.seq)
-                || hooks::mutant("ahead_serves_token");
-            (serves && entry.epoch == self.epoch()).then(|| match entry.canonical {
-                Some(id) => {
-                    canonical(id);
-                    Source::Hit
-                }
-                None => Source::NegativeHit,
-            })
-        };
-        match early {
-            Some(entry) => answer(entry?.view()),
-            None => self.read_entry(place(), answer),
-        }
-    }
-
-    /// What `read` makes of the entry of a key, whatever that is worth: of this thread's copy of it, or
-    /// of the cache's own.
-    fn read_entry<R>(
-        &self,
-        place: Footprint,
-        read: impl FnOnce(View<'_>) -> Option<R>,
-    ) -> Option<R> {
-        let fronts = &self.cache.fronts;
-        let version = self.stripes.version(place);
-        if let Some(copied) = version.and_then(|version| fronts.get(place, version)) {
-            return read(copied.view());
-        }
-        let entry = self.cache.get(place)?;
-        if let Some(version) = version.filter(|version| self.stripes.is_still(place, *version)) {
-            fronts.put(place, version, &entry);
-        }
-        read(entry.view())
-    }
-
     /// Whether memory may not answer at the moment, although it is there to answer (rule 6).
     pub fn is_stale(&self, now: Boottime) -> bool {
         !self.limits.staleness.is_zero() && !self.freshness.is_within(self.limits.staleness, now)
-    }
-
-    /// For a reader with a token that this instance has applied: the cursor. `Some(None)` for a reader
-    /// without one, `None` if the token is not applied here (yet).
-    fn reached(&self, need: &Need) -> Option<Option<Position>> {
-        let Some(mark) = need.mark else { return Some(None) };
-        let history = self.history.lock();
-        let reached = match hooks::mutant("token_seq_only") {
-            true => history.cursor().is_some_and(|cursor| mark.seq <= cursor.seq),
-            false => history.standing(mark) == Standing::Applied,
-        };
-        reached.then(|| history.cursor())
     }
 
     /// The last known answer, where the database gives none (rule 6). Never for a token (rule 8).

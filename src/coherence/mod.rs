@@ -10,7 +10,7 @@
 //!   position that somebody brings belongs to that history.
 //! - The [`Filter`] is the set of all alias ids: what is not in it needs no entry and no load. As a
 //!   [snapshot] it outlives the process.
-//! - The [front](front) keeps what a thread was asked for lately at hand.
+//! - The [front](front) keeps what was asked for lately at hand.
 //! - The [`Cache`] is a dumb store: bounded, and never asked whether an answer is right.
 
 mod cache;
@@ -20,6 +20,8 @@ mod filter_test;
 mod flight;
 mod freshness;
 mod front;
+#[cfg(test)]
+mod front_test;
 mod history;
 mod memory;
 mod snapshot;
@@ -33,6 +35,6 @@ pub use flight::{Failure, Found, Gather, Source};
 pub use freshness::Freshness;
 pub use memory::{
     Batch, FilterImage, FilterReplay, FilterScan, Limits, LookAhead, LookEnd, Lookup, Memory, Need,
-    Opened, Recalled, Replayed, SavedFilter, Sizes, Verdict,
+    Opened, Reading, Recalled, Replayed, SavedFilter, Sizes, Verdict,
 };
 pub use snapshot::SnapshotFault;

@@ -99,8 +99,9 @@ pub fn validate(bytes: &[u8]) -> Result<(), IdFault> {
     if bytes.len() > MAX_ID_BYTES {
         return Err(IdFault::TooLong(bytes.len()));
     }
-    // Almost every id is printable ASCII: one pass settles those.
-    if bytes.iter().all(|byte| (0x20..0x7f).contains(byte)) {
+    // Almost every id is printable ASCII: one pass settles those. It looks at all bytes, many at a time,
+    // which is quicker than to stop at the first that is not.
+    if bytes.iter().fold(true, |all, byte| all & (0x20..0x7f).contains(byte)) {
         return Ok(());
     }
     let text = std::str::from_utf8(bytes).map_err(|_| IdFault::NotUtf8)?;

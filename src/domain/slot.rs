@@ -17,20 +17,15 @@ pub struct IdHash(u64);
 
 impl IdHash {
     pub fn of(project: Project, id: &[u8]) -> Self {
-        let mut input = [0u8; 8 + super::MAX_ID_BYTES];
-        Self(match input.get_mut(8..8 + id.len()) {
-            Some(tail) => {
-                tail.copy_from_slice(id);
-                input[..8].copy_from_slice(&project.get().to_be_bytes());
-                xxhash_rust::xxh3::xxh3_64(&input[..8 + id.len()])
-            }
-            None => {
-                let mut hasher = Xxh3Default::new();
-                hasher.update(&project.get().to_be_bytes());
-                hasher.update(id);
-                hasher.digest()
-            }
-        })
+        // To clear the room for the longest id would cost as much as to hash a usual one.
+        let short = hash_in::<64>(project, id);
+        let hash = short.or_else(|| hash_in::<{ 8 + super::MAX_ID_BYTES }>(project, id));
+        Self(hash.unwrap_or_else(|| {
+            let mut hasher = Xxh3Default::new();
+            hasher.update(&project.get().to_be_bytes());
+            hasher.update(id);
+            hasher.digest()
+        }))
     }
 
     pub fn slot(self) -> Slot {
@@ -40,6 +35,15 @@ impl IdHash {
     pub fn get(self) -> u64 {
         self.0
     }
+}
+
+/// The hash, if project and id fit into `ROOM` bytes.
+fn hash_in<const ROOM: usize>(project: Project, id: &[u8]) -> Option<u64> {
+    let mut room = [0; ROOM];
+    let input = room.get_mut(..8 + id.len())?;
+    input[..8].copy_from_slice(&project.get().to_be_bytes());
+    input[8..].copy_from_slice(id);
+    Some(xxhash_rust::xxh3::xxh3_64(input))
 }
 
 /// One of the 4096 buckets.

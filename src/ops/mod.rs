@@ -5,5 +5,5 @@ pub mod logging;
 mod metrics;
 mod status;
 
-pub use metrics::{Metrics, RpcMetrics, ShardMetrics, WriteResult};
+pub use metrics::{Lookups, Metrics, RpcMetrics, ShardMetrics, WriteResult};
 pub use status::{AuditStatus, CacheStatus, FilterStatus, ShardStatus, Status};

@@ -22,6 +22,9 @@ impl<T> Mutex<T> {
     }
 }
 
+/// What a load of an `ArcSwapOption` gives.
+pub type Guard<T> = T;
+
 pub struct ArcSwapOption<T>(Mutex<Option<Arc<T>>>);
 
 impl<T> ArcSwapOption<T> {

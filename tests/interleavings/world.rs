@@ -83,7 +83,7 @@ impl Primary {
 impl World {
     /// An instance that follows the shard, up to these changes of the key. It remembers nothing yet.
     pub fn new(changes: &[Value]) -> Arc<Self> {
-        let cache = Arc::new(Cache::seeded(1 << 20, 1));
+        let cache = Arc::new(Cache::seeded(1 << 14, 1));
         let limits = Limits { staleness: Duration::from_secs(1), degraded: Duration::ZERO };
         let sizes = Sizes { stripes: 1, applied: 16, ahead: 16, filter_keys: 1 };
         let mut primary = Primary::default();

@@ -15,10 +15,15 @@ pub struct FilterScan {
 }
 
 impl Memory {
-    /// Whether the filter of this epoch says that the id is nobody's alias. It says so of the state at
-    /// the cursor, or of a later one: whatever came to be known since is in it.
+    /// Whether the filter says that the id is surely nobody's alias.
     pub(super) fn is_surely_none(&self, hash: IdHash) -> bool {
-        let filter = self.filter.load();
+        self.rules_out(&self.filter.load(), hash)
+    }
+
+    /// Whether this filter is of this epoch, and says so. It says so of the state at the cursor at the
+    /// moment that it was taken, or of a later one: whatever came to be known since is in it, or in the
+    /// one that has come after it.
+    pub(super) fn rules_out(&self, filter: &Option<Arc<Filter>>, hash: IdHash) -> bool {
         filter.as_deref().is_some_and(|filter| {
             (filter.is_ready() || hooks::mutant("filter_too_early"))
                 && !filter.may_hold(hash)

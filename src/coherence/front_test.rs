@@ -1,0 +1,142 @@
+//! Tests of [`super::front`].
+
+use super::Footprint;
+use super::cache::View;
+use super::front::{Front, LONGEST, SLOT_BYTES, Slot, WAYS, ways_with};
+
+fn view(canonical: Option<&[u8]>) -> View<'_> {
+    View { canonical, as_of: 1, epoch: 1 }
+}
+
+/// The copy's canonical id.
+fn copied(front: &Front, place: Footprint, version: u64) -> Option<Option<Vec<u8>>> {
+    front.read(place, version, |view| view.canonical.map(<[u8]>::to_vec))
+}
+
+#[test]
+fn a_copy_is_good_for_its_version_alone() {
+    let front = Front::new(8);
+    let place = Footprint::of(9, 9);
+    assert!(copied(&front, place, 2).is_none());
+    front.put(place, 2, view(None));
+    assert_eq!(copied(&front, place, 2), Some(None));
+    assert!(copied(&front, place, 4).is_none());
+    assert!(copied(&front, Footprint::of(9, 10), 2).is_none());
+    // The same tag and set.
+    assert!(copied(&front, Footprint::of(10, 9), 2).is_none());
+    front.put(place, 4, view(Some(b"alice")));
+    assert_eq!(copied(&front, place, 4), Some(Some(b"alice".to_vec())));
+    Front::new(0).put(place, 2, view(None));
+    assert!(copied(&Front::new(0), place, 2).is_none());
+}
+
+#[test]
+fn an_entry_comes_back_whole() {
+    let front = Front::new(8);
+    let (as_of, epoch) = (i64::MAX as u64, (1 << 55) - 1);
+    for canonical in [None, Some(&b""[..]), Some(b"alice"), Some(&[0xff; LONGEST])] {
+        let place = Footprint::of(3, 5);
+        front.put(place, 2, View { canonical, as_of, epoch });
+        let same =
+            |view: View<'_>| (view.canonical, view.as_of, view.epoch) == (canonical, as_of, epoch);
+        assert_eq!(front.read(place, 2, same), Some(true));
+    }
+}
+
+#[test]
+fn nothing_is_no_entry_of_the_key_that_is_all_zero() {
+    let front = Front::new(8);
+    front.put(Footprint::of(9, 9), 2, view(None));
+    assert!(copied(&front, Footprint::of(0, 0), 0).is_none());
+    front.put(Footprint::of(0, 0), 0, view(None));
+    assert!(copied(&front, Footprint::of(0, 0), 0).is_some());
+}
+
+#[test]
+fn keys_that_meet_have_a_place_each_until_the_set_is_full() {
+    // With different tags, and all with the same one.
+    for step in [1, 256] {
+        let front = Front::new(WAYS as u64);
+        let place = |n: u64| Footprint::of(n, step * n);
+        let places: Vec<_> = (1..=2 * WAYS as u64).map(place).collect();
+        let held = || places.iter().filter(|place| copied(&front, **place, 2).is_some()).count();
+        for (place, count) in places.iter().zip(1..) {
+            // Twice: a key has one place.
+            front.put(*place, 0, view(None));
+            front.put(*place, 2, view(None));
+            assert_eq!(held(), count.min(WAYS));
+            assert!(copied(&front, *place, 2).is_some());
+        }
+    }
+}
+
+#[test]
+fn what_is_too_long_is_left_to_the_cache() {
+    let front = Front::new(8);
+    for length in [1, LONGEST, LONGEST + 1, 255] {
+        let (place, id) = (Footprint::of(1, length as u64), vec![b'x'; length]);
+        front.put(place, 2, view(Some(&id)));
+        let kept = copied(&front, place, 2);
+        assert_eq!(kept, (length <= LONGEST).then_some(Some(id)));
+    }
+}
+
+#[test]
+fn tags_are_found_wherever_they_are() {
+    let found = |tags: [u8; 8], tag| ways_with(u64::from_le_bytes(tags), tag).collect::<Vec<_>>();
+    assert_eq!(found([7, 1, 7, 0, 255, 128, 3, 7], 7), [0, 2, 7]);
+    assert_eq!(found([7, 1, 7, 0, 255, 128, 3, 7], 255), [4]);
+    assert_eq!(found([1, 2, 3, 4, 5, 6, 7, 8], 0), [0_usize; 0]);
+    assert_eq!(found([0; 8], 0), [0, 1, 2, 3, 4, 5, 6, 7]);
+}
+
+#[test]
+fn a_copy_takes_two_lines() {
+    assert_eq!(size_of::<Slot>() as u64 + 1, SLOT_BYTES);
+}
+
+/// How many copies were read, and how many of them were not what anybody had put there, where threads
+/// put and read copies of few keys. Each is as of the seq that all bytes of its id are made of.
+fn torn(rounds: u64) -> (u64, u64) {
+    let front = Front::new(8);
+    let place = |n: u64| Footprint::of(n % 2, 1);
+    let (front, place) = (&front, &place);
+    std::thread::scope(|scope| {
+        let puts = move |first: u64| {
+            for n in (first..first + rounds).step_by(3) {
+                let id = [n as u8; LONGEST];
+                let length = LONGEST - n as usize % 7;
+                front.put(place(n), 2, View { canonical: Some(&id[..length]), as_of: n, epoch: n });
+            }
+        };
+        let reads = move || {
+            let (mut read, mut torn) = (0, 0);
+            for n in 0..rounds {
+                let whole = |view: View<'_>| {
+                    let seq = view.as_of;
+                    let id = view.canonical.unwrap_or_default();
+                    view.epoch == seq
+                        && id.len() == LONGEST - seq as usize % 7
+                        && id.iter().all(|byte| *byte == seq as u8)
+                };
+                if let Some(whole) = front.read(place(n), 2, whole) {
+                    read += 1;
+                    torn += u64::from(!whole);
+                }
+            }
+            (read, torn)
+        };
+        let writers = [scope.spawn(move || puts(0)), scope.spawn(move || puts(1))];
+        let readers = [scope.spawn(reads), scope.spawn(reads)];
+        writers.into_iter().for_each(|writer| writer.join().expect("no panic"));
+        let counts = readers.map(|reader| reader.join().expect("no panic"));
+        counts.into_iter().fold((0, 0), |(a, b), (read, torn)| (a + read, b + torn))
+    })
+}
+
+#[test]
+fn no_copy_is_read_in_part() {
+    let (read, torn) = torn(300_000);
+    assert!(read > 0);
+    assert_eq!(torn, 0, "of {read}");
+}
