@@ -70,7 +70,7 @@ impl Stripes {
 
     fn index(&self, place: Footprint) -> usize {
         // The low half, scaled, chooses the stripe; moka takes the high bits.
-        (u64::from(place.hash() as u32) * self.stripes.len() as u64 >> 32) as usize
+        ((u64::from(place.hash() as u32) * self.stripes.len() as u64) >> 32) as usize
     }
 
     fn lock_index(&self, index: usize) -> Locked<'_> {

@@ -119,9 +119,7 @@ impl Reading<'_> {
         let serves = self.cursor.is_none_or(|cursor| entry.as_of <= cursor.seq)
             || hooks::mutant("ahead_serves_token");
         // The epoch last: what was asked before was the history of the entry's epoch, then.
-        (serves && entry.epoch == self.memory.epoch()).then(|| match entry.canonical {
-            Some(_) => Source::Hit,
-            None => Source::NegativeHit,
-        })
+        let may = serves && entry.epoch == self.memory.epoch();
+        may.then_some(if entry.canonical.is_some() { Source::Hit } else { Source::NegativeHit })
     }
 }
