@@ -5,8 +5,8 @@ WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --release --locked --bin aka \
-    && install -D --mode=755 target/release/aka /out/aka
+    cargo build --profile dist --locked --bin aka \
+    && install -D --mode=755 target/dist/aka /out/aka
 
 # No shell and no package manager; runs as uid 65532.
 FROM gcr.io/distroless/cc-debian12:nonroot

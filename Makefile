@@ -23,12 +23,12 @@ fmt: ## Format the code
 	cargo fmt
 
 bench: ## Run the benchmarks of parts
-	cargo bench --locked --bench hot_path --bench codec --bench create --bench propagation --bench outage
+	cargo bench --locked --bench hot_path --bench codec --bench create --bench propagation --bench outage --bench growth
 
 compare: ## Measure aka beside Redis, memcached, MySQL and a bare echo (installs them if need be)
 	scripts/install-test-databases
 	scripts/install-bench-servers
-	cargo bench --locked --bench compare
+	cargo bench --locked --profile dist --bench compare
 
 deny: ## Check licences, advisories and sources of the dependencies, if cargo-deny is installed
 	@if cargo deny --version >/dev/null 2>&1; then \

@@ -5,5 +5,5 @@
 pub use arc_swap::{ArcSwapOption, Guard};
 pub use moka;
 pub use parking_lot::{Mutex, MutexGuard};
-pub use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+pub use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 pub use tokio::sync::Notify;

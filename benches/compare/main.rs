@@ -1,6 +1,6 @@
 //! aka beside what one would use instead, in one program and one run.
 //!
-//! `make compare`, or `cargo bench --bench compare` once the servers are installed; after `--`:
+//! `make compare`, or `cargo bench --profile dist --bench compare` once the servers are installed; after `--`:
 //!
 //! - `--rounds N` (5) and `--seconds S` (3): every measurement is made once in each round, so that a busy
 //!   minute of the machine hits all of them; the medians count;

@@ -1,115 +1,58 @@
-//! A compact table in front of the cache: copies of the entries that were asked for lately.
+//! A compact table in front of moka: the entries that were asked for lately, each in two lines of the
+//! processor's cache, with its canonical id.
 //!
 //! A look into moka costs up to a microsecond where there are many entries: it takes a lock of its own,
-//! counts the use, and misses the processor's cache several times. Here an entry costs eight bytes of
-//! tags and the two lines that the copy lies in, with its id. Readers write nothing, so threads share the
-//! table at no cost.
+//! counts the use, and misses the processor's cache several times. Here it is eight bytes of tags and the
+//! two lines. Readers write nothing, so threads share the table at no cost.
 //!
-//! Nobody tells this table that an entry has changed: each was copied at a version of its stripe, and
-//! is good as long as the stripe has that version (see [`super::stripe`]).
+//! It is as dumb as the cache behind it: every call that changes it is made under the lock of the key's
+//! stripe.
 
 use super::Footprint;
 use super::cache::View;
-use crate::hooks;
-use crate::sync::{AtomicU64, Ordering, fence};
+use crate::sync::Mutex;
 use std::hint::black_box;
-// What a slot holds is protected by its count of writes, the one thing whose order matters.
-use std::sync::atomic::{AtomicU64 as Word, AtomicUsize};
+// What is read without a lock is protected by a count of writes, not by the order of each word.
+use std::sync::atomic::{AtomicU64 as Word, Ordering, fence};
 
 /// Places that a key may take. Keys meet by chance: of as many keys as there are slots, a table with one
 /// place for each lacks more than a third, with four a fifth, with eight a seventh.
 pub(super) const WAYS: usize = 8;
 
-/// Words of a slot that hold the canonical id.
+/// Words of a slot, and those of them that hold the canonical id.
+const WORDS: usize = 16;
 const ID_WORDS: usize = 10;
 
-/// The longest canonical id that is copied, in bytes: what is left of two lines of the processor's cache.
+/// The longest canonical id that is kept, in bytes: what is left of two lines of the processor's cache.
 pub(super) const LONGEST: usize = 8 * ID_WORDS;
 
 /// What a slot takes, in bytes, with its tag.
-pub(super) const SLOT_BYTES: u64 = 128 + 1;
+pub(super) const SLOT_BYTES: u64 = 8 * WORDS as u64 + 1;
 
-/// No version is odd: this is added to what is kept, so that 0, of an empty slot, is none.
-const GIVEN: u64 = 1;
+/// Locks for those who write, each for many sets: enough that two threads hardly ever meet.
+const LOCKS: usize = 64;
 
 /// What the word of an alias begins with, beside the length of its canonical id in the lowest byte and
 /// the epoch above.
 const IS_ALIAS: u64 = 1 << 8;
 const EPOCH_SHIFT: u32 = 9;
 
-/// An entry as it was at a version of its stripe. A sequence lock keeps it whole: who writes makes the
-/// count of writes odd meanwhile, and who finds it odd, or changed after reading, has read nothing. All
-/// of it is in words that are atomic, each for itself, so no such reading is undefined. (After H.-J.
-/// Boehm, "Can Seqlocks Get Along With Programming Language Memory Models?", 2012.)
-#[repr(align(128))]
-#[derive(Default)]
-pub(super) struct Slot {
-    writes: AtomicU64,
-    hash: Word,
-    check: Word,
-    version: Word,
-    as_of: Word,
-    /// Epoch, whether it is an alias, length of the canonical id.
-    kind: Word,
-    id: [Word; ID_WORDS],
-}
+/// A slot. A sequence lock keeps an entry whole: who writes makes the count of writes odd meanwhile, and
+/// who finds it odd, or changed after reading, has read nothing. All of it is in words that are atomic,
+/// each for itself, so no such reading is undefined. (After H.-J. Boehm, "Can Seqlocks Get Along With
+/// Programming Language Memory Models?", 2012.)
+///
+/// It is an array, and no struct, so that a table of zeros can be had without touching it.
+type Slot = [Word; WORDS];
 
-impl Slot {
-    fn is_of(&self, place: Footprint) -> bool {
-        self.hash.load(Ordering::Relaxed) == place.hash()
-            && self.check.load(Ordering::Relaxed) == place.check()
-    }
-
-    /// The copy, if it is of this key at this version; its canonical id is copied to `id`.
-    fn read(&self, place: Footprint, version: u64, id: &mut [u8; LONGEST]) -> Option<Copied> {
-        let writes = self.writes.load(Ordering::Acquire);
-        let kept = self.version.load(Ordering::Relaxed);
-        let good = kept == version + GIVEN || (kept != 0 && hooks::mutant("front_ignores_version"));
-        if !writes.is_multiple_of(2) || !good || !self.is_of(place) {
-            return None;
-        }
-        let (as_of, kind) = (self.as_of.load(Ordering::Relaxed), self.kind.load(Ordering::Relaxed));
-        let copied = Copied { as_of, kind };
-        let words = copied.length().div_ceil(8);
-        for (bytes, word) in id.chunks_exact_mut(8).zip(&self.id).take(words) {
-            bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
-        }
-        // What was read must not be read after this.
-        fence(Ordering::Acquire);
-        (self.writes.load(Ordering::Relaxed) == writes).then_some(copied)
-    }
-
-    /// False: another thread is writing here. It is not waited for.
-    fn write(&self, place: Footprint, version: u64, entry: View<'_>) -> bool {
-        let writes = self.writes.load(Ordering::Relaxed);
-        let odd = writes | 1;
-        let swap = self.writes.compare_exchange(writes, odd, Ordering::Acquire, Ordering::Relaxed);
-        if writes == odd || swap.is_err() {
-            return false;
-        }
-        // What is written must not be seen before the count is.
-        fence(Ordering::Release);
-        let id = entry.canonical.unwrap_or_default();
-        let is_alias = if entry.canonical.is_some() { IS_ALIAS } else { 0 };
-        let kind = entry.epoch << EPOCH_SHIFT | is_alias | id.len() as u64;
-        for (word, value) in [
-            (&self.hash, place.hash()),
-            (&self.check, place.check()),
-            (&self.version, version + GIVEN),
-            (&self.as_of, entry.as_of),
-            (&self.kind, kind),
-        ] {
-            word.store(value, Ordering::Relaxed);
-        }
-        for (word, bytes) in self.id.iter().zip(id.chunks(8)) {
-            let mut value = [0; 8];
-            value[..bytes.len()].copy_from_slice(bytes);
-            word.store(u64::from_le_bytes(value), Ordering::Relaxed);
-        }
-        self.writes.store(writes + 2, Ordering::Release);
-        true
-    }
-}
+// What the words are. A slot without an entry has a tag of 0 and is never looked at.
+const WRITES: usize = 0;
+const HASH: usize = 1;
+const CHECK: usize = 2;
+const AS_OF: usize = 3;
+/// Epoch, whether it is an alias, length of the canonical id.
+const KIND: usize = 4;
+const ID: usize = WORDS - ID_WORDS;
 
 /// What was read of a slot, but for the canonical id.
 #[derive(Clone, Copy)]
@@ -130,78 +73,174 @@ impl Copied {
     }
 }
 
+fn is_of(slot: &Slot, place: Footprint) -> bool {
+    slot[HASH].load(Ordering::Relaxed) == place.hash()
+        && slot[CHECK].load(Ordering::Relaxed) == place.check()
+}
+
+/// The entry, if it is of this key; its canonical id is copied to `id`.
+fn read_slot(slot: &Slot, place: Footprint, id: &mut [u8; LONGEST]) -> Option<Copied> {
+    let writes = slot[WRITES].load(Ordering::Acquire);
+    if !writes.is_multiple_of(2) || !is_of(slot, place) {
+        return None;
+    }
+    let word = |word: usize| slot[word].load(Ordering::Relaxed);
+    let copied = Copied { as_of: word(AS_OF), kind: word(KIND) };
+    let words = copied.length().div_ceil(8);
+    for (bytes, word) in id.chunks_exact_mut(8).zip(&slot[ID..]).take(words) {
+        bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
+    }
+    // What was read must not be read after this.
+    fence(Ordering::Acquire);
+    (slot[WRITES].load(Ordering::Relaxed) == writes).then_some(copied)
+}
+
+/// Nobody else writes it meanwhile.
+fn write_slot(slot: &Slot, place: Footprint, entry: View<'_>) {
+    let writes = slot[WRITES].load(Ordering::Relaxed);
+    slot[WRITES].store(writes + 1, Ordering::Relaxed);
+    // What is written must not be seen before the count is.
+    fence(Ordering::Release);
+    let id = entry.canonical.unwrap_or_default();
+    let is_alias = if entry.canonical.is_some() { IS_ALIAS } else { 0 };
+    let kind = entry.epoch << EPOCH_SHIFT | is_alias | id.len() as u64;
+    for (word, value) in
+        [(HASH, place.hash()), (CHECK, place.check()), (AS_OF, entry.as_of), (KIND, kind)]
+    {
+        slot[word].store(value, Ordering::Relaxed);
+    }
+    for (word, bytes) in slot[ID..].iter().zip(id.chunks(8)) {
+        let mut value = [0; 8];
+        value[..bytes.len()].copy_from_slice(bytes);
+        word.store(u64::from_le_bytes(value), Ordering::Relaxed);
+    }
+    slot[WRITES].store(writes + 2, Ordering::Release);
+}
+
 /// The table.
 pub(super) struct Front {
-    /// A byte of each slot's footprint, those of a set side by side, 0 for an empty slot: only a copy
-    /// that is most likely the right one is looked at. A tag that is lost, where two threads write at
-    /// once, is a copy that is not found.
+    /// A byte of each slot's footprint, those of a set side by side, 0 for an empty slot: only an entry
+    /// that is most likely the right one is looked at.
     tags: Box<[Word]>,
     slots: Box<[[Slot; WAYS]]>,
+    /// Who writes to a set, its tags or its slots, has its lock. It is taken last of all locks.
+    locks: Box<[Mutex<()>]>,
     /// Which slot of a full set goes next. Taking turns is as good as chance.
-    turn: AtomicUsize,
+    turn: Word,
+    entries: Word,
+}
+
+/// The tags and the slots that are for a key.
+struct Set<'a> {
+    index: usize,
+    tags: &'a Word,
+    slots: &'a [Slot; WAYS],
+}
+
+impl Set<'_> {
+    /// Where the key's entry most likely is, the best place first.
+    fn ways(&self, tag: u8) -> impl Iterator<Item = usize> + use<> {
+        ways_with(self.tags.load(Ordering::Acquire), tag)
+    }
+
+    fn way_of(&self, place: Footprint) -> Option<usize> {
+        self.ways(tag(place)).find(|&way| is_of(&self.slots[way], place))
+    }
+
+    fn tag(&self, way: usize, tag: u8) {
+        let mut tags = self.tags.load(Ordering::Relaxed).to_le_bytes();
+        tags[way] = tag;
+        self.tags.store(u64::from_le_bytes(tags), Ordering::Release);
+    }
 }
 
 impl Front {
-    /// A table of this many entries; without slots nothing is kept.
+    /// A table of this many entries; without slots nothing is kept. Its memory is taken as it fills.
     pub fn new(slots: u64) -> Self {
-        let sets = slots / WAYS as u64;
+        let sets = slots as usize / WAYS;
         Self {
-            tags: (0..sets).map(|_| Word::new(0)).collect(),
-            slots: (0..sets).map(|_| Default::default()).collect(),
-            turn: AtomicUsize::new(0),
+            tags: bytemuck::allocation::zeroed_slice_box(sets),
+            slots: bytemuck::allocation::zeroed_slice_box(sets),
+            locks: (0..LOCKS).map(|_| Mutex::default()).collect(),
+            turn: Word::new(0),
+            entries: Word::new(0),
         }
     }
 
-    /// What `read` makes of the entry, if there is a copy of this version.
-    pub fn read<R>(
-        &self,
-        place: Footprint,
-        version: u64,
-        read: impl FnOnce(View<'_>) -> R,
-    ) -> Option<R> {
-        let (tags, slots) = self.set(place)?;
+    /// What `read` makes of the entry, if it is here. At times it is here and not found, while it is
+    /// written.
+    pub fn read<R>(&self, place: Footprint, read: impl FnOnce(View<'_>) -> R) -> Option<R> {
+        let set = self.set(place)?;
         let mut id = [0; LONGEST];
         // A tag may be that of another key.
-        let mut ways = ways_with(tags.load(Ordering::Relaxed), tag(place));
-        let copied = ways.find_map(|way| slots.get(way)?.read(place, version, &mut id))?;
+        let copied =
+            set.ways(tag(place)).find_map(|way| read_slot(&set.slots[way], place, &mut id))?;
         Some(read(copied.view(&id)))
     }
 
     /// Brings what a read of this key will look at into the processor's cache. For many keys in a row:
     /// their ways to the memory are then gone together, not one after another.
     pub fn touch(&self, place: Footprint) {
-        let Some((tags, slots)) = self.set(place) else { return };
-        let mut ways = ways_with(tags.load(Ordering::Relaxed), tag(place));
-        if let Some(slot) = ways.next().and_then(|way| slots.get(way)) {
+        let Some(set) = self.set(place) else { return };
+        if let Some(way) = set.ways(tag(place)).next() {
             // Nothing waits for these loads.
-            black_box(slot.hash.load(Ordering::Relaxed));
-            black_box(slot.id[ID_WORDS - 1].load(Ordering::Relaxed));
+            black_box(set.slots[way][WRITES].load(Ordering::Relaxed));
+            black_box(set.slots[way][WORDS - 1].load(Ordering::Relaxed));
         }
     }
 
-    /// Keeps a copy, in place of an older one of the key, or of whatever has had its turn.
-    pub fn put(&self, place: Footprint, version: u64, entry: View<'_>) {
-        let Some((tags, slots)) = self.set(place) else { return };
-        if entry.canonical.is_some_and(|id| id.len() > LONGEST) {
-            return;
-        }
-        let (packed, tag) = (tags.load(Ordering::Relaxed), tag(place));
-        let way = ways_with(packed, tag)
-            .find(|&way| slots.get(way).is_some_and(|slot| slot.is_of(place)))
-            .or_else(|| ways_with(packed, 0).next())
-            .unwrap_or_else(|| self.turn.fetch_add(1, Ordering::Relaxed) % WAYS);
-        if slots[way].write(place, version, entry) {
-            let mut packed = packed.to_le_bytes();
-            packed[way] = tag;
-            tags.store(u64::from_le_bytes(packed), Ordering::Relaxed);
+    pub fn holds(&self, place: Footprint) -> bool {
+        self.set(place).is_some_and(|set| set.way_of(place).is_some())
+    }
+
+    /// Keeps an entry, in place of an older one of the key, or of whatever has had its turn. One that is
+    /// too long is not kept.
+    pub fn put(&self, place: Footprint, entry: View<'_>) {
+        self.write(place, Some(entry), true);
+    }
+
+    /// Keeps an entry where there is one of the key.
+    pub fn replace(&self, place: Footprint, entry: View<'_>) {
+        self.write(place, Some(entry), false);
+    }
+
+    pub fn remove(&self, place: Footprint) {
+        self.write(place, None, false);
+    }
+
+    fn write(&self, place: Footprint, entry: Option<View<'_>>, new: bool) {
+        let Some(set) = self.set(place) else { return };
+        let _writing = self.locks[set.index % LOCKS].lock();
+        let old = set.way_of(place);
+        let fits = |entry: &View<'_>| entry.canonical.is_none_or(|id| id.len() <= LONGEST);
+        match (entry.filter(fits), old) {
+            (Some(entry), Some(way)) => write_slot(&set.slots[way], place, entry),
+            (Some(entry), None) if new => {
+                let empty = set.ways(0).next();
+                let in_turn = || self.turn.fetch_add(1, Ordering::Relaxed) as usize % WAYS;
+                let way = empty.unwrap_or_else(in_turn);
+                self.entries.fetch_add(empty.is_some().into(), Ordering::Relaxed);
+                write_slot(&set.slots[way], place, entry);
+                set.tag(way, tag(place));
+            }
+            (None, Some(way)) => {
+                self.entries.fetch_sub(1, Ordering::Relaxed);
+                set.tag(way, 0);
+            }
+            _ => {}
         }
     }
 
-    /// The tags and the slots that are for this key.
-    fn set(&self, place: Footprint) -> Option<(&Word, &[Slot; WAYS])> {
+    fn set(&self, place: Footprint) -> Option<Set<'_>> {
         // The high half of the check, scaled; the tag is of its low half.
-        let set = ((place.check() >> 32) * self.slots.len() as u64) >> 32;
-        self.tags.get(set as usize).zip(self.slots.get(set as usize))
+        let index = (((place.check() >> 32) * self.slots.len() as u64) >> 32) as usize;
+        let (tags, slots) = self.tags.get(index).zip(self.slots.get(index))?;
+        Some(Set { index, tags, slots })
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> u64 {
+        self.entries.load(Ordering::Relaxed)
     }
 }
 

@@ -2,32 +2,39 @@
 
 use super::Footprint;
 use super::cache::View;
-use super::front::{Front, LONGEST, SLOT_BYTES, Slot, WAYS, ways_with};
+use super::front::{Front, LONGEST, WAYS, ways_with};
 
 fn view(canonical: Option<&[u8]>) -> View<'_> {
     View { canonical, as_of: 1, epoch: 1 }
 }
 
-/// The copy's canonical id.
-fn copied(front: &Front, place: Footprint, version: u64) -> Option<Option<Vec<u8>>> {
-    front.read(place, version, |view| view.canonical.map(<[u8]>::to_vec))
+/// The entry's canonical id.
+fn kept(front: &Front, place: Footprint) -> Option<Option<Vec<u8>>> {
+    let kept = front.read(place, |view| view.canonical.map(<[u8]>::to_vec));
+    assert_eq!(front.holds(place), kept.is_some());
+    kept
 }
 
 #[test]
-fn a_copy_is_good_for_its_version_alone() {
+fn an_entry_is_kept_replaced_and_removed() {
     let front = Front::new(8);
     let place = Footprint::of(9, 9);
-    assert!(copied(&front, place, 2).is_none());
-    front.put(place, 2, view(None));
-    assert_eq!(copied(&front, place, 2), Some(None));
-    assert!(copied(&front, place, 4).is_none());
-    assert!(copied(&front, Footprint::of(9, 10), 2).is_none());
+    front.replace(place, view(None));
+    assert!(kept(&front, place).is_none());
+    front.put(place, view(None));
+    assert_eq!(kept(&front, place), Some(None));
+    assert!(kept(&front, Footprint::of(9, 10)).is_none());
     // The same tag and set.
-    assert!(copied(&front, Footprint::of(10, 9), 2).is_none());
-    front.put(place, 4, view(Some(b"alice")));
-    assert_eq!(copied(&front, place, 4), Some(Some(b"alice".to_vec())));
-    Front::new(0).put(place, 2, view(None));
-    assert!(copied(&Front::new(0), place, 2).is_none());
+    assert!(kept(&front, Footprint::of(10, 9)).is_none());
+    front.replace(place, view(Some(b"alice")));
+    assert_eq!(kept(&front, place), Some(Some(b"alice".to_vec())));
+    front.put(place, view(Some(b"bob")));
+    assert_eq!((kept(&front, place), front.len()), (Some(Some(b"bob".to_vec())), 1));
+    front.remove(place);
+    front.remove(place);
+    assert_eq!((kept(&front, place), front.len()), (None, 0));
+    Front::new(0).put(place, view(None));
+    assert!(kept(&Front::new(0), place).is_none());
 }
 
 #[test]
@@ -36,20 +43,20 @@ fn an_entry_comes_back_whole() {
     let (as_of, epoch) = (i64::MAX as u64, (1 << 55) - 1);
     for canonical in [None, Some(&b""[..]), Some(b"alice"), Some(&[0xff; LONGEST])] {
         let place = Footprint::of(3, 5);
-        front.put(place, 2, View { canonical, as_of, epoch });
+        front.put(place, View { canonical, as_of, epoch });
         let same =
             |view: View<'_>| (view.canonical, view.as_of, view.epoch) == (canonical, as_of, epoch);
-        assert_eq!(front.read(place, 2, same), Some(true));
+        assert_eq!(front.read(place, same), Some(true));
     }
 }
 
 #[test]
 fn nothing_is_no_entry_of_the_key_that_is_all_zero() {
     let front = Front::new(8);
-    front.put(Footprint::of(9, 9), 2, view(None));
-    assert!(copied(&front, Footprint::of(0, 0), 0).is_none());
-    front.put(Footprint::of(0, 0), 0, view(None));
-    assert!(copied(&front, Footprint::of(0, 0), 0).is_some());
+    front.put(Footprint::of(9, 9), view(None));
+    assert!(kept(&front, Footprint::of(0, 0)).is_none());
+    front.put(Footprint::of(0, 0), view(None));
+    assert!(kept(&front, Footprint::of(0, 0)).is_some());
 }
 
 #[test]
@@ -59,25 +66,31 @@ fn keys_that_meet_have_a_place_each_until_the_set_is_full() {
         let front = Front::new(WAYS as u64);
         let place = |n: u64| Footprint::of(n, step * n);
         let places: Vec<_> = (1..=2 * WAYS as u64).map(place).collect();
-        let held = || places.iter().filter(|place| copied(&front, **place, 2).is_some()).count();
+        let held = || places.iter().filter(|place| kept(&front, **place).is_some()).count();
         for (place, count) in places.iter().zip(1..) {
             // Twice: a key has one place.
-            front.put(*place, 0, view(None));
-            front.put(*place, 2, view(None));
-            assert_eq!(held(), count.min(WAYS));
-            assert!(copied(&front, *place, 2).is_some());
+            front.put(*place, view(None));
+            front.put(*place, view(None));
+            assert_eq!((held(), front.len()), (count.min(WAYS), count.min(WAYS) as u64));
+            assert!(kept(&front, *place).is_some());
         }
+        places.iter().for_each(|place| front.remove(*place));
+        assert_eq!((held(), front.len()), (0, 0));
     }
 }
 
 #[test]
-fn what_is_too_long_is_left_to_the_cache() {
+fn what_is_too_long_is_left_to_the_cache_behind() {
     let front = Front::new(8);
     for length in [1, LONGEST, LONGEST + 1, 255] {
         let (place, id) = (Footprint::of(1, length as u64), vec![b'x'; length]);
-        front.put(place, 2, view(Some(&id)));
-        let kept = copied(&front, place, 2);
-        assert_eq!(kept, (length <= LONGEST).then_some(Some(id)));
+        front.put(place, view(Some(&id)));
+        let whole = (length <= LONGEST).then_some(Some(id.clone()));
+        assert_eq!(kept(&front, place), whole);
+        // Nor does an older one stay that fitted.
+        front.put(place, view(Some(b"short")));
+        front.replace(place, view(Some(&id)));
+        assert_eq!(kept(&front, place), whole);
     }
 }
 
@@ -88,11 +101,6 @@ fn tags_are_found_wherever_they_are() {
     assert_eq!(found([7, 1, 7, 0, 255, 128, 3, 7], 255), [4]);
     assert_eq!(found([1, 2, 3, 4, 5, 6, 7, 8], 0), [0_usize; 0]);
     assert_eq!(found([0; 8], 0), [0, 1, 2, 3, 4, 5, 6, 7]);
-}
-
-#[test]
-fn a_copy_takes_two_lines() {
-    assert_eq!(size_of::<Slot>() as u64 + 1, SLOT_BYTES);
 }
 
 /// How many copies were read, and how many of them were not what anybody had put there, where threads
@@ -106,7 +114,7 @@ fn torn(rounds: u64) -> (u64, u64) {
             for n in (first..first + rounds).step_by(3) {
                 let id = [n as u8; LONGEST];
                 let length = LONGEST - n as usize % 7;
-                front.put(place(n), 2, View { canonical: Some(&id[..length]), as_of: n, epoch: n });
+                front.put(place(n), View { canonical: Some(&id[..length]), as_of: n, epoch: n });
             }
         };
         let reads = move || {
@@ -119,7 +127,7 @@ fn torn(rounds: u64) -> (u64, u64) {
                         && id.len() == LONGEST - seq as usize % 7
                         && id.iter().all(|byte| *byte == seq as u8)
                 };
-                if let Some(whole) = front.read(place(n), 2, whole) {
+                if let Some(whole) = front.read(place(n), whole) {
                     read += 1;
                     torn += u64::from(!whole);
                 }

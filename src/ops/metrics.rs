@@ -325,7 +325,10 @@ impl Series<'_> {
         }
         for (name, text) in [
             ("aka_build_info", "1, labelled with the version."),
-            ("aka_cache_entries", "Entries in the cache."),
+            (
+                "aka_cache_entries",
+                "Entries in the cache; one that is kept twice, in front too, counts twice.",
+            ),
             ("aka_cache_bytes", "Bytes of the cache's budget in use."),
             ("aka_connections", "Open gRPC connections."),
             ("aka_shard_up", "1 if the shard can be reached."),

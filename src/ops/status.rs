@@ -101,7 +101,7 @@ impl Status {
             cluster: cluster.id.to_string(),
             serving: serving.load(Ordering::Acquire),
             cache: CacheStatus {
-                entries: cluster.cache.len(),
+                entries: cluster.cache.kept(),
                 bytes: cluster.cache.weight(),
                 budget_bytes: cluster.cache.budget(),
             },

@@ -122,18 +122,17 @@ fn until_stopped(
     requests: Streaming<BatchRequest>,
     stopping: CancellationToken,
 ) -> impl futures::Stream<Item = Result<BatchRequest, Status>> + Send {
-    futures::stream::unfold(Some(requests), move |requests| {
-        let stopping = stopping.clone();
-        async move {
-            let mut requests = requests?;
-            tokio::select! {
-                biased;
-                () = stopping.cancelled() => Some((Err(Fault::ShuttingDown.into()), None)),
-                request = requests.message() => match request.transpose()? {
-                    Ok(request) => Some((Ok(request), Some(requests))),
-                    Err(status) => Some((Err(status), None)),
-                },
-            }
+    // One for the whole stream: each that is made takes a lock that all calls share.
+    let stopped = Box::pin(stopping.cancelled_owned());
+    futures::stream::unfold((Some(requests), stopped), |(requests, mut stopped)| async move {
+        let mut requests = requests?;
+        tokio::select! {
+            biased;
+            () = &mut stopped => Some((Err(Fault::ShuttingDown.into()), (None, stopped))),
+            request = requests.message() => match request.transpose()? {
+                Ok(request) => Some((Ok(request), (Some(requests), stopped))),
+                Err(status) => Some((Err(status), (None, stopped))),
+            },
         }
     })
 }

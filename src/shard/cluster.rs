@@ -154,7 +154,7 @@ impl Cluster {
 
     /// Sets the gauges that are read off when somebody looks.
     pub fn gauge(&self, metrics: &Metrics) {
-        metrics.cache_entries.set(self.cache.len() as f64);
+        metrics.cache_entries.set(self.cache.kept() as f64);
         metrics.cache_bytes.set(self.cache.weight() as f64);
         for shard in &self.shards {
             shard.gauge();

@@ -30,7 +30,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 /// How many orders of each kind a scenario is run in.
-const ORDERS: usize = 2_500;
+const ORDERS: usize = 5_000;
 
 /// How often a thread is stopped, where that is bounded: most faults need one or two.
 const STOPS: usize = 3;

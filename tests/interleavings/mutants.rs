@@ -18,6 +18,7 @@ macro_rules! caught {
 caught! {
     // Only the order of steps is wrong: nothing that one thread does shows it.
     answered_first: tokens_against_feed
+    copies_unlocked: fill_against_feed
     joins_blindly: a_burst_of_misses
     token_last: tokens_against_feed
     filter_next_last: filter_against_write

@@ -6,9 +6,6 @@ use std::sync::Arc;
 pub use shuttle::sync::MutexGuard;
 pub use shuttle::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-/// All that threads do here is seen in one order.
-pub fn fence(_: Ordering) {}
-
 #[derive(Default)]
 pub struct Mutex<T>(shuttle::sync::Mutex<T>);
 
@@ -19,6 +16,10 @@ impl<T> Mutex<T> {
 
     pub fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().expect("no thread has panicked")
+    }
+
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        self.0.try_lock().ok()
     }
 }
 

@@ -4,7 +4,7 @@
 //! in the log: one that was restored still says "perhaps" of it, one that was scanned "surely not".
 
 use crate::database::{Backend, Database, backend};
-use crate::harness::{Aka, PROJECT, create_request, eventually, start};
+use crate::harness::{Aka, PROJECT, eventually, start};
 use futures::StreamExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -106,15 +106,6 @@ async fn is_filtered(aka: &Aka, id: &str) -> bool {
     filtered().await > before
 }
 
-async fn create(aka: &Aka, stem: &str, count: usize) {
-    let ids: Vec<_> = (0..count).map(|n| format!("{stem}-{n}")).collect();
-    for ids in ids.chunks(1_000) {
-        let requests = ids.iter().map(|id| create_request(PROJECT, id, format!("of-{id}")));
-        let created = aka.create_all(requests.collect()).await.expect("a batch");
-        assert!(created.results.iter().all(|result| result.response.is_some()));
-    }
-}
-
 /// Each of these ids is an alias.
 async fn are_aliases(aka: &Aka, stem: &str, numbers: std::ops::Range<usize>) {
     let ids: Vec<_> = numbers.map(|n| format!("{stem}-{n}")).collect();
@@ -130,8 +121,8 @@ async fn a_restart_reads_what_has_changed_since(backend: Backend) {
     let shards = site.database.shards();
     let (other, aka) = (site.other().await, site.serve(&[]).await);
     assert_eq!((total(&aka, "scans_total").await, built_from(&aka, "snapshot").await), (shards, 0));
-    create(&aka, "early", 120).await;
-    create(&aka, "ghost", 1).await;
+    aka.create_many("early", 120).await;
+    aka.create_many("ghost", 1).await;
     assert!(aka.stop().await.success());
     let files = site.files();
     assert_eq!(files.len(), shards, "{files:?}");
@@ -140,7 +131,7 @@ async fn a_restart_reads_what_has_changed_since(backend: Backend) {
         assert_eq!(mode & 0o777, 0o600, "{}", file.display());
     }
 
-    create(&other, "late", 120).await;
+    other.create_many("late", 120).await;
     for id in ["early-0", "early-1"] {
         other.delete(PROJECT, id, 0).await.expect("deleted");
     }
@@ -157,13 +148,13 @@ async fn a_restart_reads_what_has_changed_since(backend: Backend) {
             assert!(!aka.resolve(PROJECT, gone).await.expect("resolved").is_alias);
         }
         // It goes on as any filter does.
-        create(&other, &format!("new-{life}"), 30).await;
+        other.create_many(&format!("new-{life}"), 30).await;
         eventually("the feed brings what is new", async || {
             let last = aka.resolve(PROJECT, format!("new-{life}-29")).await.expect("resolved");
             last.is_alias.then_some(())
         })
         .await;
-        create(&aka, &format!("own-{life}"), 30).await;
+        aka.create_many(&format!("own-{life}"), 30).await;
         are_aliases(&aka, &format!("own-{life}"), 0..30).await;
         assert!(aka.stop().await.success());
         // The last to write a file took the place of the one before.
@@ -178,7 +169,7 @@ async fn what_is_no_good_is_not_used(backend: Backend) {
     let shards = site.database.shards();
     let (elsewhere, other) = (Site::new(backend).await, site.other().await);
     let stranger = elsewhere.serve(&[]).await;
-    create(&stranger, "strange", 60).await;
+    stranger.create_many("strange", 60).await;
     assert!(stranger.stop().await.success());
     let mut aliases = 0;
     for (round, what) in [
@@ -198,8 +189,8 @@ async fn what_is_no_good_is_not_used(backend: Backend) {
         // The first comes to an empty folder, the others to what the one before has left.
         let aka = site.serve(&[]).await;
         let (ghost, stem) = (format!("ghost-{round}"), format!("round-{round}"));
-        create(&aka, &ghost, 1).await;
-        create(&aka, &stem, 60).await;
+        aka.create_many(&ghost, 1).await;
+        aka.create_many(&stem, 60).await;
         assert!(aka.stop().await.success());
         let (files, strange) = (site.files(), elsewhere.files());
         assert_eq!((files.len(), strange.len()), (shards, shards));
@@ -224,7 +215,7 @@ async fn what_is_no_good_is_not_used(backend: Backend) {
         }
         match what {
             "pruned" => {
-                create(&other, "pruned", 60).await;
+                other.create_many("pruned", 60).await;
                 for shard in 0..shards {
                     let newest = "SELECT seq FROM shard_meta";
                     let mut raw = site.database.connect(shard).await;
@@ -235,7 +226,7 @@ async fn what_is_no_good_is_not_used(backend: Backend) {
             "lost" => site.lose_the_last_write().await,
             "lost, and more" => {
                 site.lose_the_last_write().await;
-                create(&site.other().await, "another-history", 60).await;
+                site.other().await.create_many("another-history", 60).await;
             }
             _ => {}
         }
@@ -270,9 +261,9 @@ async fn what_is_no_good_is_not_used(backend: Backend) {
 async fn without_what_has_changed_since_the_answer_is_wrong() {
     let site = Site::new(backend::mysql_1()).await;
     let (other, aka) = (site.other().await, site.serve(&[]).await);
-    create(&aka, "early", 1).await;
+    aka.create_many("early", 1).await;
     assert!(aka.stop().await.success());
-    create(&other, "late", 1).await;
+    other.create_many("late", 1).await;
     let aka = site.serve(&[("AKA_MUTANT", "snapshot_skips_changes")]).await;
     assert!(is_filtered(&aka, "late-0").await, "the mutant was not caught");
 }
@@ -281,14 +272,14 @@ async fn without_what_has_changed_since_the_answer_is_wrong() {
 async fn a_crash_leaves_the_last_one(backend: Backend) {
     let site = Site::new(backend).await;
     let aka = site.serve(&[("AKA_FILTER_SAVE_MS", "50")]).await;
-    create(&aka, "early", 60).await;
+    aka.create_many("early", 60).await;
     let saves = total(&aka, "saves_total").await;
-    create(&aka, "later", 60).await;
+    aka.create_many("later", 60).await;
     eventually("it is saved", async || (total(&aka, "saves_total").await > saves).then_some(()))
         .await;
     let other = site.other().await;
     aka.kill();
-    create(&other, "late", 60).await;
+    other.create_many("late", 60).await;
     // What a process leaves that dies while it writes. In an hour it is removed.
     let file = &site.files()[0];
     let left = file.with_extension("filter-0123456789abcdef");
@@ -310,10 +301,10 @@ async fn a_crash_leaves_the_last_one(backend: Backend) {
 async fn too_many_dead_ids_are_scanned_away(backend: Backend) {
     let site = Site::new(backend).await;
     let aka = site.serve(&[]).await;
-    create(&aka, "kept", 100).await;
+    aka.create_many("kept", 100).await;
     // A 32nd of what the smallest filter is made for, and some.
     const DEAD: usize = 2_700;
-    create(&aka, "dead", DEAD).await;
+    aka.create_many("dead", DEAD).await;
     assert!(!is_filtered(&aka, "nobody").await || built_from(&aka, "scan").await == 1);
     let deletes = futures::stream::iter(0..DEAD).map(async |n| {
         aka.delete(PROJECT, format!("dead-{n}"), 0).await.expect("deleted");

@@ -231,6 +231,16 @@ impl Aka {
         self.admin().batch_create_aliases(request).await.map(tonic::Response::into_inner)
     }
 
+    /// Creates `stem-0`, `stem-1` and so on, aliases of `of-stem-0` and so on.
+    pub async fn create_many(&self, stem: &str, count: usize) {
+        let ids: Vec<_> = (0..count).map(|n| format!("{stem}-{n}")).collect();
+        for ids in ids.chunks(1_000) {
+            let requests = ids.iter().map(|id| create_request(PROJECT, id, format!("of-{id}")));
+            let created = self.create_all(requests.collect()).await.expect("a batch");
+            assert!(created.results.iter().all(|result| result.response.is_some()));
+        }
+    }
+
     pub async fn get(&self, project: u64, alias: impl AsRef<[u8]>) -> Result<pb::Alias, Status> {
         let request = pb::GetAliasRequest { project_id: project, alias_id: bytes(alias) };
         self.admin().get_alias(request).await.map(tonic::Response::into_inner)

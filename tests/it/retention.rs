@@ -2,7 +2,7 @@
 //! disturbed.
 
 use crate::database::{Backend, Database, Tables};
-use crate::harness::{Aka, PROJECT, check_is_clean, create_request, eventually, start_with};
+use crate::harness::{Aka, PROJECT, check_is_clean, eventually, start_with};
 
 on_backends!(old_lines_go: sqlite mysql_3 mariadb_1);
 on_backends!(one_prunes_at_a_time: mysql_1 mariadb_1);
@@ -14,15 +14,6 @@ const YOUNG: usize = 6;
 
 /// Prunes as soon as it can; in use it takes ten minutes.
 const SOON: [(&str, &str); 1] = [("AKA_PRUNE_WINDOW_MS", "200")];
-
-async fn create(aka: &Aka, stem: &str, count: usize) {
-    let ids: Vec<_> = (0..count).map(|n| format!("{stem}-{n}")).collect();
-    for ids in ids.chunks(1_000) {
-        let requests = ids.iter().map(|id| create_request(PROJECT, id, format!("of-{id}")));
-        let created = aka.create_all(requests.collect()).await.expect("a batch");
-        assert!(created.results.iter().all(|result| result.response.is_some()));
-    }
-}
 
 /// Makes every line of the log two days older than it is.
 async fn age_the_log(database: &Database) {
@@ -60,9 +51,9 @@ async fn all_follow(database: &Database, instances: &[&Aka]) {
 
 async fn old_lines_go(backend: Backend) {
     let (database, keeper) = start_with(backend, &["--retention-s", "0"]).await;
-    create(&keeper, "old", OLD).await;
+    keeper.create_many("old", OLD).await;
     age_the_log(&database).await;
-    create(&keeper, "young", YOUNG).await;
+    keeper.create_many("young", YOUNG).await;
     let flags = ["--staleness-limit-ms", "60000"];
     let follower = Aka::serve(&database, &flags).await;
     let (one, two) = tokio::join!(
@@ -99,7 +90,7 @@ async fn old_lines_go(backend: Backend) {
     eventually("all but the newest", async || (lines(&database).await == newest).then_some(()))
         .await;
     check_is_clean(&database).await;
-    create(&keeper, "new", YOUNG).await;
+    keeper.create_many("new", YOUNG).await;
     assert_eq!((epochs(&keeper).await, epochs(&one).await), (0.0, 0.0));
     check_is_clean(&database).await;
 }
@@ -113,7 +104,7 @@ async fn one_prunes_at_a_time(backend: Backend) {
                 FROM shard_meta";
     assert_eq!(other.number(lock).await, 1);
     let aka = Aka::serve_with_env(&database, &[], &SOON).await;
-    create(&aka, "old", 10).await;
+    aka.create_many("old", 10).await;
     age_the_log(&database).await;
     // Many rounds long: there is one every 20 ms.
     eventually("it has looked many times", async || {
@@ -139,7 +130,7 @@ async fn who_was_away_starts_anew(backend: Backend) {
     .await;
     sleeper.pause();
     pruner.delete(PROJECT, "bob", 0).await.expect("deleted");
-    create(&pruner, "other", 3).await;
+    pruner.create_many("other", 3).await;
     age_the_log(&database).await;
     eventually("the log is pruned", async || (lines(&database).await == 1).then_some(())).await;
     sleeper.resume();

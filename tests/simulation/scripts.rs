@@ -1,7 +1,7 @@
 //! Interleavings that need too many coincidences to be met by chance: written down, step by step,
 //! on the real memory. The right program and the mutant are told the same.
 //!
-//! The first two are of a failover that lost the old primary's changes 6 to 9, and of an answer of the old
+//! The first three are of a failover that lost the old primary's changes 6 to 9, and of an answer of the old
 //! primary, as of 9, that lands while the feed looks at the new one.
 
 use aka::clock::Boottime;
@@ -136,6 +136,26 @@ fn a_load_ahead_does_not_enter_if_a_look_began_since() {
     assert_eq!(read_late(), None, "it is read from the primary");
     hooks::set_thread_mutant("ahead_enters");
     assert_eq!(read_late().as_deref(), Some("old"), "the mutant was not caught");
+    hooks::set_thread_mutant("");
+}
+
+/// The same, but the change is a write of this instance, which the look sees before the writer is told
+/// that it is committed. Then it is acknowledged.
+fn read_own_write() -> Option<String> {
+    let script = Script::new();
+    let look = script.memory.look(at(10));
+    let load = script.send(at(11));
+    script.memory.land(load, &script.old_row());
+    script.looked(&look);
+    script.memory.wrote(&script.key, NEW, true);
+    script.get(at(20), None)
+}
+
+#[test]
+fn a_write_drops_an_entry_that_is_ahead_of_the_feed() {
+    assert_eq!(read_own_write(), None, "it is read from the primary");
+    hooks::set_thread_mutant("write_trusts_entry");
+    assert_eq!(read_own_write().as_deref(), Some("old"), "the mutant was not caught");
     hooks::set_thread_mutant("");
 }
 

@@ -87,30 +87,34 @@ impl Reading<'_> {
 
     /// Brings what [`entry`](Self::entry) needs into the processor's cache.
     pub fn touch(&self, place: Footprint) {
-        self.memory.cache.front.touch(place);
+        self.memory.cache.touch(place);
     }
 
     /// The answer of the entry of a key, if there is one that may be told. The canonical id of an alias is
     /// given to `canonical`, which copies it to where it belongs: a buffer of its own for each would cost
     /// more than the look.
     pub fn entry(&self, place: Footprint, canonical: impl FnOnce(&[u8])) -> Option<Source> {
-        let tell = |entry: View<'_>| {
+        let Memory { cache, stripes, .. } = self.memory;
+        let mut canonical = Some(canonical);
+        let mut tell = |entry: View<'_>| {
             let source = self.told(entry)?;
-            entry.canonical.map(canonical);
+            // Once at the most: what is in front is told, or what is behind.
+            if let Some((id, canonical)) = entry.canonical.zip(canonical.take()) {
+                canonical(id);
+            }
             Some(source)
         };
-        let Memory { cache, stripes, .. } = self.memory;
-        let version = stripes.version(place);
-        let mut tell = Some(tell);
-        let read = |entry: View<'_>| tell.take().and_then(|tell| tell(entry));
-        if let Some(told) = version.and_then(|version| cache.front.read(place, version, read)) {
+        if let Some(told) = cache.read_front(place, &mut tell) {
             return told;
         }
-        let entry = cache.get(place)?;
-        if let Some(version) = version.filter(|version| stripes.is_still(place, *version)) {
-            cache.front.put(place, version, entry.view());
+        // Copied under the stripe's lock, like all that changes an entry. Nobody waits for that.
+        let stripe = stripes.try_lock(place).filter(|_| !hooks::mutant("copies_unlocked"));
+        let entry = cache.get_behind(place)?;
+        if stripe.is_some() || hooks::mutant("copies_unlocked") {
+            cache.copy_to_front(place, &entry);
         }
-        tell.and_then(|tell| tell(entry.view()))
+        drop(stripe);
+        tell(entry.view())
     }
 
     /// What may be told of an entry.
