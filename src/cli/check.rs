@@ -2,7 +2,7 @@
 
 use super::{exit, fail, open};
 use crate::check::{Report, check};
-use crate::config::{Database, DatabaseFlags};
+use crate::config::DatabaseFlags;
 use crate::store::StoreError;
 use std::process::ExitCode;
 
@@ -35,13 +35,9 @@ impl CheckArgs {
 }
 
 pub async fn run(args: CheckArgs) -> ExitCode {
-    let database = match Database::load(args.flags) {
-        Ok(database) => database,
-        Err(fault) => return fail(exit::CONFIG, fault),
-    };
-    let stores = match open(&database) {
+    let stores = match open(args.flags) {
         Ok(stores) => stores,
-        Err(error) => return fail(exit::CONFIG, error),
+        Err(code) => return code,
     };
     match check(&stores, args.repair).await {
         Ok(report) => {

@@ -6,7 +6,7 @@ use super::progress::Progress;
 use super::rows::Format;
 use super::{exit, fail, open};
 use crate::check::Shards;
-use crate::config::{Database, DatabaseFlags};
+use crate::config::DatabaseFlags;
 use crate::domain::{ForwardRow, Micros};
 use crate::rpc::timestamp;
 use crate::store::{Store, StoreError, Stored};
@@ -47,13 +47,9 @@ enum Fault {
 }
 
 pub async fn run(args: ExportArgs) -> ExitCode {
-    let database = match Database::load(args.flags) {
-        Ok(database) => database,
-        Err(fault) => return fail(exit::CONFIG, fault),
-    };
-    let stores = match open(&database) {
+    let stores = match open(args.flags) {
         Ok(stores) => stores,
-        Err(error) => return fail(exit::CONFIG, error),
+        Err(code) => return code,
     };
     match export(&stores, args.format).await {
         Ok(()) => ExitCode::SUCCESS,

@@ -20,7 +20,7 @@ mod serve;
 mod status;
 
 use crate::config::{Database, DatabaseFlags, Kind};
-use crate::store::{SqliteStore, Store, StoreError};
+use crate::store::{SqliteStore, Store};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::process::ExitCode;
@@ -143,16 +143,16 @@ fn fail(code: u8, error: impl std::fmt::Display) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// The shards that a command reads past the service.
-fn open(database: &Database) -> Result<Vec<Box<dyn Store>>, StoreError> {
-    Ok(match database {
+/// The shards that a command reads past the service; what is wrong with the flags is said.
+fn open(flags: DatabaseFlags) -> Result<Vec<Box<dyn Store>>, ExitCode> {
+    let database = Database::load(flags).map_err(|fault| fail(exit::CONFIG, fault))?;
+    match database {
         // Not through `Database::sqlite`: who only reads makes no folder and no file.
-        Database::Sqlite(path) => vec![Box::new(SqliteStore::new(path.clone()))],
+        Database::Sqlite(path) => Ok(vec![Box::new(SqliteStore::new(path))]),
         Database::MySql { shards, password, connect_timeout } => {
-            Database::mysql(shards, password.as_ref(), *connect_timeout)?
-                .into_iter()
-                .map(|store| Box::new(store) as Box<dyn Store>)
-                .collect()
+            let stores = Database::mysql(&shards, password.as_ref(), connect_timeout)
+                .map_err(|error| fail(exit::CONFIG, error))?;
+            Ok(stores.into_iter().map(|store| Box::new(store) as Box<dyn Store>).collect())
         }
-    })
+    }
 }

@@ -1,11 +1,11 @@
-//! How many rows are done, a line each second for whoever watches; nothing for a file or a pipe.
+//! How far a command is: a line each second for whoever watches; nothing for a file or a pipe.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-const EVERY: Duration = Duration::from_secs(1);
+pub(super) const EVERY: Duration = Duration::from_secs(1);
 
-/// The line on stderr.
+/// How many rows are done.
 pub(super) struct Progress {
     /// Nothing where nobody watches.
     shown: Option<Shown>,
@@ -29,7 +29,7 @@ impl Progress {
         let (now, passed) = (Instant::now(), shown.at.elapsed());
         if passed >= EVERY {
             let rate = (rows - shown.rows) as f64 / passed.as_secs_f64();
-            write(&format!("\r\x1b[K{rows} rows: {rate:.0} rows/s{note}"));
+            put(&format!("{rows} rows: {rate:.0} rows/s{note}"));
             *shown = Shown { at: now, rows };
         }
     }
@@ -37,12 +37,13 @@ impl Progress {
     /// Puts the last word in place of the line.
     pub fn end(&self, last: &str) {
         if self.shown.is_some() {
-            write(&format!("\r\x1b[K{last}"));
+            put(last);
         }
     }
 }
 
-fn write(text: &str) {
+/// Puts this in place of what the last line of stderr says.
+pub(super) fn put(line: &str) {
     let mut stderr = io::stderr().lock();
-    let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+    let _ = write!(stderr, "\r\x1b[K{line}").and_then(|()| stderr.flush());
 }

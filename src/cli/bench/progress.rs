@@ -1,12 +1,11 @@
-//! A line each second for whoever watches; nothing for a file or a pipe.
+//! How a run goes, for whoever watches.
 
+use super::super::progress::{EVERY, put};
 use super::tally::Live;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-
-const EVERY: Duration = Duration::from_secs(1);
 
 pub(super) struct Progress {
     live: Arc<Live>,
@@ -43,7 +42,7 @@ impl Progress {
     /// Takes the line away.
     pub fn end(&self) {
         if self.shown.is_some() {
-            write("\r\x1b[K");
+            put("");
         }
     }
 }
@@ -58,12 +57,7 @@ impl Shown {
             failed => format!(", {failed} failed or wrong"),
         };
         let (passed, whole) = ((now - self.begin).as_secs(), self.whole.as_secs_f64());
-        write(&format!("\r\x1b[K{passed}/{whole:.0} s: {rate:.0} ids/s{failed}"));
+        put(&format!("{passed}/{whole:.0} s: {rate:.0} ids/s{failed}"));
         (self.at, self.ids) = (now, ids);
     }
-}
-
-fn write(text: &str) {
-    let mut stderr = io::stderr().lock();
-    let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
 }
