@@ -2,7 +2,7 @@
 //! rules. Every call that changes it is made under the lock of the key's stripe.
 //!
 //! An entry is in moka, or in the table in [front](super::front) of it, or in both, which then say the
-//! same. What is asked for is looked for in front first, and copied there when it was found behind.
+//! same. What is asked for is looked for in front first, and copied there again when it was found behind.
 //!
 //! moka evicts by recency and frequency (TinyLFU) and keeps to a budget of bytes. Its `get_with` and
 //! `and_compute_with` are not used: an invalidation during such a load is lost (measured, 0.12.16).
@@ -179,7 +179,7 @@ impl Cache {
 
     pub(super) fn put(&self, place: Footprint, entry: Entry) {
         if !hooks::mutant("front_keeps_changes") {
-            self.front.replace(place, entry.view());
+            self.front.put(place, entry.view());
         }
         self.entries.insert(place, entry);
     }

@@ -196,26 +196,21 @@ impl Front {
     /// Keeps an entry, in place of an older one of the key, or of whatever has had its turn. One that is
     /// too long is not kept.
     pub fn put(&self, place: Footprint, entry: View<'_>) {
-        self.write(place, Some(entry), true);
-    }
-
-    /// Keeps an entry where there is one of the key.
-    pub fn replace(&self, place: Footprint, entry: View<'_>) {
-        self.write(place, Some(entry), false);
+        let fits = entry.canonical.is_none_or(|id| id.len() <= LONGEST);
+        self.write(place, fits.then_some(entry));
     }
 
     pub fn remove(&self, place: Footprint) {
-        self.write(place, None, false);
+        self.write(place, None);
     }
 
-    fn write(&self, place: Footprint, entry: Option<View<'_>>, new: bool) {
+    fn write(&self, place: Footprint, entry: Option<View<'_>>) {
         let Some(set) = self.set(place) else { return };
         let _writing = self.locks[set.index % LOCKS].lock();
         let old = set.way_of(place);
-        let fits = |entry: &View<'_>| entry.canonical.is_none_or(|id| id.len() <= LONGEST);
-        match (entry.filter(fits), old) {
+        match (entry, old) {
             (Some(entry), Some(way)) => write_slot(&set.slots[way], place, entry),
-            (Some(entry), None) if new => {
+            (Some(entry), None) => {
                 let empty = set.ways(0).next();
                 let in_turn = || self.turn.fetch_add(1, Ordering::Relaxed) as usize % WAYS;
                 let way = empty.unwrap_or_else(in_turn);
@@ -227,7 +222,7 @@ impl Front {
                 self.entries.fetch_sub(1, Ordering::Relaxed);
                 set.tag(way, 0);
             }
-            _ => {}
+            (None, None) => {}
         }
     }
 

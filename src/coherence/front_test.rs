@@ -19,14 +19,13 @@ fn kept(front: &Front, place: Footprint) -> Option<Option<Vec<u8>>> {
 fn an_entry_is_kept_replaced_and_removed() {
     let front = Front::new(8);
     let place = Footprint::of(9, 9);
-    front.replace(place, view(None));
     assert!(kept(&front, place).is_none());
     front.put(place, view(None));
     assert_eq!(kept(&front, place), Some(None));
     assert!(kept(&front, Footprint::of(9, 10)).is_none());
     // The same tag and set.
     assert!(kept(&front, Footprint::of(10, 9)).is_none());
-    front.replace(place, view(Some(b"alice")));
+    front.put(place, view(Some(b"alice")));
     assert_eq!(kept(&front, place), Some(Some(b"alice".to_vec())));
     front.put(place, view(Some(b"bob")));
     assert_eq!((kept(&front, place), front.len()), (Some(Some(b"bob".to_vec())), 1));
@@ -89,7 +88,7 @@ fn what_is_too_long_is_left_to_the_cache_behind() {
         assert_eq!(kept(&front, place), whole);
         // Nor does an older one stay that fitted.
         front.put(place, view(Some(b"short")));
-        front.replace(place, view(Some(&id)));
+        front.put(place, view(Some(&id)));
         assert_eq!(kept(&front, place), whole);
     }
 }
