@@ -13,7 +13,7 @@ pub(crate) use admin::timestamp;
 pub use routes::{Services, routes};
 
 /// The types and services of `proto/aka/v1`. Ids are bytes here: see `build.rs`.
-#[allow(missing_docs, clippy::all, clippy::pedantic)]
+#[allow(missing_docs, clippy::all, clippy::pedantic, reason = "it is generated")]
 pub mod pb {
     tonic::include_proto!("aka.v1");
 
