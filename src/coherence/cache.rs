@@ -1,8 +1,8 @@
 //! The bounded store of answers, shared by all shards. A dumb store: see [`super::Memory`] for the
 //! rules. Every call that changes it is made under the lock of the key's stripe.
 //!
-//! An entry is in moka, or in the table in [front](super::front) of it, or in both, which then say the
-//! same. What is asked for is looked for in front first, and copied there again when it was found behind.
+//! An entry is in moka, or in the table in [front](super::front) of it, or in both, which say the same to
+//! who has the stripe's lock. What is asked for is looked for in front first, and copied there again when it was found behind.
 //!
 //! moka evicts by recency and frequency (TinyLFU) and keeps to a budget of bytes. Its `get_with` and
 //! `and_compute_with` are not used: an invalidation during such a load is lost (measured, 0.12.16).
@@ -167,9 +167,13 @@ impl Cache {
         self.entries.get(&place)
     }
 
-    /// Under the lock that the entry was read under: else an older one might be put in front of a newer.
+    /// Under the stripe's lock, and read under it: else an older entry might be put in front of a newer.
     pub(super) fn copy_to_front(&self, place: Footprint, entry: &Entry) {
         self.front.put(place, entry.view());
+    }
+
+    pub(super) fn fits_front(&self, entry: &Entry) -> bool {
+        Front::fits(entry.view())
     }
 
     /// Whether there is an entry; the answer does not keep it from being evicted.
@@ -178,10 +182,12 @@ impl Cache {
     }
 
     pub(super) fn put(&self, place: Footprint, entry: Entry) {
+        // The front last: whoever has read the new entry there, and finds later that it had to make room,
+        // must not find the older one behind.
+        self.entries.insert(place, entry.clone());
         if !hooks::mutant("front_keeps_changes") {
             self.front.put(place, entry.view());
         }
-        self.entries.insert(place, entry);
     }
 
     pub(super) fn remove(&self, place: Footprint) {

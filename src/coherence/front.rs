@@ -196,8 +196,12 @@ impl Front {
     /// Keeps an entry, in place of an older one of the key, or of whatever has had its turn. One that is
     /// too long is not kept.
     pub fn put(&self, place: Footprint, entry: View<'_>) {
-        let fits = entry.canonical.is_none_or(|id| id.len() <= LONGEST);
-        self.write(place, fits.then_some(entry));
+        self.write(place, Self::fits(entry).then_some(entry));
+    }
+
+    /// Whether the entry is short enough to be kept.
+    pub fn fits(entry: View<'_>) -> bool {
+        entry.canonical.is_none_or(|id| id.len() <= LONGEST)
     }
 
     pub fn remove(&self, place: Footprint) {
@@ -244,12 +248,14 @@ fn tag(place: Footprint) -> u8 {
     (place.check() as u8).max(1)
 }
 
-/// The places of a byte among eight, the lowest first. After one that is right there may be a wrong one.
-/// (A. Mycroft's test for a byte that is zero, 1987.)
+/// The places of a byte among eight, the lowest first. It is exact: a quicker test, which lets a carry
+/// from one byte to the next, would take an empty slot for one that is looked for.
 pub(super) fn ways_with(tags: u64, tag: u8) -> impl Iterator<Item = usize> {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const LOW: u64 = ONES * 0x7f;
     let different = tags ^ (ONES * u64::from(tag));
-    let mut same = different.wrapping_sub(ONES) & !different & (ONES << 7);
+    // The top bit of each byte that is zero: neither it nor any bit below is set.
+    let mut same = !(((different & LOW) + LOW) | different | LOW);
     std::iter::from_fn(move || {
         let way = (same != 0).then(|| same.trailing_zeros() as usize / 8);
         same &= same.wrapping_sub(1);

@@ -11,8 +11,8 @@ use crate::sync::Guard;
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// What may be answered from memory for one need. All that is the same for each id of a request was
-/// looked at once, before the first of them: that it is fresh enough, and that it has the token's
+/// What may be answered from memory for one need, for as long as a thread works on its ids without a pause.
+/// All that is the same for each of them was looked at once, before the first: that it is fresh enough, and that it has the token's
 /// position.
 ///
 /// An id's answer is in three steps, [`is_surely_none`](Self::is_surely_none), [`touch`](Self::touch) and
@@ -21,6 +21,8 @@ use std::sync::Arc;
 /// others, "Improving Hash Join Performance through Prefetching", 2004.)
 pub struct Reading<'a> {
     memory: &'a Memory,
+    /// The epoch that the cursor is of.
+    epoch: u64,
     /// For a reader with a token: where the feed was.
     cursor: Option<Position>,
     /// The filter that answered when the request came. Another that takes its place meanwhile knows more,
@@ -36,9 +38,10 @@ impl Memory {
         {
             return None;
         }
+        let epoch = self.epoch();
         // The token before the entries: a change that the feed applies in between is then in the entry.
         let cursor = self.reached(need)?;
-        Some(Reading { memory: self, cursor, filter: self.filter.load() })
+        Some(Reading { memory: self, epoch, cursor, filter: self.filter.load() })
     }
 
     /// Answers from memory, if it knows and may say so. The key's footprint in the cache is wanted only
@@ -107,13 +110,17 @@ impl Reading<'_> {
         if let Some(told) = cache.read_front(place, &mut tell) {
             return told;
         }
-        // Copied under the stripe's lock, like all that changes an entry. Nobody waits for that.
-        let stripe = stripes.try_lock(place).filter(|_| !hooks::mutant("copies_unlocked"));
         let entry = cache.get_behind(place)?;
-        if stripe.is_some() || hooks::mutant("copies_unlocked") {
+        if hooks::mutant("copies_unlocked") {
+            cache.copy_to_front(place, &entry);
+        } else if cache.fits_front(&entry)
+            && let Some(_stripe) = stripes.try_lock(place)
+            && let Some(entry) = cache.get_behind(place)
+        {
+            // Read once more, and copied under the stripe's lock, like all that changes an entry. Who does
+            // not get the lock at once leaves it to the next.
             cache.copy_to_front(place, &entry);
         }
-        drop(stripe);
         tell(entry.view())
     }
 
@@ -123,7 +130,7 @@ impl Reading<'_> {
         let serves = self.cursor.is_none_or(|cursor| entry.as_of <= cursor.seq)
             || hooks::mutant("ahead_serves_token");
         // The epoch last: what was asked before was the history of the entry's epoch, then.
-        let may = serves && entry.epoch == self.memory.epoch();
+        let may = serves && entry.epoch == self.epoch && self.epoch == self.memory.epoch();
         may.then_some(if entry.canonical.is_some() { Source::Hit } else { Source::NegativeHit })
     }
 }
