@@ -100,14 +100,20 @@ impl Script {
 }
 
 /// The look begins, on the new primary; a load is sent to the old one and read there; the old one
-/// dies, the key is changed on the new one, whose token a client gets; the load lands, ahead; the
-/// look's answer, which has the change, comes.
-fn read_with_token() -> Option<String> {
+/// dies, and the key is changed on the new one; the load lands, ahead; the look's answer, which has the
+/// change, comes.
+fn overtaken() -> Script {
     let script = Script::new();
     let look = script.memory.look(at(10));
     let load = script.send(at(11));
     script.memory.land(load, &script.old_row());
     script.looked(&look);
+    script
+}
+
+/// A client gets the token of the change, and reads with it.
+fn read_with_token() -> Option<String> {
+    let script = overtaken();
     script.get(at(20), Some(NEW))
 }
 
@@ -139,14 +145,10 @@ fn a_load_ahead_does_not_enter_if_a_look_began_since() {
     hooks::set_thread_mutant("");
 }
 
-/// The same, but the change is a write of this instance, which the look sees before the writer is told
-/// that it is committed. Then it is acknowledged.
+/// The change is a write of this instance, which the look has seen before the writer is told that it is
+/// committed. Then it is acknowledged, and somebody reads.
 fn read_own_write() -> Option<String> {
-    let script = Script::new();
-    let look = script.memory.look(at(10));
-    let load = script.send(at(11));
-    script.memory.land(load, &script.old_row());
-    script.looked(&look);
+    let script = overtaken();
     script.memory.wrote(&script.key, NEW, true);
     script.get(at(20), None)
 }

@@ -11,9 +11,9 @@ use crate::sync::Guard;
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// What may be answered from memory for one need, for as long as a thread works on its ids without a pause.
-/// All that is the same for each of them was looked at once, before the first: that it is fresh enough, and that it has the token's
-/// position.
+/// What may be answered from memory for one need, for as long as a thread works on its ids without a
+/// pause. All that is the same for each of them was looked at once, before the first: that it is fresh
+/// enough, and that it has the token's position.
 ///
 /// An id's answer is in three steps, [`is_surely_none`](Self::is_surely_none), [`touch`](Self::touch) and
 /// [`entry`](Self::entry), so that many ids can take each step together: then their ways to the memory of
