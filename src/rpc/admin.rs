@@ -55,7 +55,7 @@ impl AliasAdmin for AdminService {
         &self,
         request: Request<CreateAliasRequest>,
     ) -> Result<Response<CreateAliasResponse>, Status> {
-        let until = deadline(request.metadata(), self.limit).until;
+        let until = deadline(request.metadata().as_ref(), self.limit).until;
         let (admin, new) = (self.admin.clone(), new_alias(request.into_inner()));
         let answer = async move { admin.create(&new, until).await };
         let answer = self.carry_out(until, answer, created_or_unchanged).await?;
@@ -66,7 +66,7 @@ impl AliasAdmin for AdminService {
         &self,
         request: Request<BatchCreateAliasesRequest>,
     ) -> Result<Response<BatchCreateAliasesResponse>, Status> {
-        let until = deadline(request.metadata(), self.limit).until;
+        let until = deadline(request.metadata().as_ref(), self.limit).until;
         let requests = request.into_inner().requests;
         if requests.len() > MAX_BATCH {
             return Err(Fault::BatchTooLarge(requests.len(), MAX_BATCH).into());
@@ -103,7 +103,7 @@ impl AliasAdmin for AdminService {
         &self,
         request: Request<GetAliasRequest>,
     ) -> Result<Response<Alias>, Status> {
-        let until = deadline(request.metadata(), self.limit).until;
+        let until = deadline(request.metadata().as_ref(), self.limit).until;
         let GetAliasRequest { project_id, alias_id } = request.into_inner();
         let shown = in_time(until, self.admin.get(project_id, alias_id)).await?;
         Ok(Response::new(alias(shown.map_err(|refusal| status::refusal(&refusal))?)))
@@ -113,7 +113,7 @@ impl AliasAdmin for AdminService {
         &self,
         request: Request<UpdateAliasRequest>,
     ) -> Result<Response<UpdateAliasResponse>, Status> {
-        let until = deadline(request.metadata(), self.limit).until;
+        let until = deadline(request.metadata().as_ref(), self.limit).until;
         let admin = self.admin.clone();
         let UpdateAliasRequest { project_id, alias_id, canonical_id, expected_version } =
             request.into_inner();
@@ -134,7 +134,7 @@ impl AliasAdmin for AdminService {
         &self,
         request: Request<DeleteAliasRequest>,
     ) -> Result<Response<DeleteAliasResponse>, Status> {
-        let until = deadline(request.metadata(), self.limit).until;
+        let until = deadline(request.metadata().as_ref(), self.limit).until;
         let admin = self.admin.clone();
         let DeleteAliasRequest { project_id, alias_id, expected_version } = request.into_inner();
         let deleted =
@@ -147,7 +147,7 @@ impl AliasAdmin for AdminService {
         &self,
         request: Request<ListAliasesRequest>,
     ) -> Result<Response<ListAliasesResponse>, Status> {
-        let until = deadline(request.metadata(), self.limit).until;
+        let until = deadline(request.metadata().as_ref(), self.limit).until;
         let ListAliasesRequest { project_id, canonical_id, page_size, page_token } =
             request.into_inner();
         let page = self.admin.list(project_id, canonical_id, page_size, &page_token);

@@ -8,14 +8,12 @@
 use super::pb;
 use super::status::Fault;
 use crate::resolve::Aliases;
-use bytes::{Buf, BufMut, Bytes};
+use bytes::{BufMut, Bytes};
 use prost::Message;
 use prost::encoding::{
     DecodeContext, WireType, check_wire_type, decode_key, decode_varint, encode_key, encode_varint,
     encoded_len_varint, skip_field, string, uint64,
 };
-use tonic::Status;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
 /// A `BatchResolveRequest`.
 #[derive(Debug)]
@@ -93,7 +91,7 @@ impl BatchAnswer {
     }
 
     /// Room for all of it, and hardly more.
-    fn length_at_most(&self) -> usize {
+    pub fn length_at_most(&self) -> usize {
         let head = RESOLVED_HEAD;
         let aliases = self.aliases.iter().map(|(_, canonical)| head + canonical.len());
         aliases.sum::<usize>() + self.others.encoded_len()
@@ -124,46 +122,6 @@ fn put_resolved(index: u32, canonical: &[u8], buffer: &mut impl BufMut) {
     let left = room.len();
     buffer.put_slice(&head[..RESOLVED_HEAD - left]);
     buffer.put_slice(canonical);
-}
-
-/// The codec of both methods that take batches.
-#[derive(Default)]
-pub struct BatchCodec;
-
-impl Codec for BatchCodec {
-    type Encode = BatchAnswer;
-    type Decode = BatchRequest;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for BatchCodec {
-    type Item = BatchAnswer;
-    type Error = Status;
-
-    fn encode(&mut self, item: BatchAnswer, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.reserve(item.length_at_most());
-        item.encode(buffer);
-        Ok(())
-    }
-}
-
-impl Decoder for BatchCodec {
-    type Item = BatchRequest;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<BatchRequest>, Status> {
-        let message = buffer.copy_to_bytes(buffer.remaining());
-        Ok(Some(BatchRequest::decode(message)?))
-    }
 }
 
 #[cfg(test)]

@@ -2,16 +2,14 @@
 //!
 //! tonic's own codec answers `INTERNAL` to them, which makes operators look for a bug in the server.
 
-use super::pb;
 use super::status::Fault;
 use prost::Message;
 use std::marker::PhantomData;
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
-/// The longest message, in bytes. `Resolve` allows less: one id and a token.
+/// The longest message, in bytes. `Resolve` allows less.
 pub const MAX_MESSAGE: usize = 4 << 20;
-const MAX_RESOLVE: usize = 64 << 10;
 
 /// The codec of every method of the contract.
 pub struct ContractCodec<T, U>(PhantomData<(T, U)>);
@@ -58,14 +56,6 @@ impl<T: Message + Default + 'static> Decoder for Protobuf<T> {
     type Error = Status;
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<T>, Status> {
-        let length = bytes::Buf::remaining(buffer);
-        if length > MAX_RESOLVE && is_resolve::<T>() {
-            return Err(Fault::MessageTooLarge(MAX_RESOLVE).into());
-        }
         T::decode(buffer).map(Some).map_err(|error| Fault::from(error).into())
     }
-}
-
-fn is_resolve<T: 'static>() -> bool {
-    std::any::TypeId::of::<T>() == std::any::TypeId::of::<pb::ResolveRequest>()
 }

@@ -3,13 +3,17 @@
 mod admin;
 pub mod batch;
 pub mod codec;
+mod counted;
 mod deadline;
-pub mod middleware;
+mod message;
+mod port;
 mod resolver;
 mod routes;
 pub mod status;
+mod tonics;
 
 pub(crate) use admin::timestamp;
+pub use port::Port;
 pub use routes::{Services, routes};
 
 /// The types and services of `proto/aka/v1`. Ids are bytes here: see `build.rs`.

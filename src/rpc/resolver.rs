@@ -1,24 +1,23 @@
 //! The Resolver service: messages in, messages out.
 
-use super::batch::{BatchAnswer, BatchCodec, BatchRequest};
-use super::codec::{ContractCodec, MAX_MESSAGE};
-use super::deadline::{deadline, stream_end};
+use super::batch::{BatchAnswer, BatchRequest};
+use super::codec::MAX_MESSAGE;
+use super::message::{Messages, framed};
 use super::pb::{BatchResolveResponse, ResolveRequest, ResolveResponse};
-use super::routes::Responding;
 use super::status::{self, Fault};
 use crate::clock::Boottime;
 use crate::resolve::{self, Deadline, Resolution};
 use bytes::Bytes;
-use futures::stream::{BoxStream, StreamExt};
-use http::Request as HttpRequest;
+use futures::stream::{Stream, StreamExt};
+use h2::RecvStream;
+use prost::Message;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
-use tonic::body::Body;
-use tonic::codec::Codec;
-use tonic::server::Grpc;
-use tonic::{Request, Response, Status, Streaming};
-use tower::service_fn;
+use tonic::Status;
+
+/// The longest `ResolveRequest`, in bytes: one id and a token.
+const MAX_RESOLVE: usize = 64 << 10;
 
 /// Requests of one stream that are worked on at once. Their answers stay in order.
 const STREAM_AHEAD: usize = 2;
@@ -31,34 +30,11 @@ pub(super) struct ResolverService {
 }
 
 impl ResolverService {
-    /// Answers a call of one of the methods. What tonic generates would decode batches with prost:
-    /// see [`super::batch`].
-    pub fn call(self: Arc<Self>, request: HttpRequest<Body>) -> Responding {
-        match request.uri().path() {
-            "/aka.v1.Resolver/Resolve" => Box::pin(async move {
-                let resolve = service_fn(move |request| self.clone().resolve(request));
-                Ok(grpc(ContractCodec::default()).unary(resolve, request).await)
-            }),
-            "/aka.v1.Resolver/BatchResolve" => Box::pin(async move {
-                let resolve = service_fn(move |request| self.clone().batch_resolve(request));
-                Ok(grpc(BatchCodec).unary(resolve, request).await)
-            }),
-            "/aka.v1.Resolver/StreamResolve" => Box::pin(async move {
-                let resolve = service_fn(move |request| {
-                    std::future::ready(Ok(Response::new(self.stream_resolve(request))))
-                });
-                Ok(grpc(BatchCodec).streaming(resolve, request).await)
-            }),
-            _ => Box::pin(std::future::ready(Ok(Status::unimplemented("").into_http()))),
-        }
-    }
-
-    async fn resolve(
-        self: Arc<Self>,
-        request: Request<ResolveRequest>,
-    ) -> Result<Response<ResolveResponse>, Status> {
-        let deadline = deadline(request.metadata(), self.limit);
-        let ResolveRequest { project_id, distinct_id, consistency_token } = request.into_inner();
+    /// `Resolve`: a message in, a framed message out.
+    pub async fn resolve(&self, body: RecvStream, deadline: Deadline) -> Result<Bytes, Status> {
+        let request = Messages::new(body, MAX_RESOLVE).only().await?;
+        let ResolveRequest { project_id, distinct_id, consistency_token } =
+            ResolveRequest::decode(request).map_err(Fault::from)?;
         let ids = std::iter::once(&distinct_id[..]);
         let resolution = self.resolver.resolve(project_id, ids, &consistency_token, deadline).await;
         let Resolution { aliases, failures, degraded } =
@@ -67,28 +43,34 @@ impl ResolverService {
             return Err(status::lookup(failure).into());
         }
         let alias = aliases.iter().next().map(|(_, canonical)| Bytes::copy_from_slice(canonical));
-        Ok(Response::new(ResolveResponse {
+        let answer = ResolveResponse {
             is_alias: alias.is_some(),
             canonical_id: alias.unwrap_or(distinct_id),
             degraded,
-        }))
+        };
+        Ok(framed(answer.encoded_len(), |buffer| answer.encode_raw(buffer)))
     }
 
-    async fn batch_resolve(
-        self: Arc<Self>,
-        request: Request<BatchRequest>,
-    ) -> Result<Response<BatchAnswer>, Status> {
-        let deadline = deadline(request.metadata(), self.limit);
-        batch(&self.resolver, request.into_inner(), deadline).await.map(Response::new)
-    }
-
-    fn stream_resolve(
+    /// `BatchResolve`: a message in, a framed message out.
+    pub async fn batch_resolve(
         &self,
-        request: Request<Streaming<BatchRequest>>,
-    ) -> BoxStream<'static, Result<BatchAnswer, Status>> {
+        body: RecvStream,
+        deadline: Deadline,
+    ) -> Result<Bytes, Status> {
+        let request = Messages::new(body, MAX_MESSAGE).only().await?;
+        batch(&self.resolver, request, deadline).await
+    }
+
+    /// `StreamResolve`: messages in, framed messages out, each for the one that came in its place.
+    /// `end`: when the client stops waiting for all of it.
+    pub fn stream_resolve(
+        &self,
+        body: RecvStream,
+        end: Option<Boottime>,
+    ) -> impl Stream<Item = Result<Bytes, Status>> + Send + 'static {
         let (resolver, limit) = (self.resolver.clone(), self.limit);
-        let end = stream_end(request.metadata());
-        let requests = until_stopped(request.into_inner(), self.stopping.clone());
+        let messages = Messages::new(body, MAX_MESSAGE);
+        let requests = until_stopped(messages, self.stopping.clone());
         let answers = requests
             .map(move |request| {
                 let resolver = resolver.clone();
@@ -98,39 +80,33 @@ impl ResolverService {
                     if arrived >= until {
                         return Err(Fault::DeadlineExceeded.into());
                     }
-                    let deadline = Deadline { arrived, until };
-                    batch(&resolver, request.map_err(status::contract)?, deadline).await
+                    batch(&resolver, request?, Deadline { arrived, until }).await
                 }
             })
             .buffered(STREAM_AHEAD);
         // An error is the last that a client hears of a stream; what comes after it is not begun.
-        let answers = answers.scan(false, |failed, answer| {
+        answers.scan(false, |failed, answer| {
             let over = std::mem::replace(failed, answer.is_err());
             std::future::ready((!over).then_some(answer))
-        });
-        answers.boxed()
+        })
     }
-}
-
-fn grpc<C: Codec>(codec: C) -> Grpc<C> {
-    Grpc::new(codec).apply_max_message_size_config(Some(MAX_MESSAGE), None)
 }
 
 /// The requests of a stream until the server stops: then the client is told to go elsewhere, after
 /// the answers to all that was read.
 fn until_stopped(
-    requests: Streaming<BatchRequest>,
+    messages: Messages,
     stopping: CancellationToken,
-) -> impl futures::Stream<Item = Result<BatchRequest, Status>> + Send {
+) -> impl Stream<Item = Result<Bytes, Status>> + Send {
     // One for the whole stream: each that is made takes a lock that all calls share.
     let stopped = Box::pin(stopping.cancelled_owned());
-    futures::stream::unfold((Some(requests), stopped), |(requests, mut stopped)| async move {
-        let mut requests = requests?;
+    futures::stream::unfold((Some(messages), stopped), |(messages, mut stopped)| async move {
+        let mut messages = messages?;
         tokio::select! {
             biased;
             () = &mut stopped => Some((Err(Fault::ShuttingDown.into()), (None, stopped))),
-            request = requests.message() => match request.transpose()? {
-                Ok(request) => Some((Ok(request), (Some(requests), stopped))),
+            message = messages.next() => match message.transpose()? {
+                Ok(message) => Some((Ok(message), (Some(messages), stopped))),
                 Err(status) => Some((Err(status), (None, stopped))),
             },
         }
@@ -139,15 +115,16 @@ fn until_stopped(
 
 async fn batch(
     resolver: &resolve::Resolver,
-    request: BatchRequest,
+    request: Bytes,
     deadline: Deadline,
-) -> Result<BatchAnswer, Status> {
-    let BatchRequest { project_id, ids, consistency_token } = request;
+) -> Result<Bytes, Status> {
+    let BatchRequest { project_id, ids, consistency_token } = BatchRequest::decode(request)?;
     let resolution = resolver.resolve(project_id, ids.iter(), &consistency_token, deadline).await;
     let Resolution { aliases, failures, degraded } =
         resolution.map_err(|refusal| status::read(&refusal))?;
     let failed = |(index, failure)| status::lookup(failure).into_item(index);
     let failures = failures.into_iter().map(failed).collect();
     let others = BatchResolveResponse { aliases: Vec::new(), failures, degraded };
-    Ok(BatchAnswer { aliases, others })
+    let answer = BatchAnswer { aliases, others };
+    Ok(framed(answer.length_at_most(), |buffer| answer.encode(buffer)))
 }

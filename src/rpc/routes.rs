@@ -1,12 +1,12 @@
 //! Every service that the port speaks.
 
+use super::ALIAS_ADMIN;
 use super::admin::AdminService;
 use super::codec::MAX_MESSAGE;
-use super::middleware::Middleware;
 use super::pb;
 use super::pb::alias_admin_server::AliasAdminServer;
+use super::port::Port;
 use super::resolver::ResolverService;
-use super::{ALIAS_ADMIN, RESOLVER};
 use crate::admin::Admin;
 use crate::ops::Metrics;
 use crate::resolve::Resolver;
@@ -41,7 +41,7 @@ pub struct Services {
 /// If the descriptors that were built in cannot be read.
 pub fn routes(
     services: Services,
-) -> Result<(Middleware, HealthReporter), tonic_reflection::server::Error> {
+) -> Result<(Port, HealthReporter), tonic_reflection::server::Error> {
     let Services { resolver, admin, metrics, request_limit: limit, stopping } = services;
     let resolver = ResolverService { resolver, limit, stopping };
     let admin = AdminService { admin, metrics: metrics.clone(), limit };
@@ -52,7 +52,6 @@ pub fn routes(
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let routes = Routes {
-        resolver: Arc::new(resolver),
         admin: AliasAdminServer::new(admin).max_decoding_message_size(MAX_MESSAGE),
         others: Arc::new([
             named(health),
@@ -60,14 +59,12 @@ pub fn routes(
             named(reflection().build_v1alpha()?),
         ]),
     };
-    Ok((Middleware::new(routes, &metrics), reporter))
+    Ok((Port::new(Arc::new(resolver), routes, &metrics), reporter))
 }
 
-/// Sends each call to its service, by the service's name in the path. A router for any path, such
-/// as axum's, is more than six names need.
-#[derive(Clone)]
+/// Sends each call that tonic answers to its service, by the service's name in the path. A router for any
+/// path, such as axum's, is more than five names need.
 pub struct Routes {
-    resolver: Arc<ResolverService>,
     admin: AliasAdminServer<AdminService>,
     others: Arc<[(&'static str, Other); 3]>,
 }
@@ -91,7 +88,6 @@ impl Routes {
         let path = request.uri().path();
         let service = path.strip_prefix('/').and_then(|path| path.split_once('/'));
         match service.map_or("", |(service, _method)| service) {
-            RESOLVER => self.resolver.clone().call(request),
             // A service is ready always, and a clone of it shares everything.
             ALIAS_ADMIN => self.admin.clone().call(request),
             name => match self.others.iter().find(|(other, _)| *other == name) {

@@ -1,5 +1,6 @@
 //! The running service: from a checked configuration to a drained stop.
 
+mod connection;
 mod listener;
 mod outgoing;
 mod serve;

@@ -69,7 +69,7 @@ pub async fn serve(
     let admin = Admin::new(cluster.clone(), config.rules.clone());
     let placeholders = config.rules.placeholders.clone();
     let stopping = CancellationToken::new();
-    let (service, health) = rpc::routes(Services {
+    let (port, health) = rpc::routes(Services {
         resolver: Arc::new(Resolver::new(cluster.clone(), placeholders, metrics.clone())),
         admin: admin.clone(),
         metrics: metrics.clone(),
@@ -88,8 +88,14 @@ pub async fn serve(
     cluster.spawn(upkeep(metrics.clone()));
     let max_connections = config.max_connections;
     let stop = stopping.clone();
-    let listener =
-        Listener { listener, service, metrics, max_connections, workers, stopping: stop };
+    let listener = Listener {
+        listener,
+        port: Arc::new(port),
+        metrics,
+        max_connections,
+        workers,
+        stopping: stop,
+    };
     let serving = tokio::spawn(listener.run(config.drain_timeout));
     ready(addresses);
 

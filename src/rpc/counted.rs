@@ -1,0 +1,28 @@
+//! Counting every call, once, when it ends.
+
+use crate::ops::RpcMetrics;
+use std::sync::Arc;
+use std::time::Instant;
+use tonic::Code;
+
+/// A call that goes on. It is counted when this is dropped.
+pub struct Call {
+    metrics: Arc<RpcMetrics>,
+    began: Instant,
+    /// How it ended. Without one the client went before the answer was whole: it has cancelled the call.
+    pub code: Option<Code>,
+}
+
+impl Call {
+    pub fn begin(metrics: Arc<RpcMetrics>) -> Self {
+        metrics.started.increment(1);
+        Self { metrics, began: Instant::now(), code: None }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.metrics.handled(self.code.unwrap_or(Code::Cancelled));
+        self.metrics.seconds.record(self.began.elapsed().as_secs_f64());
+    }
+}

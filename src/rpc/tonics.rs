@@ -1,0 +1,104 @@
+//! Calls that tonic's services answer: admin, health, reflection.
+
+use super::counted::Call;
+use super::message::{self, unless_gone};
+use super::routes::Responding;
+use super::status::contract;
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::SendResponse;
+use http::{HeaderMap, Response};
+use http_body::{Body, Frame};
+use http_body_util::BodyExt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tonic::{Code, Status};
+
+/// What a client sends, as tonic reads it.
+pub struct Incoming(pub RecvStream);
+
+impl Body for Incoming {
+    type Data = Bytes;
+    type Error = h2::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        let Self(body) = &mut *self;
+        if let Some(data) = ready!(body.poll_data(context)) {
+            let data = data.and_then(|data| {
+                body.flow_control().release_capacity(data.len())?;
+                Ok(Frame::data(data))
+            });
+            return Poll::Ready(Some(data));
+        }
+        let trailers = ready!(body.poll_trailers(context)).transpose();
+        Poll::Ready(trailers.map(|trailers| trailers.map(Frame::trailers)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+}
+
+/// Sends tonic's response on, as fast as the client reads it.
+///
+/// # Errors
+/// If the client has gone.
+pub async fn answer(
+    mut call: Call,
+    mut respond: SendResponse<Bytes>,
+    responding: Responding,
+) -> Result<(), h2::Error> {
+    let Ok(response) = unless_gone(|context| respond.poll_reset(context), responding).await?;
+    let (head, mut body) = in_contract(response).into_parts();
+    let code = code(&head.headers);
+    let whole = body.is_end_stream();
+    let mut stream = respond.send_response(Response::from_parts(head, ()), whole)?;
+    if whole {
+        call.code = code;
+        return Ok(());
+    }
+    while let Some(frame) = unless_gone(|context| stream.poll_reset(context), body.frame()).await? {
+        match frame.map(Frame::into_data) {
+            Ok(Ok(data)) => message::send(&mut stream, data).await?,
+            Ok(Err(frame)) => {
+                let trailers = frame.into_trailers().unwrap_or_default();
+                let code = self::code(&trailers);
+                stream.send_trailers(trailers)?;
+                call.code = code;
+                return Ok(());
+            }
+            Err(status) => {
+                let status = contract(status);
+                message::end(&mut stream, Some(&status))?;
+                call.code = Some(status.code());
+                return Ok(());
+            }
+        }
+    }
+    stream.send_data(Bytes::new(), true)
+}
+
+/// How a call ended, by the headers or the trailers of its answer.
+fn code(headers: &HeaderMap) -> Option<Code> {
+    headers.get(Status::GRPC_STATUS).map(|status| Code::from_bytes(status.as_bytes()))
+}
+
+/// A response that is an error as a whole has its status in the headers.
+fn in_contract(response: Response<tonic::body::Body>) -> Response<tonic::body::Body> {
+    if !response.headers().contains_key(Status::GRPC_STATUS) {
+        return match response.status().is_success() {
+            true => response,
+            // Not gRPC at all: a wrong method or content type.
+            false => contract(Status::unimplemented("")).into_http(),
+        };
+    }
+    match Status::from_header_map(response.headers()) {
+        Some(status) if status.code() != Code::Ok && status.details().is_empty() => {
+            contract(status).into_http()
+        }
+        _ => response,
+    }
+}

@@ -1,0 +1,242 @@
+//! One HTTP/2 connection, from its first words to its last.
+//!
+//! It is h2's, without a server's layers above it: calls are handed on by the connection's own task, so
+//! that those that memory answers need no other.
+
+use super::outgoing::Outgoing;
+use bytes::Bytes;
+use h2::server::{Builder, Connection, SendResponse};
+use h2::{Ping, PingPong, RecvStream};
+use http::Request;
+use std::future::pending;
+use std::io::{Cursor, Error, ErrorKind, Result};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// What every HTTP/2 client says first (RFC 9113, 3.4), and how long it may take to.
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const FIRST_WORDS: Duration = Duration::from_secs(10);
+
+/// How long a server that stops still accepts what was on its way.
+pub(super) const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// A client that has not called for this long is asked whether it is there.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Calls at once on one connection.
+const STREAMS: u32 = 1_024;
+
+/// Bytes on the way on a stream and on a connection: a whole batch, and several.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+
+/// Bytes of the headers of one call.
+const MAX_HEADERS: u32 = 16 << 10;
+
+/// Calls after which the other connections of the thread have their turn.
+const TURN: usize = 64;
+
+/// A call that has begun, and where its answer goes.
+pub(super) type Call = Request<RecvStream>;
+pub(super) type Respond = SendResponse<Bytes>;
+
+/// Serves a connection until its client goes, or has been told that the server stops and has got its
+/// answers. `take` begins to answer a call, and must not wait.
+///
+/// # Errors
+/// If it ends in another way.
+pub(super) async fn serve(
+    reader: impl AsyncRead + Unpin,
+    writer: impl AsyncWrite + Unpin,
+    take: impl Fn(Call, Respond),
+    stopping: &CancellationToken,
+) -> Result<()> {
+    let stopped = async {
+        stopping.cancelled().await;
+        // What it was about to say may be on its way.
+        sleep(LAST_WORDS).await;
+    };
+    let opened = tokio::select! {
+        opened = open(reader) => opened,
+        () = stopped => None,
+    };
+    let Some(reader) = opened else { return Ok(()) };
+    let writer = Outgoing::new(writer);
+    let stream = tokio::io::join(reader, writer.share());
+    let connection = pin!(async {
+        let mut http = Builder::new();
+        http.max_concurrent_streams(STREAMS)
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(MAX_HEADERS);
+        let connection = http.handshake(stream).await.map_err(Error::other)?;
+        answer(connection, take, stopping).await
+    });
+    writer.send_for(connection).await?
+}
+
+/// Waits for the words that every HTTP/2 client begins with: a connection that never says them must not
+/// keep its place. h2 reads them once more, so they are put in front again.
+async fn open<R: AsyncRead + Unpin>(mut reader: R) -> Option<impl AsyncRead + Unpin> {
+    let mut said = [0; PREFACE.len()];
+    let read = timeout(FIRST_WORDS, reader.read_exact(&mut said)).await;
+    let opened = matches!(read, Ok(Ok(_))) && said == *PREFACE;
+    opened.then(|| Cursor::new(said).chain(reader))
+}
+
+/// Answers calls until the client goes, or does not answer any more, or the server stops.
+async fn answer<T: AsyncRead + AsyncWrite + Unpin>(
+    mut connection: Connection<T, Bytes>,
+    take: impl Fn(Call, Respond),
+    stopping: &CancellationToken,
+) -> Result<()> {
+    let called = AtomicBool::new(false);
+    let pings = connection.ping_pong();
+    let mut vanished = pin!(vanished(pings, &called));
+    tokio::select! {
+        biased;
+        ended = calls(&mut connection, &take, &called) => return ended,
+        error = &mut vanished => return Err(error),
+        () = stopping.cancelled() => {}
+    }
+    // GOAWAY: what was begun is answered, what comes later goes elsewhere.
+    connection.graceful_shutdown();
+    tokio::select! {
+        biased;
+        ended = calls(&mut connection, &take, &called) => ended,
+        error = vanished => Err(error),
+    }
+}
+
+/// Hands every call on; ends with the connection.
+async fn calls<T: AsyncRead + AsyncWrite + Unpin>(
+    connection: &mut Connection<T, Bytes>,
+    take: &impl Fn(Call, Respond),
+    called: &AtomicBool,
+) -> Result<()> {
+    let mut turn = 0;
+    while let Some(call) = connection.accept().await {
+        let (request, respond) = call.map_err(Error::other)?;
+        take(request, respond);
+        called.store(true, Ordering::Relaxed);
+        turn += 1;
+        if turn % TURN == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    Ok(())
+}
+
+/// Asks a client that does not call whether it is there: one that has vanished without a word would keep
+/// its place for ever. Ends when it has.
+async fn vanished(pings: Option<PingPong>, called: &AtomicBool) -> Error {
+    let Some(mut pings) = pings else { return pending().await };
+    loop {
+        sleep(KEEPALIVE).await;
+        if called.swap(false, Ordering::Relaxed) {
+            continue;
+        }
+        match timeout(KEEPALIVE_TIMEOUT, pings.ping(Ping::opaque())).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return Error::other(error),
+            Err(_) => return Error::new(ErrorKind::TimedOut, "its client does not answer pings"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::future::join_all;
+    use http::Response;
+    use std::cell::Cell;
+    use std::future::poll_fn;
+    use std::pin::Pin;
+    use tokio::io::{AsyncWriteExt, DuplexStream, duplex, split};
+    use tokio::time::Instant;
+
+    /// The server's side of a connection on which every call is answered with its own path.
+    async fn serve_paths(stream: DuplexStream) -> Result<()> {
+        let (reader, writer) = split(stream);
+        let take = |call: Call, mut respond: Respond| {
+            let mut response = Response::new(());
+            let path = call.uri().path().parse().expect("a header");
+            response.headers_mut().insert("path", path);
+            drop(respond.send_response(response, true));
+        };
+        serve(reader, writer, take, &CancellationToken::new()).await
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_never_begins_is_cut_off() {
+        let (_client, server) = duplex(1 << 10);
+        let began = Instant::now();
+        serve_paths(server).await.expect("nothing was wrong");
+        assert_eq!(began.elapsed().as_secs(), FIRST_WORDS.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_answers_no_ping_is_cut_off() {
+        let (mut client, server) = duplex(1 << 10);
+        client.write_all(PREFACE).await.expect("written");
+        client.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.expect("written");
+        let began = Instant::now();
+        let error = serve_paths(server).await.expect_err("it was cut off");
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert_eq!(began.elapsed().as_secs(), (KEEPALIVE + KEEPALIVE_TIMEOUT).as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_answers_pings_stays() {
+        let (client, server) = duplex(1 << 10);
+        let server = tokio::spawn(serve_paths(server));
+        let (mut calls, connection) = h2::client::handshake(client).await.expect("opened");
+        let connection = tokio::spawn(connection);
+        for silence in [0, 29, 31, 3_600] {
+            tokio::time::sleep(silence * SECOND).await;
+            let request = Request::get("http://aka/here").body(()).expect("a request");
+            let (response, _) = calls.send_request(request, true).expect("sent");
+            assert_eq!(response.await.expect("answered").headers()["path"], "/here");
+        }
+        drop(calls);
+        connection.await.expect("joined").expect("closed");
+        server.await.expect("joined").expect("closed");
+    }
+
+    /// One connection must not keep the others of its thread waiting, whatever is begun on it.
+    #[tokio::test]
+    async fn many_calls_at_once_let_others_have_their_turn() {
+        let (client, server) = duplex(1 << 20);
+        let (mut calls, connection) = h2::client::handshake(client).await.expect("opened");
+        tokio::spawn(connection);
+        let responses = (0..3 * TURN).map(|_| {
+            let request = Request::get("http://aka/here").body(()).expect("a request");
+            calls.send_request(request, true).expect("sent").0
+        });
+        let mut responses = join_all(responses.collect::<Vec<_>>());
+        let taken = Cell::new(0);
+        let take = |_: Call, mut respond: Respond| {
+            taken.set(taken.get() + 1);
+            drop(respond.send_response(Response::new(()), true));
+        };
+        let (reader, writer) = split(server);
+        let stopping = CancellationToken::new();
+        let mut server = pin!(serve(reader, writer, take, &stopping));
+        let mut most = 0;
+        let responses = poll_fn(|context| {
+            let before = taken.get();
+            assert!(server.as_mut().poll(context).is_pending());
+            most = most.max(taken.get() - before);
+            Pin::new(&mut responses).poll(context)
+        });
+        assert!(responses.await.iter().all(std::result::Result::is_ok));
+        assert_eq!(most, TURN);
+    }
+}
