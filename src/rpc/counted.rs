@@ -9,7 +9,8 @@ use tonic::Code;
 pub struct Call {
     metrics: Arc<RpcMetrics>,
     began: Instant,
-    /// How it ended. Without one the client went before the answer was whole: it has cancelled the call.
+    /// How it ended. Without one the client went before its answer was given to the connection: it has
+    /// cancelled the call.
     pub code: Option<Code>,
 }
 

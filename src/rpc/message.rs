@@ -6,7 +6,9 @@
 //! an answer is one buffer.
 
 use super::status::Fault;
+use crate::clock::Boottime;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use futures::future::FutureExt;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::header::CONTENT_TYPE;
@@ -14,6 +16,7 @@ use http::{HeaderMap, HeaderValue, Response};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::{Context, Poll};
+use tokio::time::timeout;
 use tonic::metadata::{GRPC_CONTENT_TYPE, MetadataValue};
 use tonic::{Code, Status};
 
@@ -36,11 +39,21 @@ impl Messages {
         Self { body, longest, chunk: Bytes::new(), parts: BytesMut::new() }
     }
 
-    /// The message of a call that has one.
+    /// The message of a call that has one, if the client sends it in time.
     ///
     /// # Errors
     /// If there is none, or another one, or as [`next`](Self::next).
-    pub async fn only(mut self) -> Result<Bytes, Status> {
+    pub async fn only(self, until: Boottime) -> Result<Bytes, Status> {
+        let mut message = pin!(self.only_one());
+        // Most messages are here, and need no clock.
+        if let Some(message) = message.as_mut().now_or_never() {
+            return message;
+        }
+        let left = until.since(Boottime::now());
+        timeout(left, message).await.unwrap_or_else(|_| Err(Fault::DeadlineExceeded.into()))
+    }
+
+    async fn only_one(mut self) -> Result<Bytes, Status> {
         let malformed = |text: &str| Fault::Malformed(text.to_owned());
         let message = self.next().await?.ok_or_else(|| malformed("there is none"))?;
         match self.next().await? {

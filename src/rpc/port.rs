@@ -5,14 +5,18 @@ use super::deadline::{deadline, stream_end};
 use super::message::{self, unless_gone};
 use super::resolver::ResolverService;
 use super::routes::Routes;
+use super::status::Fault;
 use super::tonics::{self, Incoming};
 use super::{ALIAS_ADMIN, RESOLVER};
 use crate::ops::{Metrics, RpcMetrics};
 use bytes::Bytes;
+use futures::future::FutureExt;
 use futures::stream::{Stream, StreamExt};
 use h2::RecvStream;
 use h2::server::SendResponse;
-use http::Request;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Request, Response, StatusCode};
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -61,6 +65,9 @@ impl Port {
     /// tasks of their own, on the runtime that this is called on.
     pub fn take(&self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
         let call = Call::begin(self.metrics(request.uri().path()).clone());
+        if !is_grpc(request.headers()) {
+            return refuse(call, respond);
+        }
         let resolver = self.resolver.clone();
         match request.uri().path() {
             "/aka.v1.Resolver/Resolve" => {
@@ -86,13 +93,33 @@ impl Port {
     }
 }
 
+/// gRPC's own content type, or one that says what the messages are made of.
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let subtype = headers
+        .get(CONTENT_TYPE)
+        .and_then(|content_type| content_type.as_bytes().strip_prefix(b"application/grpc"));
+    matches!(subtype, Some([] | [b'+' | b';', ..]))
+}
+
+/// Answers what is not gRPC as "gRPC over HTTP2" has it, so that it is not taken for an answer.
+fn refuse(mut call: Call, mut respond: SendResponse<Bytes>) {
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    if respond.send_response(response, true).is_ok() {
+        // What a gRPC client makes of it.
+        call.code = Some(Code::Unknown);
+    }
+}
+
 /// Answers a call that most of the time memory can answer. Then it needs no task, is not woken, and what
 /// it says goes out with what the calls beside it say.
 fn at_once<F>(call: Call, respond: SendResponse<Bytes>, reply: F)
 where
     F: Future<Output = Result<Bytes, Status>> + Send + 'static,
 {
-    let mut reply = Box::pin(reply);
+    // A bug that one call brings to light must not end the others of its connection.
+    let reply = AssertUnwindSafe(reply).catch_unwind();
+    let mut reply = Box::pin(reply.map(|reply| reply.unwrap_or_else(|_| Err(panicked()))));
     match reply.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(reply) => end(call, respond, reply),
         Poll::Pending => drop(tokio::spawn(async move {
@@ -102,6 +129,12 @@ where
             }
         })),
     }
+}
+
+/// What it said, and where, the panic hook has written to standard error.
+fn panicked() -> Status {
+    tracing::error!("a lookup panicked");
+    Fault::Internal("the lookup failed; see the server's log".to_owned()).into()
 }
 
 fn end(mut call: Call, mut respond: SendResponse<Bytes>, reply: Result<Bytes, Status>) {
@@ -130,4 +163,48 @@ async fn in_turn(
     message::end(&mut stream, status.as_ref())?;
     call.code = Some(status.map_or(Code::Ok, |status| status.code()));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::Metrics;
+    use http::Request;
+    use tokio::io::duplex;
+
+    /// A bug that one call brings to light is the end of that call only.
+    #[tokio::test]
+    async fn a_lookup_that_panics_is_answered() {
+        let (client, server) = duplex(1 << 10);
+        let metrics = Arc::new(Metrics::new().rpc(RESOLVER, "Resolve", "unary"));
+        let serving = async {
+            let mut connection = h2::server::handshake(server).await.expect("opened");
+            while let Some(Ok((request, respond))) = connection.accept().await {
+                let path = request.uri().path().to_owned();
+                at_once(Call::begin(metrics.clone()), respond, async move {
+                    if path == "/later" {
+                        tokio::task::yield_now().await;
+                    }
+                    if path != "/well" { panic!("a bug") } else { Ok(message::framed(0, |_| {})) }
+                });
+            }
+        };
+        let calling = async {
+            let (mut calls, connection) = h2::client::handshake(client).await.expect("opened");
+            tokio::spawn(connection);
+            let mut outcomes = Vec::new();
+            for path in ["/now", "/later", "/well"] {
+                let request = Request::post(format!("http://aka{path}")).body(()).expect("one");
+                let (response, _) = calls.send_request(request, true).expect("sent");
+                let response = response.await.expect("answered");
+                outcomes.push(Status::from_header_map(response.headers()).map(|s| s.code()));
+            }
+            outcomes
+        };
+        let outcomes = tokio::select! {
+            () = serving => panic!("the connection has ended"),
+            outcomes = calling => outcomes,
+        };
+        assert_eq!(outcomes, [Some(Code::Internal), Some(Code::Internal), None]);
+    }
 }

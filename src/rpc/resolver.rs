@@ -32,7 +32,7 @@ pub(super) struct ResolverService {
 impl ResolverService {
     /// `Resolve`: a message in, a framed message out.
     pub async fn resolve(&self, body: RecvStream, deadline: Deadline) -> Result<Bytes, Status> {
-        let request = Messages::new(body, MAX_RESOLVE).only().await?;
+        let request = Messages::new(body, MAX_RESOLVE).only(deadline.until).await?;
         let ResolveRequest { project_id, distinct_id, consistency_token } =
             ResolveRequest::decode(request).map_err(Fault::from)?;
         let ids = std::iter::once(&distinct_id[..]);
@@ -57,7 +57,7 @@ impl ResolverService {
         body: RecvStream,
         deadline: Deadline,
     ) -> Result<Bytes, Status> {
-        let request = Messages::new(body, MAX_MESSAGE).only().await?;
+        let request = Messages::new(body, MAX_MESSAGE).only(deadline.until).await?;
         batch(&self.resolver, request, deadline).await
     }
 

@@ -91,7 +91,7 @@ fn in_contract(response: Response<tonic::body::Body>) -> Response<tonic::body::B
     if !response.headers().contains_key(Status::GRPC_STATUS) {
         return match response.status().is_success() {
             true => response,
-            // Not gRPC at all: a wrong method or content type.
+            // Not a service of this server.
             false => contract(Status::unimplemented("")).into_http(),
         };
     }

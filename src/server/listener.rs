@@ -4,10 +4,11 @@ use super::connection::{self, LAST_WORDS};
 use super::workers::Workers;
 use crate::ops::Metrics;
 use crate::rpc::Port;
+use metrics::Gauge;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -39,16 +40,15 @@ impl Listener {
                 () = over.as_mut() => break,
                 accepted = accept(&listener, &places) => accepted,
             };
-            let Some((stream, place)) = accepted else { continue };
+            let Some((stream, permit)) = accepted else { continue };
+            let place = Place::new(permit, &metrics.connections);
             let connection = serve(stream, port.clone(), stopping.clone());
-            let (metrics, cut) = (metrics.clone(), cut.clone());
+            let cut = cut.clone();
             workers.spawn(connections.track_future(async move {
-                metrics.connections.increment(1.0);
                 tokio::select! {
                     () = connection => {}
                     () = cut.cancelled() => {}
                 }
-                metrics.connections.decrement(1.0);
                 drop(place);
             }));
         }
@@ -65,13 +65,30 @@ impl Listener {
     }
 }
 
-type Place = tokio::sync::OwnedSemaphorePermit;
+/// A place among the connections, counted for as long as it is held.
+struct Place {
+    _permit: OwnedSemaphorePermit,
+    connections: Gauge,
+}
+
+impl Place {
+    fn new(permit: OwnedSemaphorePermit, connections: &Gauge) -> Self {
+        connections.increment(1.0);
+        Self { _permit: permit, connections: connections.clone() }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.connections.decrement(1.0);
+    }
+}
 
 /// A connection, not yet of any runtime: it is served on another than it was accepted on.
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> Option<(std::net::TcpStream, Place)> {
+) -> Option<(std::net::TcpStream, OwnedSemaphorePermit)> {
     let place = places.clone().acquire_owned().await.ok()?;
     let accepted = listener.accept().await.and_then(|(stream, _)| {
         // Answers are small and waited for.

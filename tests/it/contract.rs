@@ -7,4 +7,5 @@ mod lists;
 mod malformed;
 mod reads;
 mod tokens;
+mod wire;
 mod writes;

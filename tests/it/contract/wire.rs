@@ -1,0 +1,161 @@
+//! Calls as HTTP/2 sees them: what is no gRPC, and messages that no gRPC library sends.
+
+use crate::database::Backend;
+use crate::harness::{Aka, PROJECT, assert_refused, start_with};
+use aka::rpc::pb::{ResolveRequest, ResolveResponse};
+use bytes::{Bytes, BytesMut};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Request, StatusCode};
+use prost::Message;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tonic::{Code, Status};
+
+on_backends!(what_is_no_grpc_library: sqlite);
+
+const RESOLVE: &str = "/aka.v1.Resolver/Resolve";
+const LOOKUPS: [&str; 2] = [RESOLVE, "/aka.v1.Resolver/BatchResolve"];
+
+/// How long this server works on a request.
+const LIMIT: [&str; 2] = ["--request-timeout-ms", "300"];
+
+/// As long as anything may take before the server is said not to answer.
+const NEVER: Duration = Duration::from_secs(20);
+
+async fn what_is_no_grpc_library(backend: Backend) {
+    let (_database, aka) = start_with(backend, &LIMIT).await;
+    aka.create(PROJECT, "bob", "alice").await.expect("created");
+    other_content_types_are_refused(&aka).await;
+    a_lookup_takes_one_message(&aka).await;
+    compressed_messages_are_refused(&aka).await;
+    a_message_that_stays_away_is_not_waited_for(&aka).await;
+    what_goes_before_its_answer_ends_nobody(&aka).await;
+}
+
+async fn other_content_types_are_refused(aka: &Aka) {
+    for other in ["", "application/json", "application/grpc-web", "application/grpcx"] {
+        for path in [RESOLVE, "/aka.v1.AliasAdmin/GetAlias", "/aka.v1.Resolver/StreamResolve"] {
+            let answer = call(aka, path, other, &[&bob()], true).await;
+            assert_eq!(answer.status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{path}, {other:?}");
+            assert_eq!(answer.body, "", "{path}, {other:?}");
+        }
+    }
+    for grpc in ["application/grpc", "application/grpc+proto", "application/grpc;charset=utf-8"] {
+        let answer = call(aka, RESOLVE, grpc, &[&bob()], true).await;
+        let resolved = ResolveResponse::decode(answer.ok().slice(5..)).expect("an answer");
+        assert_eq!(resolved.canonical_id, "alice");
+    }
+}
+
+async fn a_lookup_takes_one_message(aka: &Aka) {
+    let two = [bob(), bob()].concat();
+    for path in LOOKUPS {
+        for pieces in [&[&two[..]][..], &[&bob(), &bob()], &[]] {
+            let refused = call(aka, path, "application/grpc", pieces, true).await.status();
+            assert_refused(&refused, Code::InvalidArgument, "MALFORMED_MESSAGE");
+        }
+    }
+}
+
+async fn compressed_messages_are_refused(aka: &Aka) {
+    let mut compressed = bob();
+    compressed[0] = 1;
+    for path in [LOOKUPS[0], LOOKUPS[1], "/aka.v1.Resolver/StreamResolve"] {
+        let answer = call(aka, path, "application/grpc", &[&compressed], true).await;
+        assert_eq!(answer.trailers["grpc-accept-encoding"], "identity");
+        assert_refused(&answer.status(), Code::Unimplemented, "UNIMPLEMENTED");
+    }
+}
+
+async fn a_message_that_stays_away_is_not_waited_for(aka: &Aka) {
+    let half = &bob()[..8];
+    for path in LOOKUPS {
+        for pieces in [&[][..], &[half]] {
+            let refused = call(aka, path, "application/grpc", pieces, false).await.status();
+            assert_refused(&refused, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
+        }
+    }
+}
+
+/// A client that resets many calls, begun or not, keeps its connection.
+async fn what_goes_before_its_answer_ends_nobody(aka: &Aka) {
+    let mut calls = connect(aka).await;
+    for _ in 0..50 {
+        let begun = (0..20).map(|_| {
+            let request = request(RESOLVE, "application/grpc");
+            let (response, body) = calls.send_request(request, false).expect("sent");
+            (response, body)
+        });
+        drop(begun.collect::<Vec<_>>());
+        calls = calls.ready().await.expect("the connection goes on");
+    }
+    aka.resolve(PROJECT, "bob").await.expect("others go on");
+    let (response, mut body) =
+        calls.send_request(request(RESOLVE, "application/grpc"), false).expect("sent");
+    body.send_data(bob().into(), true).expect("sent");
+    assert_eq!(response.await.expect("answered").status(), StatusCode::OK);
+}
+
+struct Answer {
+    status: StatusCode,
+    body: Bytes,
+    /// Or the headers, where there is nothing else.
+    trailers: HeaderMap,
+}
+
+impl Answer {
+    fn status(&self) -> Status {
+        assert_eq!(self.status, StatusCode::OK);
+        Status::from_header_map(&self.trailers).expect("a status")
+    }
+
+    #[track_caller]
+    fn ok(self) -> Bytes {
+        assert_eq!(self.status().code(), Code::Ok);
+        self.body
+    }
+}
+
+/// A message with its head: is "bob" an alias?
+fn bob() -> Vec<u8> {
+    let request =
+        ResolveRequest { project_id: PROJECT, distinct_id: "bob".into(), ..Default::default() };
+    let message = request.encode_to_vec();
+    [&[0, 0, 0, 0, message.len() as u8][..], &message].concat()
+}
+
+/// A call whose body is these pieces, each in a frame of its own.
+async fn call(aka: &Aka, path: &str, content_type: &str, pieces: &[&[u8]], end: bool) -> Answer {
+    let mut calls = connect(aka).await;
+    let request = request(path, content_type);
+    let (response, mut body) = calls.send_request(request, false).expect("sent");
+    for piece in pieces {
+        body.send_data(Bytes::copy_from_slice(piece), false).expect("sent");
+    }
+    if end {
+        body.send_data(Bytes::new(), true).expect("sent");
+    }
+    let answer = async {
+        let (head, mut body) = response.await.expect("answered").into_parts();
+        let mut data = BytesMut::new();
+        while let Some(chunk) = body.data().await {
+            data.extend_from_slice(&chunk.expect("data"));
+        }
+        let trailers = body.trailers().await.expect("trailers").unwrap_or(head.headers);
+        Answer { status: head.status, body: data.freeze(), trailers }
+    };
+    tokio::time::timeout(NEVER, answer).await.expect("an answer in time")
+}
+
+fn request(path: &str, content_type: &str) -> Request<()> {
+    let request = Request::post(format!("http://aka{path}")).header(CONTENT_TYPE, content_type);
+    request.header("te", "trailers").body(()).expect("a request")
+}
+
+/// A connection of its own.
+async fn connect(aka: &Aka) -> h2::client::SendRequest<Bytes> {
+    let stream = TcpStream::connect(aka.grpc).await.expect("the server listens");
+    let (calls, connection) = h2::client::handshake(stream).await.expect("opened");
+    tokio::spawn(connection);
+    calls.ready().await.expect("opened")
+}
