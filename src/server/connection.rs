@@ -45,7 +45,7 @@ const SMALL_FRAMES: usize = 16 << 20;
 const MAX_HEADERS: u32 = 16 << 10;
 
 /// How long it answers calls until the other connections of its thread have their turn.
-const TURN: Duration = Duration::from_micros(250);
+const TURN: Duration = Duration::from_micros(500);
 
 /// A call that has begun, and where its answer goes.
 pub(super) type Call = Request<RecvStream>;
