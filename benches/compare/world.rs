@@ -34,6 +34,8 @@ pub struct World<'a> {
     mysql_pid: u32,
     select: MySqlPool,
     aka: Server,
+    /// Over the same database: every cold id is asked for.
+    unfiltered: Server,
     /// The two shapes, each for few aliases and for half of the ids.
     echo_shared: [Server; 2],
     echo_split: [Server; 2],
@@ -61,11 +63,13 @@ impl<'a> World<'a> {
             command.args(["echo", shape, &every.to_string()]);
             Server::that_says(command)
         };
+        let [aka, unfiltered] = start_aka(runtime, mysql, [&[], &["--filter", "false"]])?;
         let world = Self {
             runtime,
             mysql_pid: mysql.pid().ok_or("MySQL is not running")?,
             select,
-            aka: start_aka(runtime, mysql)?,
+            aka,
+            unfiltered,
             echo_shared: [echo("shared", 10)?, echo("shared", 2)?],
             echo_split: [echo("split", 10)?, echo("split", 2)?],
             redis: redis::start(&folder.path().display().to_string())?,
@@ -116,8 +120,13 @@ impl<'a> World<'a> {
         add("echo split, batch of 512, 50 %", grpc(echo(split_half, &more)));
         add("Redis, MGET of 512, 50 %", self.of_redis(FIVE_TWELVES, HALF));
 
-        add("aka and its MySQL, cold ids, batch of 100", grpc(self.cold(&hundreds)));
-        add("aka and its MySQL, cold ids, unary 8x50", grpc(self.cold(UNARY_8X50)));
+        let (aka, unfiltered) = (&self.aka, &self.unfiltered);
+        add("aka and its MySQL, cold ids, batch of 100", grpc(self.cold(aka, &hundreds)));
+        add("aka and its MySQL, cold ids, unary 8x50", grpc(self.cold(aka, UNARY_8X50)));
+        let name = "aka without its filter and its MySQL, cold ids, batch of 100";
+        add(name, grpc(self.cold(unfiltered, &hundreds)));
+        let name = "aka without its filter and its MySQL, cold ids, unary 8x50";
+        add(name, grpc(self.cold(unfiltered, UNARY_8X50)));
         let select =
             |duration| self.runtime.block_on(mysql::run(&self.select, self.mysql_pid, duration));
         add("MySQL, one SELECT each, cold ids", Box::new(select));
@@ -134,14 +143,18 @@ impl<'a> World<'a> {
     }
 
     fn aka(&self, flags: &str, aliases: f64) -> Load {
+        Self::load_of(&self.aka, flags, aliases)
+    }
+
+    fn load_of(aka: &Server, flags: &str, aliases: f64) -> Load {
         // A project for each share.
         let project = (aliases * 100.0) as u32;
         let flags = format!("{flags} {} --project {project} --aliases {aliases}", skewed());
-        Load::new(self.aka.address, &[self.aka.pid()], &flags)
+        Load::new(aka.address, &[aka.pid()], &flags)
     }
 
-    fn cold(&self, flags: &str) -> Load {
-        let mut load = self.aka(&format!("{flags} --cold 1"), HALF);
+    fn cold(&self, aka: &Server, flags: &str) -> Load {
+        let mut load = Self::load_of(aka, &format!("{flags} --cold 1"), HALF);
         load.pids.push(self.mysql_pid);
         load
     }
@@ -177,8 +190,12 @@ fn of_redis(aliases: f64) -> Redis {
     Redis { database: u32::from(aliases == HALF), aliases }
 }
 
-/// aka over one shard on this MySQL, as it is when nothing else is said.
-fn start_aka(runtime: &Runtime, mysql: &DbServer) -> Result<Server, Fault> {
+/// Instances of aka over one shard on this MySQL, as they are when nothing but these flags is said.
+fn start_aka<const N: usize>(
+    runtime: &Runtime,
+    mysql: &DbServer,
+    flags: [&[&str]; N],
+) -> Result<[Server; N], Fault> {
     let database = runtime.block_on(mysql.create_database());
     let shard = ["--shard".to_owned(), mysql.url(&database)];
     let aka = |command: &str| {
@@ -190,7 +207,11 @@ fn start_aka(runtime: &Runtime, mysql: &DbServer) -> Result<Server, Fault> {
     if !migrated.status.success() {
         return Err(String::from_utf8_lossy(&migrated.stderr).into_owned().into());
     }
-    let mut serve = aka("serve");
-    serve.args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]);
-    Server::that_says(serve)
+    let mut servers = Vec::with_capacity(N);
+    for flags in flags {
+        let mut serve = aka("serve");
+        serve.args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]).args(flags);
+        servers.push(Server::that_says(serve)?);
+    }
+    servers.try_into().map_err(|_| "an instance is missing".into())
 }
