@@ -12,7 +12,7 @@ use std::future::{pending, poll_fn};
 use std::io::{Cursor, Error, ErrorKind, Result};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::{sleep, timeout};
@@ -130,18 +130,7 @@ async fn calls<T: AsyncRead + AsyncWrite + Unpin>(
     take: &impl Fn(Call, Respond),
 ) -> Result<()> {
     loop {
-        let turn = poll_fn(|context| {
-            let began = Instant::now();
-            while let Some(call) = ready!(connection.poll_accept(context)) {
-                let (request, respond) = call.map_err(Error::other)?;
-                take(request, respond);
-                if began.elapsed() >= TURN {
-                    return Poll::Ready(Ok(Turn::Over));
-                }
-            }
-            Poll::Ready(Result::Ok(Turn::Last))
-        });
-        match turn.await? {
+        match poll_fn(|context| turn(connection, take, context)).await? {
             Turn::Over => tokio::task::yield_now().await,
             Turn::Last => return Ok(()),
         }
@@ -151,6 +140,23 @@ async fn calls<T: AsyncRead + AsyncWrite + Unpin>(
 enum Turn {
     Over,
     Last,
+}
+
+/// Hands on the calls that are here, until its time is over.
+fn turn<T: AsyncRead + AsyncWrite + Unpin>(
+    connection: &mut Connection<T, Bytes>,
+    take: &impl Fn(Call, Respond),
+    context: &mut Context<'_>,
+) -> Poll<Result<Turn>> {
+    let began = Instant::now();
+    while let Some(call) = ready!(connection.poll_accept(context)) {
+        let (request, respond) = call.map_err(Error::other)?;
+        take(request, respond);
+        if began.elapsed() >= TURN {
+            return Poll::Ready(Ok(Turn::Over));
+        }
+    }
+    Poll::Ready(Ok(Turn::Last))
 }
 
 /// Asks a client that is silent whether it is there: one that has vanished without a word would keep its
@@ -224,6 +230,23 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::TimedOut);
         // Its first words were the last that were heard of it.
         assert_eq!(began.elapsed().as_secs(), (2 * KEEPALIVE + KEEPALIVE_TIMEOUT).as_secs());
+    }
+
+    /// Its pong may wait behind what it has yet to read, or to send.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_is_heard_of_stays() {
+        let (mut client, server) = duplex(1 << 10);
+        client.write_all(PREFACE).await.expect("written");
+        client.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.expect("written");
+        let server = tokio::spawn(serve_paths(server));
+        for _ in 0..100 {
+            tokio::time::sleep(KEEPALIVE_TIMEOUT - SECOND).await;
+            // A WINDOW_UPDATE, of one byte.
+            client.write_all(&[0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0, 1]).await.expect("written");
+            assert!(!server.is_finished());
+        }
+        let error = server.await.expect("joined").expect_err("it was cut off when it fell silent");
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
     }
 
     #[tokio::test(start_paused = true)]

@@ -89,14 +89,14 @@ async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
 ) -> Option<(std::net::TcpStream, OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.ok()?;
+    let permit = places.clone().acquire_owned().await.ok()?;
     let accepted = listener.accept().await.and_then(|(stream, _)| {
         // Answers are small and waited for.
         stream.set_nodelay(true)?;
         stream.into_std()
     });
     match accepted {
-        Ok(stream) => Some((stream, place)),
+        Ok(stream) => Some((stream, permit)),
         Err(error) => {
             // Out of file descriptors, most likely: asking again at once would only spin.
             tracing::warn!(%error, "cannot accept a connection");

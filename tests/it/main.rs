@@ -16,6 +16,7 @@ mod crashes;
 mod events;
 mod filter;
 mod harness;
+mod http2;
 mod ids;
 mod invariants;
 mod login;

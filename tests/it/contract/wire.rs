@@ -1,13 +1,15 @@
 //! Calls as HTTP/2 sees them: what is no gRPC, and messages that no gRPC library sends.
 
 use crate::database::Backend;
-use crate::harness::{Aka, PROJECT, assert_refused, start_with};
+use crate::harness::{Aka, PROJECT, assert_refused, eventually, start_with};
+use crate::http2::{GOAWAY, PING, PREFACE, RST_STREAM, SETTINGS, frame, headers};
 use aka::rpc::pb::{ResolveRequest, ResolveResponse};
 use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, StatusCode};
 use prost::Message;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::{Code, Status};
 
@@ -29,7 +31,7 @@ async fn what_is_no_grpc_library(backend: Backend) {
     a_lookup_takes_one_message(&aka).await;
     compressed_messages_are_refused(&aka).await;
     a_message_that_stays_away_is_not_waited_for(&aka).await;
-    what_goes_before_its_answer_ends_nobody(&aka).await;
+    calls_given_up_at_once_end_nobody(&aka).await;
 }
 
 async fn other_content_types_are_refused(aka: &Aka) {
@@ -77,23 +79,42 @@ async fn a_message_that_stays_away_is_not_waited_for(aka: &Aka) {
     }
 }
 
-/// A client that resets many calls, begun or not, keeps its connection.
-async fn what_goes_before_its_answer_ends_nobody(aka: &Aka) {
-    let mut calls = connect(aka).await;
-    for _ in 0..50 {
-        let begun = (0..20).map(|_| {
-            let request = request(RESOLVE, "application/grpc");
-            let (response, body) = calls.send_request(request, false).expect("sent");
-            (response, body)
-        });
-        drop(begun.collect::<Vec<_>>());
-        calls = calls.ready().await.expect("the connection goes on");
-    }
+/// Whatever one client begins and gives up, before anybody could answer: it goes on, and so do others.
+async fn calls_given_up_at_once_end_nobody(aka: &Aka) {
+    let calls = || (1..200).step_by(2);
+    let begun = calls().flat_map(headers);
+    let given_up = calls().flat_map(|stream| frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]));
+    let asked = frame(PING, 0, 0, b"yet here");
+    // At once, so that none is taken before all are given up.
+    let frames: Vec<u8> = [PREFACE, SETTINGS]
+        .concat()
+        .into_iter()
+        .chain(begun)
+        .chain(given_up)
+        .chain(asked)
+        .collect();
+    let mut stream = TcpStream::connect(aka.grpc).await.expect("the server listens");
+    stream.write_all(&frames).await.expect("the server reads");
+    let answer = async {
+        loop {
+            let mut head = [0; 9];
+            stream.read_exact(&mut head).await.expect("a frame");
+            let mut payload = vec![0; usize::from(u16::from_be_bytes([head[1], head[2]]))];
+            stream.read_exact(&mut payload).await.expect("a frame");
+            match head[3] {
+                PING => return payload,
+                GOAWAY => panic!("the connection is ended: {payload:?}"),
+                _ => {}
+            }
+        }
+    };
+    let answer = tokio::time::timeout(NEVER, answer).await.expect("an answer in time");
+    assert_eq!(answer, b"yet here");
     aka.resolve(PROJECT, "bob").await.expect("others go on");
-    let (response, mut body) =
-        calls.send_request(request(RESOLVE, "application/grpc"), false).expect("sent");
-    body.send_data(bob().into(), true).expect("sent");
-    assert_eq!(response.await.expect("answered").status(), StatusCode::OK);
+    drop(stream);
+    // That of the client that has just asked.
+    let left = async || (aka.metric("aka_connections", &[]).await == 1.0).then_some(());
+    eventually("all other connections are closed", left).await;
 }
 
 struct Answer {
@@ -129,11 +150,12 @@ async fn call(aka: &Aka, path: &str, content_type: &str, pieces: &[&[u8]], end: 
     let mut calls = connect(aka).await;
     let request = request(path, content_type);
     let (response, mut body) = calls.send_request(request, false).expect("sent");
+    // A server that has refused the call takes no more of it.
     for piece in pieces {
-        body.send_data(Bytes::copy_from_slice(piece), false).expect("sent");
+        let _ = body.send_data(Bytes::copy_from_slice(piece), false);
     }
     if end {
-        body.send_data(Bytes::new(), true).expect("sent");
+        let _ = body.send_data(Bytes::new(), true);
     }
     let answer = async {
         let (head, mut body) = response.await.expect("answered").into_parts();

@@ -4,6 +4,7 @@ use crate::database::Backend;
 use crate::harness::{
     Aka, PROJECT, assert_refused, batch_request, create_request, eventually, start_with,
 };
+use crate::http2::{PREFACE, SETTINGS, headers};
 use aka::rpc::pb::alias_admin_client::AliasAdminClient;
 use aka::rpc::pb::resolver_client::ResolverClient;
 use std::io::{Read, Write};
@@ -124,29 +125,12 @@ async fn silent_peers_are_cut_off(backend: Backend) {
     let (_database, aka) =
         start_with(backend, &["--drain-timeout-ms", "300", "--filter", "false"]).await;
     // One never says a word; one never answers; one opens a call and never ends it.
-    let peers = [&[][..], &[SETTINGS], &[SETTINGS, &headers()]].map(|frames| peer(&aka, frames));
+    let peers = [&[][..], &[SETTINGS], &[SETTINGS, &headers(1)]].map(|frames| peer(&aka, frames));
     let began = Instant::now();
     let status = aka.stop().await;
     assert_eq!(status.code(), Some(0), "{status}");
     assert!(began.elapsed() < SOON, "it took {:?}", began.elapsed());
     drop(peers);
-}
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// An empty SETTINGS frame.
-const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
-
-/// A HEADERS frame that begins a call, and does not end its stream.
-fn headers() -> Vec<u8> {
-    let path = b"/aka.v1.Resolver/BatchResolve";
-    // HPACK: ":method: POST" and ":scheme: http" by number, ":path" and "content-type" spelled out.
-    let mut block = vec![0x83, 0x86, 0x04, path.len() as u8];
-    block.extend(path);
-    block.extend(b"\x0f\x10\x10application/grpc");
-    let mut frame = vec![0, 0, block.len() as u8, 1, 4, 0, 0, 0, 1];
-    frame.extend(block);
-    frame
 }
 
 /// A connection over which these frames are sent, and nothing more.
