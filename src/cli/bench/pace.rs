@@ -125,8 +125,10 @@ impl Timer {
     fn new() -> std::io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        // Its successor is unsafe, for types that may give out any descriptor. This owns its own.
-        #[allow(deprecated)]
+        #[allow(
+            deprecated,
+            reason = "its successor is unsafe; this owns the descriptor it gives out"
+        )]
         let timer = AsyncFd::with_interest(timer, Interest::READABLE)?;
         Ok(Self(timer))
     }
