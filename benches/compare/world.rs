@@ -63,7 +63,7 @@ impl<'a> World<'a> {
             command.args(["echo", shape, &every.to_string()]);
             Server::that_says(command)
         };
-        let [aka, unfiltered] = start_aka(runtime, mysql, [&[], &["--filter", "false"]])?;
+        let [aka, unfiltered] = start_aka(runtime, mysql)?;
         let world = Self {
             runtime,
             mysql_pid: mysql.pid().ok_or("MySQL is not running")?,
@@ -190,12 +190,9 @@ fn of_redis(aliases: f64) -> Redis {
     Redis { database: u32::from(aliases == HALF), aliases }
 }
 
-/// Instances of aka over one shard on this MySQL, as they are when nothing but these flags is said.
-fn start_aka<const N: usize>(
-    runtime: &Runtime,
-    mysql: &DbServer,
-    flags: [&[&str]; N],
-) -> Result<[Server; N], Fault> {
+/// Two instances of aka over one shard on this MySQL: as it is when nothing else is said, and without its
+/// filter.
+fn start_aka(runtime: &Runtime, mysql: &DbServer) -> Result<[Server; 2], Fault> {
     let database = runtime.block_on(mysql.create_database());
     let shard = ["--shard".to_owned(), mysql.url(&database)];
     let aka = |command: &str| {
@@ -207,11 +204,10 @@ fn start_aka<const N: usize>(
     if !migrated.status.success() {
         return Err(String::from_utf8_lossy(&migrated.stderr).into_owned().into());
     }
-    let mut servers = Vec::with_capacity(N);
-    for flags in flags {
+    let serve = |flags: &[&str]| {
         let mut serve = aka("serve");
         serve.args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]).args(flags);
-        servers.push(Server::that_says(serve)?);
-    }
-    servers.try_into().map_err(|_| "an instance is missing".into())
+        Server::that_says(serve)
+    };
+    Ok([serve(&[])?, serve(&["--filter", "false"])?])
 }

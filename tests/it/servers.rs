@@ -515,7 +515,7 @@ pub fn spawn(mut command: Command) -> io::Result<Child> {
     };
     // SAFETY: between fork and exec the closure makes two system calls, and nothing else: it
     // takes no lock and allocates nothing.
-    #[allow(unsafe_code)]
+    #[allow(unsafe_code, reason = "what runs between fork and exec has no safe form")]
     unsafe {
         command.pre_exec(die_with_parent);
     }

@@ -68,9 +68,11 @@ async fn it_shows_an_instance_and_its_shards(backend: Backend) {
 
     let text = status(&server).run().await.succeeded();
     let address = shards[home]["address"].as_str().expect("a text");
+    let feed = text.split_once("  feed: seq 1 applied, ").map(|(_, feed)| feed);
+    let age = feed.and_then(|feed| feed.split_once(" s ago; ")).map(|(age, _)| age);
+    assert!(age.is_some_and(|age| age.parse::<f64>().is_ok_and(|age| age < 30.0)), "{text}");
     for part in [
         &format!("shard {home} ({address}): up\n"),
-        "  feed: seq 1 applied, ",
         " s ago; 1 changes, 0 epochs, 0 lines pruned\n",
         "change log: kept for 7200 s\n",
         " checked, 0 wrong, ",

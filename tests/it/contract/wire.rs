@@ -82,17 +82,13 @@ async fn a_message_that_stays_away_is_not_waited_for(aka: &Aka) {
 /// Whatever one client begins and gives up, before anybody could answer: it goes on, and so do others.
 async fn calls_given_up_at_once_end_nobody(aka: &Aka) {
     let calls = || (1..200).step_by(2);
-    let begun = calls().flat_map(headers);
-    let given_up = calls().flat_map(|stream| frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]));
+    let begun: Vec<u8> = calls().flat_map(headers).collect();
+    let cancel = u32::from(h2::Reason::CANCEL).to_be_bytes();
+    let given_up: Vec<u8> =
+        calls().flat_map(|stream| frame(RST_STREAM, 0, stream, &cancel)).collect();
     let asked = frame(PING, 0, 0, b"yet here");
     // At once, so that none is taken before all are given up.
-    let frames: Vec<u8> = [PREFACE, SETTINGS]
-        .concat()
-        .into_iter()
-        .chain(begun)
-        .chain(given_up)
-        .chain(asked)
-        .collect();
+    let frames = [PREFACE, SETTINGS, &begun, &given_up, &asked].concat();
     let mut stream = TcpStream::connect(aka.grpc).await.expect("the server listens");
     stream.write_all(&frames).await.expect("the server reads");
     let answer = async {
