@@ -12,12 +12,13 @@ build: ## Build the optimised binary, target/release/aka
 
 test: ## Install the test databases if need be, then run all tests
 	scripts/install-test-databases
-	cargo test --locked --all-features --lib --bins --tests --examples
-	cargo test --locked --all-features --doc
+	cargo test --locked --workspace --features aka/test-hooks
+	cargo test --locked -p aka-core --features shuttle --test interleavings
 
 lint: ## Check the formatting, and run clippy with warnings as errors
 	cargo fmt --check
-	cargo clippy --locked --all-features --all-targets -- -D warnings
+	cargo clippy --locked --workspace --features aka/test-hooks --all-targets -- -D warnings
+	cargo clippy --locked -p aka-core --features shuttle --test interleavings -- -D warnings
 
 fmt: ## Format the code
 	cargo fmt

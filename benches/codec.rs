@@ -4,7 +4,7 @@
 
 use aka::resolve::Aliases;
 use aka::rpc::batch::{BatchAnswer, BatchRequest};
-use aka::rpc::pb::{
+use aka_wire::pb::{
     BatchResolveRequest, BatchResolveResponse, ResolveRequest, ResolveResponse, Resolved,
 };
 use bytes::{Bytes, BytesMut};

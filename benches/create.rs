@@ -6,8 +6,8 @@
 #[path = "../tests/it/servers.rs"]
 mod servers;
 
-use aka::rpc::pb::alias_admin_client::AliasAdminClient;
-use aka::rpc::pb::{BatchCreateAliasesRequest, CreateAliasRequest};
+use aka_wire::pb::alias_admin_client::AliasAdminClient;
+use aka_wire::pb::{BatchCreateAliasesRequest, CreateAliasRequest};
 use bytes::Bytes;
 use servers::{Engine, shared};
 use std::io::{BufRead, BufReader};

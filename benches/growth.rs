@@ -11,7 +11,7 @@
 mod servers;
 mod support;
 
-use aka::domain::{Id, Key, Project, SlotSet};
+use aka_core::domain::{Id, Key, Project, SlotSet};
 use serde_json::Value;
 use servers::{DbServer, Engine, shared};
 use sqlx::{AssertSqlSafe, Executor};

@@ -3,13 +3,13 @@
 //! `cargo bench --bench hot_path`
 
 use aka::admin::{Admin, NewAlias, Rules};
-use aka::clock::Boottime;
-use aka::coherence::Limits;
-use aka::domain::{Id, Placeholders, Project, Slot};
-use aka::ops::Metrics;
+use aka::metrics::Metrics;
 use aka::resolve::{Deadline, Resolver};
 use aka::shard::{Cluster, ClusterSettings, ShardSettings};
 use aka::store::{SqliteStore, Store, migrate};
+use aka_core::clock::Boottime;
+use aka_core::coherence::Limits;
+use aka_core::domain::{Id, Placeholders, Project, Slot};
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;

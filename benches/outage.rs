@@ -10,8 +10,8 @@ mod proxy;
 mod servers;
 mod support;
 
-use aka::domain::{Project, Slot, SlotSet};
-use aka::rpc::pb::resolver_client::ResolverClient;
+use aka_core::domain::{Project, Slot, SlotSet};
+use aka_wire::pb::resolver_client::ResolverClient;
 use proxy::{Mode, Proxy};
 use servers::{DbServer, Engine};
 use sqlx::Row;

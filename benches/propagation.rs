@@ -9,7 +9,7 @@
 mod servers;
 mod support;
 
-use aka::rpc::pb::resolver_client::ResolverClient;
+use aka_wire::pb::resolver_client::ResolverClient;
 use servers::{Engine, shared};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -4,11 +4,13 @@ mod aliases;
 
 pub use aliases::Aliases;
 
-use crate::clock::Boottime;
-use crate::coherence::{Failure, Footprint, Found, Gather, Lookup, Need, Reading, Source};
-use crate::domain::{self, Id, IdHash, Key, MalformedToken, Placeholders, Project, Token};
-use crate::ops::{Lookups, Metrics};
+use crate::metrics::{Lookups, Metrics};
 use crate::shard::{Cluster, Shard};
+use aka_core::clock::Boottime;
+use aka_core::coherence::{
+    Footprint, Found, Gather, Lookup, LookupFailure, Need, Outcome, Reading,
+};
+use aka_core::domain::{self, Id, IdHash, Key, MalformedToken, Placeholders, Project, Token};
 use bytes::Bytes;
 use smallvec::SmallVec;
 use std::cell::OnceCell;
@@ -56,7 +58,7 @@ pub struct Resolution {
     /// Ids that are aliases.
     pub aliases: Aliases,
     /// Ids that could not be found out about, by index, sorted.
-    pub failures: Vec<(u32, Failure)>,
+    pub failures: Vec<(u32, LookupFailure)>,
     pub degraded: bool,
 }
 
@@ -216,7 +218,7 @@ impl Read<'_> {
             for (asked, place) in group.drain(..).zip(places) {
                 let alias = |canonical: &[u8]| resolution.aliases.push(asked.index, canonical);
                 match asked.reading.entry(place, alias) {
-                    Some(Source::Hit) => counts.hit += 1,
+                    Some(Outcome::Hit) => counts.hit += 1,
                     Some(_) => counts.negative_hit += 1,
                     None => {
                         misses.extend(self.miss(asked.index, asked.id));
@@ -271,7 +273,7 @@ impl Read<'_> {
         }
         debug_assert!(!complete || keys.is_empty());
         for (index, key) in keys {
-            self.settle(index, &key, Err(Failure::DeadlineExceeded), resolution);
+            self.settle(index, &key, Err(LookupFailure::DeadlineExceeded), resolution);
         }
     }
 
@@ -281,7 +283,7 @@ impl Read<'_> {
         for Miss { index, key } in misses {
             let Some(shard) = self.resolver.cluster.shard_of(&key) else {
                 // Its shard has not been reached since the start.
-                gather.deliver(index, Err(Failure::Unavailable));
+                gather.deliver(index, Err(LookupFailure::Unavailable));
                 continue;
             };
             match shard.memory.join(&key, &self.need(shard), gather, index) {
@@ -302,7 +304,7 @@ impl Read<'_> {
         &self,
         index: u32,
         key: &Key,
-        answer: Result<Found, Failure>,
+        answer: Result<Found, LookupFailure>,
         resolution: &mut Resolution,
     ) {
         let answer = match answer {
@@ -311,22 +313,22 @@ impl Read<'_> {
         };
         let lookups = &self.resolver.metrics.lookups;
         let counter = match &answer {
-            Ok(Found { source, .. }) => match source {
-                Source::Filtered => &lookups.filtered,
-                Source::Hit => &lookups.hit,
-                Source::NegativeHit => &lookups.negative_hit,
-                Source::Loaded => &lookups.loaded,
-                Source::Coalesced => &lookups.coalesced,
-                Source::Degraded => &lookups.degraded,
+            Ok(Found { outcome, .. }) => match outcome {
+                Outcome::Filtered => &lookups.filtered,
+                Outcome::Hit => &lookups.hit,
+                Outcome::NegativeHit => &lookups.negative_hit,
+                Outcome::Loaded => &lookups.loaded,
+                Outcome::Coalesced => &lookups.coalesced,
+                Outcome::Degraded => &lookups.degraded,
             },
-            Err(Failure::Unavailable) => &lookups.unavailable,
-            Err(Failure::Overloaded) => &lookups.overloaded,
-            Err(Failure::DeadlineExceeded) => &lookups.deadline_exceeded,
+            Err(LookupFailure::Unavailable) => &lookups.unavailable,
+            Err(LookupFailure::Overloaded) => &lookups.overloaded,
+            Err(LookupFailure::DeadlineExceeded) => &lookups.deadline_exceeded,
         };
         counter.increment(1);
         match answer {
             Ok(found) => {
-                resolution.degraded |= found.source == Source::Degraded;
+                resolution.degraded |= found.outcome == Outcome::Degraded;
                 if let Some(canonical) = found.canonical {
                     resolution.aliases.push(index, &canonical);
                 }
@@ -357,9 +359,9 @@ impl Drop for LeaveOnDrop<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::coherence::Limits;
     use crate::shard::{ClusterSettings, ShardSettings};
     use crate::store::{SqliteStore, Store, migrate};
+    use aka_core::coherence::Limits;
     use std::pin::pin;
     use std::time::Duration;
 

@@ -11,8 +11,8 @@
 //! `Resolve` answers the id itself. In a batch every second id (every EVERYth) is answered as an alias,
 //! of an id that is as long as those of `aka bench`.
 
-use aka::rpc::pb::resolver_server::{Resolver, ResolverServer};
-use aka::rpc::pb::{
+use aka_wire::pb::resolver_server::{Resolver, ResolverServer};
+use aka_wire::pb::{
     BatchResolveRequest, BatchResolveResponse, ResolveRequest, ResolveResponse, Resolved,
 };
 use bytes::Bytes;

@@ -2,9 +2,9 @@
 #![allow(dead_code, reason = "not every benchmark uses all of it")]
 
 use crate::servers::DbServer;
-use aka::rpc::pb;
-use aka::rpc::pb::alias_admin_client::AliasAdminClient;
-use aka::rpc::pb::resolver_client::ResolverClient;
+use aka_wire::pb;
+use aka_wire::pb::alias_admin_client::AliasAdminClient;
+use aka_wire::pb::resolver_client::ResolverClient;
 use bytes::Bytes;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

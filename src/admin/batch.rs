@@ -1,7 +1,7 @@
 //! Creating many aliases at once.
 
 use super::{Admin, Answer, NewAlias, Refusal};
-use crate::clock::Boottime;
+use aka_core::clock::Boottime;
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
 

@@ -3,9 +3,10 @@
 use super::follow::{FOLLOWS, Start};
 use super::pins::Room;
 use super::{Admin, Answer, Refusal, Shown, last_start, retrying};
-use crate::clock::Boottime;
-use crate::domain::{ForwardRow, Id, InverseRow, Key, Micros, Position, Stamp};
-use crate::write::{Effect, Operation, Refused, Written};
+use crate::shard::Written;
+use aka_core::clock::Boottime;
+use aka_core::domain::{ForwardRow, Id, InverseRow, Key, Micros, Position, Stamp};
+use aka_core::write::{Effect, StepRefusal, WriteStep};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
@@ -55,13 +56,13 @@ impl Admin {
         let stamp = Stamp::random();
         let pin = self.pin_of(&canonical, &alias, stamp, None);
         let link =
-            Operation::Link { alias: alias.clone(), canonical: canonical.id().clone(), stamp };
+            WriteStep::Create { alias: alias.clone(), canonical: canonical.id().clone(), stamp };
         let written = self.write(&alias, vec![pin, link], last_start(deadline)).await?;
         let Written { effects, at } = written;
         match effects {
             Ok(effects) => self.linked(&alias, effects, at).map(Some),
             // The pin was possible, so the canonical id is nobody's alias: this is the last word.
-            Err(Refused::Unchanged(row) | Refused::Taken(row)) => {
+            Err(StepRefusal::Unchanged(row) | StepRefusal::Taken(row)) => {
                 self.unchanged_or_taken(&alias, row, canonical.id(), at).map(Some)
             }
             Err(_) => Ok(None),
@@ -130,7 +131,7 @@ impl Admin {
         deadline: Boottime,
     ) -> Result<Answer, Refusal> {
         let (stamp, not_after) = (Stamp::random(), last_start(deadline));
-        let link = |canonical: &Key| Operation::Link {
+        let link = |canonical: &Key| WriteStep::Create {
             alias: alias.clone(),
             canonical: canonical.id().clone(),
             stamp,
@@ -155,10 +156,10 @@ impl Admin {
             self.unpin_unless_written(written, (!together).then_some(own_pin)).await?;
         match effects {
             Ok(effects) => self.linked(alias, effects, at),
-            Err(Refused::Unchanged(row) | Refused::Taken(row)) => {
+            Err(StepRefusal::Unchanged(row) | StepRefusal::Taken(row)) => {
                 self.unchanged_or_taken(alias, row, canonical.id(), at)
             }
-            Err(Refused::Pinned) => {
+            Err(StepRefusal::Pinned) => {
                 self.refuse_if_pinned(alias).await?;
                 // It was an orphan's pin, or one that is gone by now.
                 Err(Refusal::RetryLater)
@@ -202,7 +203,7 @@ impl Admin {
         at: Position,
     ) -> Result<Answer, Refusal> {
         let row = effects.into_iter().find_map(|effect| match effect {
-            Effect::Linked { row, .. } => Some(row),
+            Effect::Stored { row, .. } => Some(row),
             _ => None,
         });
         // A job that links answers so.
@@ -229,7 +230,7 @@ impl Admin {
         mut canonical: Key,
         stamp: Stamp,
         not_after: Boottime,
-        second: impl Fn(&Key) -> Operation,
+        second: impl Fn(&Key) -> WriteStep,
     ) -> Result<PinOrBoth, Refusal> {
         let mut orphans = None;
         for _ in 0..=FOLLOWS {
@@ -240,13 +241,13 @@ impl Admin {
             }
             let written = self.write(&canonical, steps, not_after).await?;
             match written.effects {
-                Err(Refused::IsAliasOf(end)) => {
+                Err(StepRefusal::IsAliasOf(end)) => {
                     canonical = alias.sibling(end);
                     if canonical == *alias {
                         return Err(Refusal::SelfAlias);
                     }
                 }
-                Err(Refused::Full) => match self.room(&canonical, alias.id()).await? {
+                Err(StepRefusal::Full) => match self.room(&canonical, alias.id()).await? {
                     Room::Free(found) => orphans = Some(found),
                     Room::Full => return Err(self.too_many()),
                     Room::Unsure => return Err(Refusal::RetryLater),
@@ -264,8 +265,8 @@ impl Admin {
         alias: &Key,
         stamp: Stamp,
         orphans: Option<Vec<(Id, Stamp)>>,
-    ) -> Operation {
-        Operation::Pin {
+    ) -> WriteStep {
+        WriteStep::Pin {
             canonical: canonical.clone(),
             alias: alias.id().clone(),
             stamp,

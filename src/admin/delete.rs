@@ -1,9 +1,10 @@
 //! Deleting an alias.
 
 use super::{Admin, Refusal, Subject, id, last_start, project};
-use crate::clock::Boottime;
-use crate::domain::{Key, Token};
-use crate::write::{Operation, Refused, Written};
+use crate::shard::Written;
+use aka_core::clock::Boottime;
+use aka_core::domain::{Key, Token};
+use aka_core::write::{StepRefusal, WriteStep};
 use bytes::Bytes;
 
 impl Admin {
@@ -16,7 +17,7 @@ impl Admin {
         deadline: Boottime,
     ) -> Result<Token, Refusal> {
         let alias = Key::new(project(project_id)?, id(Subject::Alias, alias_id)?);
-        let unlink = Operation::Unlink { alias: alias.clone(), expected_version };
+        let unlink = WriteStep::Delete { alias: alias.clone(), expected_version };
         let written = self.write(&alias, vec![unlink], last_start(deadline)).await?;
         let Written { effects, at } = written;
         match effects {
@@ -25,9 +26,9 @@ impl Admin {
                 self.token(&alias, at)
             }
             Err(refused) => {
-                self.shown(&alias, at, refused != Refused::NotFound);
+                self.shown(&alias, at, refused != StepRefusal::NotFound);
                 Err(match refused {
-                    Refused::Stale(row) => Refusal::VersionMismatch { current: row.version },
+                    StepRefusal::Stale(row) => Refusal::VersionMismatch { current: row.version },
                     _ => Refusal::NotFound,
                 })
             }

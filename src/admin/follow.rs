@@ -1,7 +1,7 @@
 //! Following a canonical id that is itself an alias, before anything is written.
 
 use super::{Admin, Refusal};
-use crate::domain::{ForwardRow, Key, Position};
+use aka_core::domain::{ForwardRow, Key, Position};
 
 /// Aliases never lead to aliases, so one hop is enough; more mean that somebody re-points them now.
 pub(super) const FOLLOWS: u32 = 4;

@@ -1,7 +1,7 @@
 //! Listing the aliases of a canonical id, page by page.
 
 use super::{Admin, Refusal, Shown, Subject, id, project, unavailable};
-use crate::domain::{Id, Key, Stamp};
+use aka_core::domain::{Id, Key, Stamp};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 

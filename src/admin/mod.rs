@@ -20,10 +20,11 @@ pub use list::{MAX_PAGE, Page};
 pub use refusal::{Refusal, Subject};
 pub use sweeper::{ORPHAN_AGE, sweep_forever};
 
-use crate::clock::Boottime;
-use crate::domain::{ForwardRow, Id, InverseRow, Key, Placeholders, Position, Project, Token};
 use crate::shard::{Cluster, ReadFault, Shard};
-use crate::write::{Job, Operation, WriteFault, Written};
+use crate::shard::{Job, WriteFault, Written};
+use aka_core::clock::Boottime;
+use aka_core::domain::{ForwardRow, Id, InverseRow, Key, Placeholders, Position, Project, Token};
+use aka_core::write::WriteStep;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
@@ -122,7 +123,7 @@ impl Admin {
     async fn write(
         &self,
         key: &Key,
-        steps: Vec<Operation>,
+        steps: Vec<WriteStep>,
         not_after: Boottime,
     ) -> Result<Written, Refusal> {
         Ok(self.shard(key)?.writes.submit(Job { steps, not_after }).await?)
@@ -133,7 +134,7 @@ impl Admin {
     async fn unpin(&self, row: InverseRow) -> bool {
         let key = row.canonical.clone();
         let not_after = Boottime::now().plus(STEP_LIMIT);
-        let done = self.write(&key, vec![Operation::Unpin(row)], not_after).await;
+        let done = self.write(&key, vec![WriteStep::Unpin(row)], not_after).await;
         if let Err(refusal) = &done {
             tracing::debug!(%refusal, "an inverse row is left to the sweeper");
         }

@@ -1,7 +1,7 @@
 //! Inverse rows: which of them pin, and which are orphans.
 
 use super::{Admin, Refusal, STEP_LIMIT, unavailable};
-use crate::domain::{ForwardRow, Id, InverseRow, Key, Micros, Position, Stamp};
+use aka_core::domain::{ForwardRow, Id, InverseRow, Key, Micros, Position, Stamp};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Why a write, or a read of the admin service, was refused: the table of section 2 of the design.
 
-use crate::domain::{Id, IdFault};
+use aka_core::domain::{Id, IdFault};
 use std::fmt;
 
 /// Which of the two ids of an alias.

@@ -4,10 +4,10 @@
 //! once: a row is named by its stamp, so nobody removes more than was looked at.
 
 use super::Admin;
-use crate::domain::InverseRow;
-use crate::ops::Metrics;
+use crate::metrics::Metrics;
 use crate::shard::Shard;
 use crate::store::Stored;
+use aka_core::domain::InverseRow;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -3,9 +3,10 @@
 use super::create::PinOrBoth;
 use super::follow::Start;
 use super::{Admin, Answer, Refusal, last_start, retrying};
-use crate::clock::Boottime;
-use crate::domain::{InverseRow, Key, Micros, Stamp};
-use crate::write::{Effect, Operation, Refused, Written};
+use crate::shard::Written;
+use aka_core::clock::Boottime;
+use aka_core::domain::{InverseRow, Key, Micros, Stamp};
+use aka_core::write::{Effect, StepRefusal, WriteStep};
 use bytes::Bytes;
 
 impl Admin {
@@ -49,7 +50,7 @@ impl Admin {
         deadline: Boottime,
     ) -> Result<Answer, Refusal> {
         let (stamp, not_after) = (Stamp::random(), last_start(deadline));
-        let relink = |canonical: &Key| Operation::Relink {
+        let relink = |canonical: &Key| WriteStep::Repoint {
             alias: alias.clone(),
             canonical: canonical.id().clone(),
             stamp,
@@ -74,12 +75,12 @@ impl Admin {
                 self.unpin_stale(&effects).await;
                 self.linked(alias, effects, at)
             }
-            Err(Refused::Unchanged(row)) => self.unchanged(alias, row, at),
-            Err(Refused::Stale(row)) => {
+            Err(StepRefusal::Unchanged(row)) => self.unchanged(alias, row, at),
+            Err(StepRefusal::Stale(row)) => {
                 self.shown(alias, at, true);
                 Err(Refusal::VersionMismatch { current: row.version })
             }
-            Err(Refused::NotFound) => {
+            Err(StepRefusal::NotFound) => {
                 self.shown(alias, at, false);
                 Err(Refusal::NotFound)
             }
@@ -90,8 +91,8 @@ impl Admin {
     /// Removes the inverse row of what the alias was before, where that is on another shard.
     pub(super) async fn unpin_stale(&self, effects: &[Effect]) {
         for effect in effects {
-            if let Effect::Linked { stale_pin: Some(pin), .. }
-            | Effect::Unlinked { stale_pin: Some(pin) } = effect
+            if let Effect::Stored { stale_pin: Some(pin), .. }
+            | Effect::Deleted { stale_pin: Some(pin) } = effect
             {
                 self.unpin_meanwhile(pin.clone()).await;
             }

@@ -13,13 +13,13 @@ pub(super) async fn check_log(
 ) -> Result<(), StoreError> {
     let mut last = None;
     loop {
-        let from = last.map_or(0, |at: crate::domain::Position| at.seq + 1);
-        let look = shards.session(shard).look(from, PAGE).await?;
+        let from = last.map_or(0, |at: aka_core::domain::Position| at.seq + 1);
+        let look = shards.session(shard).read_log(from, PAGE).await?;
         for change in &look.changes {
             // The oldest lines may have been pruned; from the first that is there on none may lack.
             if let Some(last) = last.filter(|last| last.seq + 1 < change.at.seq) {
                 // Between two looks the log may have been pruned, but then also the line before.
-                let before = shards.session(shard).look(last.seq, 1).await?;
+                let before = shards.session(shard).read_log(last.seq, 1).await?;
                 if before.changes.first().is_some_and(|line| line.at == last) {
                     let (from, to) = (last.seq + 1, change.at.seq - 1);
                     report.problems.push(Problem::LogGap { shard, from, to });

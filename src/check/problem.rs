@@ -1,6 +1,6 @@
 //! What can be wrong, in words.
 
-use crate::domain::{ForwardRow, InverseRow, Key};
+use aka_core::domain::{ForwardRow, InverseRow, Key};
 use std::fmt;
 
 /// A broken invariant.

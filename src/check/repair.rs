@@ -2,8 +2,9 @@
 
 use super::Shards;
 use super::problem::{Problem, Report};
-use crate::domain::{InverseRow, Key};
-use crate::store::{ChangeSet, Role, Session, Store, StoreError, Wanted};
+use crate::store::{Role, Session, Store, StoreError};
+use aka_core::domain::{InverseRow, Key};
+use aka_core::write::{ChangeSet, Wanted};
 
 /// Orphans are removed; an alias that is not pinned gets its inverse row. All else needs somebody who
 /// knows how it came to be.

@@ -3,8 +3,8 @@
 use super::Shards;
 use super::problem::{Problem, Report};
 use crate::admin::{ORPHAN_AGE, STEP_LIMIT};
-use crate::domain::{ForwardRow, InverseRow, Key};
 use crate::store::{StoreError, Stored};
+use aka_core::domain::{ForwardRow, InverseRow, Key};
 use std::collections::HashSet;
 
 const PAGE: u32 = 2_000;

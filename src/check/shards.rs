@@ -1,8 +1,8 @@
 //! One session on each shard, and the batched reads that a check makes across them.
 
-use crate::domain::{ForwardRow, InverseRow, Key, ShardId, Slot};
 use crate::shard::Directory;
 use crate::store::{Role, Session, Store, StoreError};
+use aka_core::domain::{ForwardRow, InverseRow, Key, ShardId, Slot};
 use std::collections::HashMap;
 
 /// Keys a query.

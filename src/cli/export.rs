@@ -7,9 +7,9 @@ use super::rows::Format;
 use super::{exit, fail, open};
 use crate::check::Shards;
 use crate::config::DatabaseFlags;
-use crate::domain::{ForwardRow, Micros};
 use crate::rpc::timestamp;
 use crate::store::{Store, StoreError, Stored};
+use aka_core::domain::{ForwardRow, Micros};
 use serde::Serialize;
 use std::process::ExitCode;
 

@@ -2,7 +2,7 @@
 
 use super::print::{Quoted, printable, to_stderr};
 use super::{client::OutputFormat, print::JsonId};
-use crate::rpc::pb::Failure;
+use aka_wire::pb::Failure;
 use serde::Serialize;
 use std::{collections::BTreeMap, error::Error, fmt, io, iter, process::ExitCode};
 use tonic::{Code, Status, TimeoutExpired};

@@ -4,7 +4,7 @@ use super::client::{CliFault, ClientArgs, Connection, OutputArgs, OutputFormat, 
 use super::fault::{Refusal, finish};
 use super::lines::{self, Batch};
 use super::print::{JsonId, push_json, to_stderr, to_stdout};
-use crate::rpc::pb::{BatchResolveRequest, resolver_client::ResolverClient};
+use aka_wire::pb::{BatchResolveRequest, resolver_client::ResolverClient};
 use bytes::Bytes;
 use clap::Args;
 use futures::StreamExt;

@@ -2,11 +2,11 @@
 
 use super::layer::{DatabaseFlags, ServeFlags};
 use crate::admin::Rules;
-use crate::coherence::Limits;
-use crate::domain::Placeholders;
 use crate::ops::logging::LogFormat;
 use crate::shard::{ClusterSettings, ShardSettings};
 use crate::store::{MySqlStore, ShardUrl, SqliteStore, StoreError};
+use aka_core::coherence::Limits;
+use aka_core::domain::Placeholders;
 use rustix::fs::{Access, access};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -129,7 +129,7 @@ impl Database {
             (Some(path), true) => Ok(Self::Sqlite(path)),
             (None, true) => Ok(Self::Sqlite(default_path()?)),
             (None, false) => {
-                if shards.len() > usize::from(crate::domain::SLOTS) {
+                if shards.len() > usize::from(aka_core::domain::SLOTS) {
                     return Err(ConfigFault("a cluster has at most 4096 shards".to_owned()));
                 }
                 let parsed = shards.iter().map(|url| url.trim().parse::<ShardUrl>());

@@ -1,7 +1,8 @@
 //! The operations port: `/metrics` for Prometheus, `/livez` and `/readyz` for orchestrators, `/status` for
 //! people.
 
-use super::{Metrics, Status};
+use super::Status;
+use crate::metrics::Metrics;
 use crate::shard::Cluster;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};

@@ -2,8 +2,6 @@
 
 pub mod http;
 pub mod logging;
-mod metrics;
 mod status;
 
-pub use metrics::{Lookups, Metrics, RpcMetrics, ShardMetrics, WriteResult};
 pub use status::{AuditStatus, CacheStatus, FilterStatus, ShardStatus, Status};

@@ -3,9 +3,9 @@
 //! Its figures are those of `/metrics`: counted once, and read off there.
 
 use super::http::Operations;
-use crate::clock::Boottime;
-use crate::coherence::{Filter, FilterSource};
 use crate::shard::Shard;
+use aka_core::clock::Boottime;
+use aka_core::coherence::{Filter, FilterSource};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;

@@ -1,18 +1,18 @@
 //! The AliasAdmin service: messages in, messages out.
 
 use super::deadline::deadline;
-use super::pb::alias_admin_server::AliasAdmin;
-use super::pb::{
+use super::status::{self, Fault};
+use crate::admin::{Admin, Answer, NewAlias, Refusal, Shown};
+use crate::metrics::{Metrics, WriteResult};
+use aka_core::clock::Boottime;
+use aka_core::domain::{Micros, Token};
+use aka_wire::pb::alias_admin_server::AliasAdmin;
+use aka_wire::pb::{
     Alias, BatchCreateAliasesRequest, BatchCreateAliasesResponse, CreateAliasRequest,
     CreateAliasResponse, CreateAliasResult, DeleteAliasRequest, DeleteAliasResponse,
     GetAliasRequest, ListAliasesRequest, ListAliasesResponse, UpdateAliasRequest,
     UpdateAliasResponse,
 };
-use super::status::{self, Fault};
-use crate::admin::{Admin, Answer, NewAlias, Refusal, Shown};
-use crate::clock::Boottime;
-use crate::domain::{Micros, Token};
-use crate::ops::{Metrics, WriteResult};
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::{Request, Response, Status};

@@ -5,9 +5,9 @@
 //! price of looking the id up. Here a request is one `Bytes` and the places of the ids in it, and an
 //! answer is written from one buffer. The primitives are prost's, and the tests hold both against it.
 
-use super::pb;
 use super::status::Fault;
 use crate::resolve::Aliases;
+use aka_wire::pb;
 use bytes::{BufMut, Bytes};
 use prost::Message;
 use prost::encoding::{
@@ -127,7 +127,7 @@ fn put_resolved(index: u32, canonical: &[u8], buffer: &mut impl BufMut) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rpc::pb::{BatchResolveRequest, BatchResolveResponse, Failure, Resolved};
+    use aka_wire::pb::{BatchResolveRequest, BatchResolveResponse, Failure, Resolved};
     use rand::rngs::StdRng;
     use rand::{RngExt, SeedableRng};
 

@@ -1,6 +1,6 @@
 //! Counting every call, once, when it ends.
 
-use crate::ops::RpcMetrics;
+use crate::metrics::RpcMetrics;
 use std::sync::Arc;
 use std::time::Instant;
 use tonic::Code;

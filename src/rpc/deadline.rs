@@ -1,7 +1,7 @@
 //! Until when a call is worth an answer: the client's `grpc-timeout`, within the server's own limit.
 
-use crate::clock::Boottime;
 use crate::resolve::Deadline;
+use aka_core::clock::Boottime;
 use http::HeaderMap;
 use std::time::Duration;
 

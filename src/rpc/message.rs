@@ -6,7 +6,7 @@
 //! an answer is one buffer.
 
 use super::status::Fault;
-use crate::clock::Boottime;
+use aka_core::clock::Boottime;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures::future::FutureExt;
 use h2::server::SendResponse;
@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_message_is_framed_at_its_length() {
-        let answer = crate::rpc::pb::ResolveResponse { is_alias: true, ..Default::default() };
+        let answer = aka_wire::pb::ResolveResponse { is_alias: true, ..Default::default() };
         let framed = framed(answer.encoded_len(), |buffer| answer.encode_raw(buffer));
         assert_eq!(framed, [&[0, 0, 0, 0, 2][..], &answer.encode_to_vec()].concat());
     }

@@ -1,12 +1,12 @@
 //! The Resolver service: messages in, messages out.
 
 use super::batch::{BatchAnswer, BatchRequest};
-use super::codec::MAX_MESSAGE;
 use super::message::{Messages, framed};
-use super::pb::{BatchResolveResponse, ResolveRequest, ResolveResponse};
 use super::status::{self, Fault};
-use crate::clock::Boottime;
 use crate::resolve::{self, Deadline, Resolution};
+use aka_core::clock::Boottime;
+use aka_wire::MAX_MESSAGE;
+use aka_wire::pb::{BatchResolveResponse, ResolveRequest, ResolveResponse};
 use bytes::Bytes;
 use futures::stream::{Stream, StreamExt};
 use h2::RecvStream;

@@ -2,14 +2,14 @@
 
 use super::ALIAS_ADMIN;
 use super::admin::AdminService;
-use super::codec::MAX_MESSAGE;
-use super::pb;
-use super::pb::alias_admin_server::AliasAdminServer;
-use super::port::Port;
+use super::dispatcher::Dispatcher;
 use super::resolver::ResolverService;
 use crate::admin::Admin;
-use crate::ops::Metrics;
+use crate::metrics::Metrics;
 use crate::resolve::Resolver;
+use aka_wire::MAX_MESSAGE;
+use aka_wire::pb;
+use aka_wire::pb::alias_admin_server::AliasAdminServer;
 use http::{Request, Response};
 use std::convert::Infallible;
 use std::future::ready;
@@ -41,7 +41,7 @@ pub struct Services {
 /// If the descriptors that were built in cannot be read.
 pub fn routes(
     services: Services,
-) -> Result<(Port, HealthReporter), tonic_reflection::server::Error> {
+) -> Result<(Dispatcher, HealthReporter), tonic_reflection::server::Error> {
     let Services { resolver, admin, metrics, request_limit: limit, stopping } = services;
     let resolver = ResolverService { resolver, limit, stopping };
     let admin = AdminService { admin, metrics: metrics.clone(), limit };
@@ -59,7 +59,7 @@ pub fn routes(
             named(reflection().build_v1alpha()?),
         ]),
     };
-    Ok((Port::new(Arc::new(resolver), routes, &metrics), reporter))
+    Ok((Dispatcher::new(Arc::new(resolver), routes, &metrics), reporter))
 }
 
 /// Sends each call that tonic answers to its service, by the service's name in the path. A router for any

@@ -1,10 +1,10 @@
 //! The one place where refusals become gRPC statuses, each with its `ErrorInfo`.
 
-use super::codec::MAX_MESSAGE;
-use super::pb;
 use crate::admin::{Refusal, Subject};
-use crate::coherence::Failure;
 use crate::resolve::ReadRefusal;
+use aka_core::coherence::LookupFailure;
+use aka_wire::MAX_MESSAGE;
+use aka_wire::pb;
 use std::collections::HashMap;
 use std::time::Duration;
 use tonic::{Code, Status};
@@ -115,21 +115,21 @@ impl From<Fault> for Status {
 }
 
 /// A failed lookup.
-pub fn lookup(failure: Failure) -> Described {
+pub fn lookup(failure: LookupFailure) -> Described {
     match failure {
-        Failure::Unavailable => Described::new(
+        LookupFailure::Unavailable => Described::new(
             Code::Unavailable,
             "SHARD_UNAVAILABLE",
             "the shard that holds this id cannot be reached; whether it is an alias is not known",
         )
         .retry(RETRY_DELAY),
-        Failure::Overloaded => Described::new(
+        LookupFailure::Overloaded => Described::new(
             Code::ResourceExhausted,
             "OVERLOADED",
             "too many lookups are waiting for the shard that holds this id; try again later",
         )
         .retry(RETRY_DELAY),
-        Failure::DeadlineExceeded => Described::new(
+        LookupFailure::DeadlineExceeded => Described::new(
             Code::DeadlineExceeded,
             "DEADLINE_EXCEEDED",
             "the deadline passed before it was known whether this id is an alias",

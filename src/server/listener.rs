@@ -2,8 +2,8 @@
 
 use super::connection::{self, LAST_WORDS};
 use super::workers::Workers;
-use crate::ops::Metrics;
-use crate::rpc::Port;
+use crate::metrics::Metrics;
+use crate::rpc::Dispatcher;
 use metrics::Gauge;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 /// A gRPC port that listens.
 pub(super) struct Listener {
     pub listener: TcpListener,
-    pub port: Arc<Port>,
+    pub dispatcher: Arc<Dispatcher>,
     pub metrics: Arc<Metrics>,
     pub max_connections: usize,
     pub workers: Workers,
@@ -26,7 +26,7 @@ pub(super) struct Listener {
 impl Listener {
     /// Accepts until it is stopped; then lets calls finish for `drain` at the most.
     pub async fn run(self, drain: Duration) {
-        let Self { listener, port, metrics, max_connections, mut workers, stopping } = self;
+        let Self { listener, dispatcher, metrics, max_connections, mut workers, stopping } = self;
         let places = Arc::new(Semaphore::new(max_connections));
         let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
         // Connections that clients have opened already are not reset: they are told to go elsewhere.
@@ -42,7 +42,7 @@ impl Listener {
             };
             let Some((stream, permit)) = accepted else { continue };
             let place = Place::new(permit, &metrics.connections);
-            let connection = serve(stream, port.clone(), stopping.clone());
+            let connection = serve(stream, dispatcher.clone(), stopping.clone());
             let cut = cut.clone();
             workers.spawn(connections.track_future(async move {
                 tokio::select! {
@@ -107,10 +107,14 @@ async fn accept(
 }
 
 /// Serves a connection on the runtime that this is called on.
-async fn serve(stream: std::net::TcpStream, port: Arc<Port>, stopping: CancellationToken) {
+async fn serve(
+    stream: std::net::TcpStream,
+    dispatcher: Arc<Dispatcher>,
+    stopping: CancellationToken,
+) {
     let served = async {
         let (reader, writer) = TcpStream::from_std(stream)?.into_split();
-        let take = |call, respond| port.take(call, respond);
+        let take = |call, respond| dispatcher.take(call, respond);
         connection::serve(reader, writer, take, &stopping).await
     };
     if let Err(error) = served.await {

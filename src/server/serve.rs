@@ -4,7 +4,7 @@ use super::listener::Listener;
 use super::workers::Workers;
 use crate::admin::{Admin, sweep_forever};
 use crate::config::{Config, ConfigFault, Database};
-use crate::ops::Metrics;
+use crate::metrics::Metrics;
 use crate::ops::http::{self, Operations};
 use crate::resolve::Resolver;
 use crate::rpc::{self, ALIAS_ADMIN, RESOLVER, Services};
@@ -69,7 +69,7 @@ pub async fn serve(
     let admin = Admin::new(cluster.clone(), config.rules.clone());
     let placeholders = config.rules.placeholders.clone();
     let stopping = CancellationToken::new();
-    let (port, health) = rpc::routes(Services {
+    let (dispatcher, health) = rpc::routes(Services {
         resolver: Arc::new(Resolver::new(cluster.clone(), placeholders, metrics.clone())),
         admin: admin.clone(),
         metrics: metrics.clone(),
@@ -90,7 +90,7 @@ pub async fn serve(
     let stop = stopping.clone();
     let listener = Listener {
         listener,
-        port: Arc::new(port),
+        dispatcher: Arc::new(dispatcher),
         metrics,
         max_connections,
         workers,

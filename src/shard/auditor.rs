@@ -4,12 +4,13 @@
 //! It is there to find what must not be: a wrong answer. It has a bounded queue, a connection and a
 //! rate of its own, so it slows no answer; what finds no room is dropped, and counted.
 
+use super::queue::Queue;
 use super::sample::Sample;
-use super::{Link, Shard, ask};
-use crate::coherence::{Recalled, Verdict};
-use crate::domain::{Change, ForwardRow, Key, Position};
-use crate::queue::Queue;
-use crate::store::{Loaded, Role, StoreError};
+use super::{Shard, ShardConnection, ask};
+use crate::store::{Role, StoreError};
+use aka_core::coherence::{Recalled, Verdict};
+use aka_core::domain::Loaded;
+use aka_core::domain::{Change, ForwardRow, Key, Position};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval};
@@ -67,7 +68,7 @@ pub(super) async fn run(shard: Arc<Shard>) {
     if shard.auditor.sample.is_off() {
         return;
     }
-    let mut link = Link::new(shard.clone(), Role::Read);
+    let mut connection = ShardConnection::new(shard.clone(), Role::Read);
     let mut greatest = Duration::ZERO;
     let mut ticks = interval(PAUSE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -80,7 +81,7 @@ pub(super) async fn run(shard: Arc<Shard>) {
         if keys.is_empty() {
             continue;
         }
-        match audit(&shard, &mut link, &keys).await {
+        match audit(&shard, &mut connection, &keys).await {
             Ok(Some(staleness)) => {
                 greatest = greatest.max(staleness);
                 shard.metrics.audit_staleness_seconds.set(greatest.as_secs_f64());
@@ -99,11 +100,11 @@ pub(super) async fn run(shard: Arc<Shard>) {
 /// be compared.
 async fn audit(
     shard: &Shard,
-    link: &mut Link,
+    connection: &mut ShardConnection,
     keys: &[Key],
 ) -> Result<Option<Duration>, StoreError> {
     let history = shard.memory.contradictions();
-    let loaded = ask!(link, |session| session.load(keys))?;
+    let loaded = ask!(connection, |session| session.load(keys))?;
     let answered = Instant::now();
     if history != shard.memory.contradictions() {
         // The answer may be of the history that was given up: no word on the one that began.
@@ -119,12 +120,12 @@ async fn audit(
         match shard.memory.judge(key, loaded.at, primary) {
             Verdict::Right => shard.metrics.audit_checked.increment(1),
             Verdict::Gone => {}
-            Verdict::Wrong { recalled, place, cursor } => {
+            Verdict::Wrong { recalled, footprint, cursor } => {
                 shard.metrics.audit_checked.increment(1);
                 shard.metrics.audit_wrong.increment(1);
                 let known = missed(&recalled, row, &loaded) + answered.elapsed();
                 staleness = staleness.max(Some(known));
-                tell(shard, key, &recalled, row, &loaded, cursor, &place.to_string());
+                tell(shard, key, &recalled, row, &loaded, cursor, &footprint.to_string());
             }
         }
     }
@@ -178,14 +179,14 @@ fn tell(
     row: Option<&ForwardRow>,
     loaded: &Loaded,
     cursor: Option<Position>,
-    place: &str,
+    footprint: &str,
 ) {
     let kind = |is_alias: bool| if is_alias { "an alias" } else { "no alias" };
     tracing::error!(
         shard = shard.id.0,
         project = key.project().get(),
         slot = key.slot().get(),
-        key = place,
+        key = footprint,
         memory = kind(recalled.canonical.is_some()),
         as_of = recalled.as_of,
         epoch = recalled.epoch,
@@ -199,7 +200,7 @@ fn tell(
     );
     tracing::debug!(
         shard = shard.id.0,
-        key = place,
+        key = footprint,
         id = ?key.id(),
         memory = ?recalled.canonical,
         primary = ?row.map(|row| &row.canonical),

@@ -1,12 +1,12 @@
 //! All shards, and how a running instance gets to know them.
 
 use super::{
-    Directory, Shard, ShardSettings, auditor, feed, filter, in_time, lane, pruner, reader,
+    Directory, Shard, ShardSettings, auditor, feed, filter, in_time, lane, pruner, reader, writer,
 };
-use crate::coherence::{Cache, Limits};
-use crate::domain::{ClusterId, Key, ShardId, Slot};
-use crate::ops::Metrics;
+use crate::metrics::Metrics;
 use crate::store::{Role, Store, StoreError};
+use aka_core::coherence::{Cache, Limits};
+use aka_core::domain::{ClusterId, Key, ShardId, Slot};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -96,7 +96,7 @@ impl Cluster {
             cluster.tasks.spawn(feed::run(shard.clone(), cluster.stop.clone()));
             cluster.tasks.spawn(filter::run(shard.clone(), cluster.stop.clone()));
             for _ in 0..shard.writers() {
-                cluster.tasks.spawn(crate::write::run(shard.clone(), cluster.stop.clone()));
+                cluster.tasks.spawn(writer::run(shard.clone(), cluster.stop.clone()));
             }
         }
         Ok(Arc::new(cluster))

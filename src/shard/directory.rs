@@ -1,7 +1,8 @@
 //! Which shard owns which slot, as the shards themselves say.
 
-use crate::domain::{ClusterId, SLOTS, ShardId, Slot};
-use crate::store::{Expected, Identity, StoreError};
+use crate::store::{Expected, StoreError};
+use aka_core::domain::Identity;
+use aka_core::domain::{ClusterId, SLOTS, ShardId, Slot};
 use parking_lot::Mutex;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};

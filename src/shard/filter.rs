@@ -5,10 +5,11 @@ mod disk;
 mod restore;
 mod scan;
 
-use super::{Link, Shard, ask};
-use crate::domain::Position;
+use super::{Shard, ShardConnection, ask};
 use crate::hooks;
-use crate::store::{Identity, Role, StoreError};
+use crate::store::{Role, StoreError};
+use aka_core::domain::Identity;
+use aka_core::domain::Position;
 use disk::Disk;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,8 +32,8 @@ pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
     if !shard.settings.filter {
         return;
     }
-    let link = Link::new(shard.clone(), Role::Read);
-    let mut keeper = Keeper { shard, link, identity: None, saved: None };
+    let connection = ShardConnection::new(shard.clone(), Role::Read);
+    let mut keeper = Keeper { shard, connection, identity: None, saved: None };
     tokio::select! {
         () = stop.cancelled() => {}
         () = keeper.keep() => {}
@@ -44,7 +45,7 @@ pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
 /// The one who sees to a shard's filter.
 struct Keeper {
     shard: Arc<Shard>,
-    link: Link,
+    connection: ShardConnection,
     /// Whose the filter is, as the shard said when it was filled.
     identity: Option<Identity>,
     /// What the snapshot on disk is as of, and when it was written; `None`: it is of another filter.
@@ -78,7 +79,7 @@ impl Keeper {
         if self.shard.memory.cursor().is_none() {
             return Ok(());
         }
-        let identity = self.link.open().await?.identity().clone();
+        let identity = self.connection.open().await?.identity().clone();
         self.identity = Some(identity.clone());
         // A snapshot of a filter that is worn is as worn.
         let none = self.shard.memory.filter().is_none();

@@ -1,7 +1,7 @@
 //! Is a shard reachable? Known from what the lanes see, so that others need not wait to find out.
 
-use crate::domain::ShardId;
 use crate::store::StoreError;
+use aka_core::domain::ShardId;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 pub(super) struct Health {

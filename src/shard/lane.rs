@@ -3,13 +3,13 @@
 //! There is no timer: a lane that is free takes what has queued up since. A lone miss goes out at
 //! once, and under load the batches grow by themselves.
 
-use super::link::RECONNECT_PAUSE;
-use super::{Link, Shard, ask};
-use crate::clock::Boottime;
-use crate::coherence::Failure;
-use crate::domain::Key;
+use super::connection::RECONNECT_PAUSE;
+use super::{Shard, ShardConnection, ask};
 use crate::hooks;
 use crate::store::Role;
+use aka_core::clock::Boottime;
+use aka_core::coherence::LookupFailure;
+use aka_core::domain::Key;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -19,15 +19,15 @@ pub(super) fn enqueue(shard: &Shard, mut keys: Vec<Key>) {
         return;
     }
     if shard.health.is_down() {
-        return shard.memory.fail(&keys, Failure::Unavailable);
+        return shard.memory.fail(&keys, LookupFailure::Unavailable);
     }
     let now = Boottime::now();
     if shard.memory.is_stale(now) {
         let granted = shard.stale_reads.take(keys.len(), now);
-        shard.memory.fail(&keys.split_off(granted), Failure::Overloaded);
+        shard.memory.fail(&keys.split_off(granted), LookupFailure::Overloaded);
     }
     let refused = shard.queue.push(keys);
-    shard.memory.fail(&refused, Failure::Overloaded);
+    shard.memory.fail(&refused, LookupFailure::Overloaded);
     if shard.health.is_down() {
         // It went down between the look and the push, and its lanes may have emptied the queue
         // before: nobody would come for these keys until it is back.
@@ -37,16 +37,16 @@ pub(super) fn enqueue(shard: &Shard, mut keys: Vec<Key>) {
 
 fn fail_waiting(shard: &Shard) {
     let waiting = shard.queue.take(usize::MAX);
-    shard.memory.fail(&waiting, Failure::Unavailable);
+    shard.memory.fail(&waiting, LookupFailure::Unavailable);
 }
 
 /// One lane; it ends when `stop` is cancelled.
 pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
-    let mut link = Link::new(shard.clone(), Role::Read);
+    let mut connection = ShardConnection::new(shard.clone(), Role::Read);
     loop {
         let connected = tokio::select! {
             () = stop.cancelled() => return,
-            opened = link.open() => opened.map(drop),
+            opened = connection.open() => opened.map(drop),
         };
         if let Err(error) = connected {
             if shard.health.failed(&error) {
@@ -59,7 +59,7 @@ pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
         }
         shard.health.connected();
         shard.metrics.up.set(1.0);
-        serve(&shard, &mut link, &stop).await;
+        serve(&shard, &mut connection, &stop).await;
         shard.health.disconnected();
         if stop.is_cancelled() {
             return;
@@ -68,8 +68,8 @@ pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
 }
 
 /// Serves until the connection is lost.
-async fn serve(shard: &Shard, link: &mut Link, stop: &CancellationToken) {
-    while link.is_open() {
+async fn serve(shard: &Shard, connection: &mut ShardConnection, stop: &CancellationToken) {
+    while connection.is_open() {
         let keys = tokio::select! {
             () = stop.cancelled() => return,
             keys = shard.queue.wait(shard.settings.lane_batch) => keys,
@@ -79,7 +79,7 @@ async fn serve(shard: &Shard, link: &mut Link, stop: &CancellationToken) {
             continue;
         }
         let sent = Instant::now();
-        let answer = ask!(link, |session| session.load(&batch.keys));
+        let answer = ask!(connection, |session| session.load(&batch.keys));
         shard.metrics.loads.increment(1);
         shard.metrics.load_keys.record(batch.keys.len() as f64);
         shard.metrics.load_seconds.record(sent.elapsed().as_secs_f64());
@@ -93,7 +93,7 @@ async fn serve(shard: &Shard, link: &mut Link, stop: &CancellationToken) {
                 shard.metrics.load_errors.increment(1);
                 tracing::warn!(shard = shard.id.0, %error, "a lookup query failed");
                 let keys = std::mem::take(&mut batch.keys);
-                shard.memory.fail(&keys, Failure::Unavailable);
+                shard.memory.fail(&keys, LookupFailure::Unavailable);
             }
         }
     }

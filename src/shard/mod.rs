@@ -1,37 +1,40 @@
 //! One shard as the service sees it: its connections, and what is remembered of it.
 //!
 //! Reads that miss the cache go through the [lanes](lane); changes come in through the
-//! [feed]; the admin service reads through the [pool]. Writes are in [`crate::write`].
+//! [feed]; the admin service reads through the [pool]. writes go through the [writer].
 
 mod auditor;
 mod cluster;
+mod connection;
 mod directory;
 mod feed;
 mod filter;
 mod health;
 mod lane;
-mod link;
 mod pool;
 mod pruner;
+mod queue;
 mod rate;
 mod reader;
 mod sample;
+mod writer;
 
 pub use cluster::{Cluster, ClusterSettings, StartFault};
+pub(crate) use connection::{ShardConnection, ask, in_time};
 pub use directory::Directory;
-pub(crate) use link::{Link, ask, in_time};
 pub use reader::ReadFault;
+pub use writer::{Job, WriteFault, WriteQueue, Written};
 
-use crate::clock::Boottime;
-use crate::coherence::{Cache, Limits, Memory};
-use crate::domain::{Id, InverseRow, Key, ShardId, Slot, Stamp};
-use crate::ops::ShardMetrics;
-use crate::queue::Queue;
-use crate::store::{Loaded, Store, StoreError};
-use crate::write::WriteQueue;
+use crate::metrics::ShardMetrics;
+use crate::store::{Store, StoreError};
+use aka_core::clock::Boottime;
+use aka_core::coherence::{Cache, Limits, Memory};
+use aka_core::domain::Loaded;
+use aka_core::domain::{Id, InverseRow, Key, ShardId, Slot, Stamp};
 use auditor::Auditor;
 use health::Health;
 use pool::Pool;
+use queue::Queue;
 use rate::RateLimit;
 use reader::ReadQueue;
 use std::path::PathBuf;
@@ -168,7 +171,7 @@ impl Shard {
         self.metrics.applied_seq.set(self.memory.cursor().map_or(0.0, |at| at.seq as f64));
     }
 
-    /// Gives keys that were [started](crate::coherence::Lookup::Started) to the lanes. Those that
+    /// Gives keys that were [started](aka_core::coherence::Lookup::Started) to the lanes. Those that
     /// find no room, and all if the shard is known to be down, fail at once.
     pub fn enqueue(&self, keys: Vec<Key>) {
         lane::enqueue(self, keys);
@@ -187,7 +190,8 @@ impl Shard {
         limit: u32,
     ) -> Result<Vec<InverseRow>, StoreError> {
         let mut lease = self.pool.lease(self).await;
-        let rows = ask!(lease.link(), |session| session.inverse_rows(canonical, after, limit));
+        let rows =
+            ask!(lease.connection(), |session| session.inverse_rows(canonical, after, limit));
         lease.done();
         rows
     }
@@ -197,9 +201,9 @@ impl Shard {
         self: &Arc<Self>,
         after: Option<&crate::store::Stored<InverseRow>>,
         limit: u32,
-    ) -> Result<(crate::domain::Micros, Vec<crate::store::Stored<InverseRow>>), StoreError> {
+    ) -> Result<(aka_core::domain::Micros, Vec<crate::store::Stored<InverseRow>>), StoreError> {
         let mut lease = self.pool.lease(self).await;
-        let rows = ask!(lease.link(), |session| session.scan_inverse(after, limit));
+        let rows = ask!(lease.connection(), |session| session.scan_inverse(after, limit));
         lease.done();
         rows
     }

@@ -3,14 +3,14 @@
 //! Not sqlx's pool: a connection whose query was given up half-way must be closed and its place
 //! given back (measured on sqlx 0.9: the place is lost), and no ping is wanted at each checkout.
 
-use super::{Link, Shard};
+use super::{Shard, ShardConnection};
 use crate::store::Role;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub(super) struct Pool {
-    idle: Mutex<Vec<Link>>,
+    idle: Mutex<Vec<ShardConnection>>,
     places: Semaphore,
 }
 
@@ -24,8 +24,8 @@ impl Pool {
         // The semaphore is never closed; without a permit the lease would only be one more.
         let permit = self.places.acquire().await.ok();
         let idle = self.idle.lock().pop();
-        let link = idle.unwrap_or_else(|| Link::new(shard.clone(), Role::Read));
-        Lease { pool: self, link: Some(link), busy: true, _permit: permit }
+        let connection = idle.unwrap_or_else(|| ShardConnection::new(shard.clone(), Role::Read));
+        Lease { pool: self, connection: Some(connection), busy: true, _permit: permit }
     }
 }
 
@@ -33,14 +33,14 @@ impl Pool {
 /// way on it: it is closed then.
 pub(super) struct Lease<'a> {
     pool: &'a Pool,
-    link: Option<Link>,
+    connection: Option<ShardConnection>,
     busy: bool,
     _permit: Option<SemaphorePermit<'a>>,
 }
 
 impl Lease<'_> {
-    pub fn link(&mut self) -> &mut Link {
-        self.link.as_mut().expect("a lease has its link until it is dropped")
+    pub fn connection(&mut self) -> &mut ShardConnection {
+        self.connection.as_mut().expect("a lease has its connection until it is dropped")
     }
 
     pub fn done(&mut self) {
@@ -50,11 +50,11 @@ impl Lease<'_> {
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        if let Some(mut link) = self.link.take() {
+        if let Some(mut connection) = self.connection.take() {
             if self.busy {
-                link.close();
+                connection.close();
             }
-            self.pool.idle.lock().push(link);
+            self.pool.idle.lock().push(connection);
         }
     }
 }

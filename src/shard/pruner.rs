@@ -13,10 +13,10 @@
 //!
 //! No list of who follows, and where they are, is needed: it would be one more table to keep true.
 
-use super::{Link, Shard, in_time};
-use crate::clock::Boottime;
+use super::{Shard, ShardConnection, in_time};
 use crate::hooks;
 use crate::store::{Prune, Role, StoreError};
+use aka_core::clock::Boottime;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,8 +56,8 @@ pub(super) async fn run(shard: Arc<Shard>) {
 /// Deletes all that may go, step by step, on a connection whose end gives the lock back.
 async fn round(shard: &Arc<Shard>, mut what: Prune) -> Result<(), StoreError> {
     let limit = shard.settings.query_timeout;
-    let mut link = Link::new(shard.clone(), Role::Write);
-    let session = link.open().await?;
+    let mut connection = ShardConnection::new(shard.clone(), Role::Write);
+    let session = connection.open().await?;
     if !in_time(limit, "the database", session.claim_pruning()).await? {
         return Ok(());
     }

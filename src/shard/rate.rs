@@ -1,6 +1,6 @@
 //! How many keys a second a shard is asked for while memory may not answer.
 
-use crate::clock::Boottime;
+use aka_core::clock::Boottime;
 use parking_lot::Mutex;
 
 /// A token bucket that holds one second's worth.

@@ -3,10 +3,11 @@
 //! Like a [lane](super::lane), but nothing is remembered, and nobody joins a query that is out
 //! already: what an admin is shown was read after it was asked for.
 
-use super::{Link, Shard, ask};
-use crate::domain::Key;
-use crate::queue::Queue;
-use crate::store::{Loaded, Role, StoreError};
+use super::queue::Queue;
+use super::{Shard, ShardConnection, ask};
+use crate::store::{Role, StoreError};
+use aka_core::domain::Key;
+use aka_core::domain::Loaded;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -48,7 +49,7 @@ impl ReadQueue {
 
 /// One reader; it ends when `stop` is cancelled.
 pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
-    let mut link = Link::new(shard.clone(), Role::Read);
+    let mut connection = ShardConnection::new(shard.clone(), Role::Read);
     loop {
         let requests = tokio::select! {
             () = stop.cancelled() => return,
@@ -62,7 +63,7 @@ pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
         let mut keys = keys.concat();
         keys.sort_unstable();
         keys.dedup();
-        let loaded = load(&mut link, &keys).await.map(Arc::new).map_err(|error| {
+        let loaded = load(&mut connection, &keys).await.map(Arc::new).map_err(|error| {
             tracing::warn!(shard = shard.id.0, %error, "an admin read failed");
             ReadFault::Unavailable
         });
@@ -75,11 +76,11 @@ pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
 
 /// In several queries where there are too many keys for one. The position is that of the last: rows
 /// that were read before count as seen later, which errs on the side of dropping too much.
-async fn load(link: &mut Link, keys: &[Key]) -> Result<Loaded, StoreError> {
+async fn load(connection: &mut ShardConnection, keys: &[Key]) -> Result<Loaded, StoreError> {
     let (first, rest) = keys.split_at(keys.len().min(KEYS));
-    let mut all = ask!(&mut *link, |session| session.load(first))?;
+    let mut all = ask!(&mut *connection, |session| session.load(first))?;
     for keys in rest.chunks(KEYS) {
-        let more = ask!(&mut *link, |session| session.load(keys))?;
+        let more = ask!(&mut *connection, |session| session.load(keys))?;
         all.rows.extend(more.rows);
         (all.at, all.now) = (more.at, more.now);
     }

@@ -1,21 +1,10 @@
 //! Who a shard says it is, and whether that is who the configuration means.
 
 use super::StoreError;
-use crate::domain::{ClusterId, ShardId, SlotSet};
+use aka_core::domain::{ClusterId, Identity, ShardId};
 
 /// The version of the tables that this program reads and writes: the newest migration.
 pub const SCHEMA_VERSION: u32 = 1;
-
-/// What `shard_meta` says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    pub cluster: ClusterId,
-    pub shard: ShardId,
-    /// How many shards the cluster has.
-    pub shard_count: u16,
-    pub slots: SlotSet,
-    pub schema_version: u32,
-}
 
 /// Which shard an address must lead to.
 #[derive(Clone, Copy, Debug)]

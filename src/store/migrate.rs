@@ -1,8 +1,9 @@
 //! Creates and upgrades the tables of shards, and makes unclaimed databases the shards of a cluster.
 
 use super::sql::{Backend, MySqlStore, Query, SqliteStore, classify, give_identity, read_identity};
-use super::{Expected, Identity, Role, SCHEMA_VERSION, Store, StoreError};
-use crate::domain::{ClusterId, Position, ShardId, SlotSet, random_u63};
+use super::{Expected, Role, SCHEMA_VERSION, Store, StoreError};
+use aka_core::domain::Identity;
+use aka_core::domain::{ClusterId, Position, ShardId, SlotSet, random_u63};
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{Connection, SqlStr};
 use std::borrow::Cow;

@@ -10,13 +10,15 @@ mod sql;
 mod url;
 
 pub use error::StoreError;
-pub use identity::{Expected, Identity, SCHEMA_VERSION};
+pub use identity::{Expected, SCHEMA_VERSION};
 pub use sql::{MySqlStore, SqliteStore};
 pub use url::{ShardUrl, ShardUrlFault};
 
-use crate::domain::{Change, ForwardRow, Id, InverseRow, Key, Micros, Position, Stamp};
+use aka_core::domain::{
+    ForwardRow, Id, Identity, InverseRow, Key, Loaded, LogPage, Micros, Position, Stamp,
+};
+use aka_core::write::{ChangeSet, Clock, ReadSet, Wanted};
 use async_trait::async_trait;
-use std::collections::HashMap;
 use std::time::Duration;
 
 /// One shard's database.
@@ -63,7 +65,7 @@ pub trait Session: Send {
 
     /// The changes from `cursor` on (that one included, at most `limit`), and the position and
     /// identity of the shard, in one snapshot.
-    async fn look(&mut self, cursor: u64, limit: u32) -> Result<Look, StoreError>;
+    async fn read_log(&mut self, cursor: u64, limit: u32) -> Result<LogPage, StoreError>;
 
     /// Begins a write transaction and takes the shard's clock, which every writer takes first.
     /// Whoever holds it sees all that was committed before, and nobody else can write.
@@ -119,26 +121,6 @@ pub trait Session: Send {
     ) -> Result<(Micros, Vec<Stored<InverseRow>>), StoreError>;
 }
 
-/// What a load found.
-#[derive(Clone, Debug, Default)]
-pub struct Loaded {
-    /// Everything below is as of this position.
-    pub at: Position,
-    pub now: Micros,
-    /// A key that is missing here is no alias.
-    pub rows: HashMap<Key, ForwardRow>,
-}
-
-/// What a look at the change log found.
-#[derive(Clone, Debug)]
-pub struct Look {
-    pub identity: Identity,
-    pub at: Position,
-    pub now: Micros,
-    /// In seq order.
-    pub changes: Vec<Change>,
-}
-
 /// Which lines of the change log may go. Never the newest, whatever this says.
 #[derive(Clone, Copy, Debug)]
 pub struct Prune {
@@ -158,66 +140,6 @@ pub struct Pruned {
     pub lines: u64,
     /// The first seq that may be left.
     pub next: u64,
-}
-
-/// A shard's clock, held.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Clock {
-    pub at: Position,
-    pub now: Micros,
-}
-
-/// The rows that a write transaction must see.
-#[derive(Clone, Debug, Default)]
-pub struct Wanted {
-    /// Of these the forward row, and the number of distinct aliases that they have.
-    pub keys: Vec<Key>,
-    /// Of these every inverse row, too.
-    pub pins: Vec<Key>,
-}
-
-impl Wanted {
-    /// Drops what is wanted twice.
-    pub fn settle(&mut self) {
-        for keys in [&mut self.keys, &mut self.pins] {
-            keys.sort_unstable();
-            keys.dedup();
-        }
-    }
-}
-
-/// The rows that a write transaction saw. What is missing is not there.
-#[derive(Clone, Debug, Default)]
-pub struct ReadSet {
-    pub forward: HashMap<Key, ForwardRow>,
-    /// How many distinct aliases each canonical id has, orphans among them.
-    pub pin_counts: HashMap<Key, u64>,
-    pub pins: HashMap<Key, Vec<InverseRow>>,
-}
-
-/// What a write transaction writes.
-#[derive(Clone, Debug, Default)]
-pub struct ChangeSet {
-    pub insert_forward: Vec<(Key, ForwardRow)>,
-    pub replace_forward: Vec<(Key, ForwardRow)>,
-    pub delete_forward: Vec<Key>,
-    pub insert_inverse: Vec<InverseRow>,
-    pub delete_inverse: Vec<InverseRow>,
-    pub log: Vec<Change>,
-    /// The clock after all of it.
-    pub at: Position,
-}
-
-impl ChangeSet {
-    pub fn is_empty(&self) -> bool {
-        let Self { insert_forward, replace_forward, delete_forward, .. } = self;
-        insert_forward.is_empty()
-            && replace_forward.is_empty()
-            && delete_forward.is_empty()
-            && self.insert_inverse.is_empty()
-            && self.delete_inverse.is_empty()
-            && self.log.is_empty()
-    }
 }
 
 /// A key as a scan finds it: with the slot that it is filed under.

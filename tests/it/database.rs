@@ -2,7 +2,7 @@
 
 use crate::harness;
 use crate::servers::{self, DbServer, Engine};
-use aka::domain::{Project, Slot, SlotSet};
+use aka_core::domain::{Project, Slot, SlotSet};
 use sqlx::mysql::MySqlConnection;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection};

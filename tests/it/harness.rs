@@ -2,9 +2,9 @@
 
 use crate::database::{Backend, Database};
 use crate::servers::{kill_and_wait, signal, spawn};
-use aka::rpc::pb;
-use aka::rpc::pb::alias_admin_client::AliasAdminClient;
-use aka::rpc::pb::resolver_client::ResolverClient;
+use aka_wire::pb;
+use aka_wire::pb::alias_admin_client::AliasAdminClient;
+use aka_wire::pb::resolver_client::ResolverClient;
 use bytes::Bytes;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 use std::io::{BufRead, BufReader, Read, Write};

@@ -2,9 +2,6 @@
 //!
 //! `make test` installs the database servers that they need.
 
-#[cfg(not(feature = "test-hooks"))]
-compile_error!("these tests break the program on purpose: run them with --all-features");
-
 #[macro_use]
 mod database;
 mod audit;

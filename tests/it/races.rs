@@ -3,7 +3,7 @@
 use crate::database::{Backend, Database};
 use crate::harness::{Aka, PROJECT, assert_refused, check_is_clean, start};
 use crate::invariants;
-use aka::rpc::pb::CreateAliasResponse;
+use aka_wire::pb::CreateAliasResponse;
 use futures::StreamExt;
 use futures::future::join_all;
 use tonic::{Code, Status};

@@ -6,7 +6,7 @@
 
 use crate::database::{Backend, Database, backend};
 use crate::harness::{Aka, PROJECT, Resolved, eventually};
-use aka::rpc::pb::ResolveRequest;
+use aka_wire::pb::ResolveRequest;
 use std::path::Path;
 use tempfile::TempDir;
 use tonic::Status;

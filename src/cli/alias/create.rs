@@ -6,7 +6,7 @@ use crate::cli::client::{CliFault, OutputFormat};
 use crate::cli::fault::Refusal;
 use crate::cli::lines::{self, Batch};
 use crate::cli::print::{JsonId, Quoted, printable, push_json, to_stdout};
-use crate::rpc::pb;
+use aka_wire::pb;
 use bytes::Bytes;
 use clap::Args;
 use futures::StreamExt;

@@ -8,7 +8,7 @@ mod view;
 use crate::cli::client::{CliFault, ClientArgs, Connection, OutputArgs, OutputFormat, ProjectArgs};
 use crate::cli::fault::finish;
 use crate::cli::lines;
-use crate::rpc::pb::alias_admin_client::AliasAdminClient;
+use aka_wire::pb::alias_admin_client::AliasAdminClient;
 use bytes::Bytes;
 use change::{DeleteArgs, UpdateArgs};
 use clap::{Args, Subcommand};

@@ -5,7 +5,7 @@ use super::{Admin, SharedArgs, for_each};
 use crate::cli::client::{CliFault, OutputFormat};
 use crate::cli::lines;
 use crate::cli::print::{Quoted, to_stderr, to_stdout};
-use crate::rpc::pb;
+use aka_wire::pb;
 use clap::Args;
 use std::ffi::OsString;
 

@@ -2,7 +2,7 @@
 
 use crate::cli::client::{CliFault, OutputFormat};
 use crate::cli::print::{JsonId, Quoted, push_json, to_stdout};
-use crate::rpc::pb::Alias;
+use aka_wire::pb::Alias;
 use serde::Serialize;
 
 /// What has just happened to the alias that is shown.

@@ -3,7 +3,7 @@
 use super::keys::{ID_LENGTH, Key, Keys};
 use super::wire::{Failed, PREFIX};
 use crate::cli::print::Quoted;
-use crate::rpc::pb::{
+use aka_wire::pb::{
     BatchResolveResponse, CreateAliasRequest, CreateAliasResponse, ResolveResponse,
 };
 use bytes::{BufMut, Bytes, BytesMut};
@@ -192,7 +192,7 @@ impl Checker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rpc::pb::{BatchResolveRequest, Failure, ResolveRequest, Resolved};
+    use aka_wire::pb::{BatchResolveRequest, Failure, ResolveRequest, Resolved};
 
     const KEYS: [Key; 4] = [Key::known(0), Key::known(1), Key::known(2), Key::known(3)];
 

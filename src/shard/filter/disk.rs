@@ -2,8 +2,8 @@
 //!
 //! It holds no secret, but who reads it can try whether an id is an alias: nobody but the service may.
 
-use crate::coherence::{FilterImage, SavedFilter, SnapshotFault};
-use crate::store::Identity;
+use aka_core::coherence::{FilterImage, SavedFilter, SnapshotFault};
+use aka_core::domain::Identity;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader};
 use std::os::unix::fs::OpenOptionsExt;

@@ -1,8 +1,9 @@
 //! Fills the filter from its snapshot on disk, and brings that up to date with the change log.
 
 use super::{Keeper, ask};
-use crate::coherence::{Replayed, SnapshotFault};
-use crate::store::{Identity, StoreError};
+use crate::store::StoreError;
+use aka_core::coherence::{Replayed, SnapshotFault};
+use aka_core::domain::Identity;
 use std::io;
 use std::time::Instant;
 
@@ -31,12 +32,12 @@ impl Keeper {
         let Some(mut replay) = shard.memory.begin_replay(saved) else { return Ok(true) };
         loop {
             let asked = Instant::now();
-            let (from, link) = (replay.next(), &mut self.link);
-            let look = ask!(link, |session| session.look(from, PAGE))?;
+            let (from, connection) = (replay.next(), &mut self.connection);
+            let look = ask!(connection, |session| session.read_log(from, PAGE))?;
             // The connection may be a new one. Whoever opened it has checked whose shard it leads to,
             // but not that it owns the same slots.
             if look.identity != *identity {
-                link.close();
+                connection.close();
                 return Ok(true);
             }
             match shard.memory.replay(&mut replay, &look) {
@@ -51,7 +52,7 @@ impl Keeper {
                 }
                 Replayed::Over => {
                     // It may lead to a replica that lags behind.
-                    link.close();
+                    connection.close();
                     return Ok(true);
                 }
                 Replayed::Unfit(why) => {

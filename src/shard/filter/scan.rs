@@ -1,8 +1,9 @@
 //! Fills the filter by a scan of the ids of all aliases, a page at a time.
 
 use super::{Keeper, ask};
-use crate::domain::SlotSet;
-use crate::store::{Identity, StoreError};
+use crate::store::StoreError;
+use aka_core::domain::Identity;
+use aka_core::domain::SlotSet;
 use std::time::Instant;
 
 /// Ids that a page holds, at most.
@@ -18,13 +19,14 @@ impl Keeper {
         let keys = self.count(identity).await?;
         let Some(mut scan) = shard.memory.begin_filter(keys) else { return Ok(()) };
         shard.metrics.filter_scans.increment(1);
-        let (began, mut last, mut found, link) = (Instant::now(), None, 0, &mut self.link);
+        let (began, mut last, mut found, connection) =
+            (Instant::now(), None, 0, &mut self.connection);
         loop {
             let asked = Instant::now();
-            let (at, page) = ask!(link, |session| session.scan_keys(last.as_ref(), PAGE))?;
+            let (at, page) = ask!(connection, |session| session.scan_keys(last.as_ref(), PAGE))?;
             if !shard.memory.add_filter_page(&mut scan, at, page.iter().map(|(_, key)| key)) {
                 // It may lead to a replica that lags behind.
-                link.close();
+                connection.close();
                 return Ok(());
             }
             found += page.len();
@@ -51,8 +53,8 @@ impl Keeper {
     async fn count(&mut self, identity: &Identity) -> Result<u64, StoreError> {
         let mut limit = COUNTED;
         loop {
-            let link = &mut self.link;
-            match ask!(link, |session| session.count_first(limit)) {
+            let connection = &mut self.connection;
+            match ask!(connection, |session| session.count_first(limit)) {
                 Ok(counts) => {
                     return Ok(estimate(&counts, limit, &identity.slots));
                 }

@@ -2,7 +2,7 @@
 
 use super::super::StoreError;
 use super::text::Text;
-use crate::domain::{Id, Key, Micros, Project, Stamp};
+use aka_core::domain::{Id, Key, Micros, Project, Stamp};
 use bytes::Bytes;
 use std::future::Future;
 

@@ -1,8 +1,9 @@
 //! The one row of `shard_meta`: which shard this is.
 
 use super::backend::{Backend, Query, Row, classify};
-use crate::domain::{ClusterId, Position, ShardId};
-use crate::store::{Identity, StoreError};
+use crate::store::StoreError;
+use aka_core::domain::Identity;
+use aka_core::domain::{ClusterId, Position, ShardId};
 
 const IDENTITY: &str =
     "SELECT cluster_id, shard_id, shard_count, slots, schema_version FROM shard_meta WHERE id = 1";

@@ -1,7 +1,8 @@
 //! Deleting the oldest lines of the change log.
 
 use super::backend::{Backend, Query, Row};
-use crate::store::{Identity, Prune, Pruned};
+use crate::store::{Prune, Pruned};
+use aka_core::domain::Identity;
 
 /// The lock is named by who the shard is: the name of a database may be longer than that of a lock.
 /// It belongs to the connection and goes with it, however that ends.

@@ -4,8 +4,8 @@ use super::backend::{Backend, Query, Row};
 use super::meta;
 use super::session::{bind_padded, padded};
 use super::{ALIAS_KEY, CANONICAL_KEY, ROWS};
-use crate::domain::{Change, ForwardRow, Id, InverseRow, Key, Position, Stamp};
-use crate::store::{Loaded, Look};
+use aka_core::domain::{Change, ForwardRow, Id, InverseRow, Key, Position, Stamp};
+use aka_core::domain::{Loaded, LogPage};
 
 /// Forward rows and the clock. The clock's row is the one without an id.
 pub(super) async fn load<B: Backend>(
@@ -104,7 +104,7 @@ pub(super) async fn look<B: Backend>(
     connection: &mut B,
     cursor: u64,
     limit: u32,
-) -> Result<Look, sqlx::Error> {
+) -> Result<LogPage, sqlx::Error> {
     let now = B::NOW_US;
     let query = Query::new(format!(
         "SELECT seq AS a, nonce AS b, {now} AS c, NULL AS id, NULL AS old_id, NULL AS new_id, 0 AS p,
@@ -129,5 +129,5 @@ pub(super) async fn look<B: Backend>(
     }
     changes.sort_unstable_by_key(|change| change.at.seq);
     let (at, now, identity) = clock.ok_or(sqlx::Error::RowNotFound)?;
-    Ok(Look { identity, at, now, changes })
+    Ok(LogPage { identity, at, now, changes })
 }

@@ -1,8 +1,8 @@
 //! Whole tables, page by page in key order: for the sweeper and for `aka check`.
 
 use super::backend::{Backend, Query, Row};
-use crate::domain::{ForwardRow, InverseRow, Key, Micros, Position};
 use crate::store::{FiledKey, Stored};
+use aka_core::domain::{ForwardRow, InverseRow, Key, Micros, Position};
 
 /// Keyset paging written out: MySQL does not answer `(a, b) > (?, ?)` from an index. The first
 /// condition is implied by the rest; SQLite needs it to begin in the middle.

@@ -2,11 +2,10 @@
 
 use super::backend::{Backend, Query, classify};
 use super::{meta, prune, reads, scans, writes};
-use crate::domain::{ForwardRow, Id, InverseRow, Key, Micros, Position, Stamp};
-use crate::store::{
-    ChangeSet, Clock, FiledKey, Identity, Loaded, Look, Prune, Pruned, ReadSet, Session,
-    StoreError, Stored, Wanted,
-};
+use crate::store::{FiledKey, Prune, Pruned, Session, StoreError, Stored};
+use aka_core::domain::{ForwardRow, Id, InverseRow, Key, Micros, Position, Stamp};
+use aka_core::domain::{Identity, Loaded, LogPage};
+use aka_core::write::{ChangeSet, Clock, ReadSet, Wanted};
 use async_trait::async_trait;
 
 pub(super) struct SqlSession<B> {
@@ -58,7 +57,7 @@ impl<B: Backend> Session for SqlSession<B> {
         self.sorted(rows)
     }
 
-    async fn look(&mut self, cursor: u64, limit: u32) -> Result<Look, StoreError> {
+    async fn read_log(&mut self, cursor: u64, limit: u32) -> Result<LogPage, StoreError> {
         let look = reads::look(&mut self.connection, cursor, limit).await;
         self.sorted(look)
     }

@@ -5,7 +5,7 @@
 //! these. A value is a decimal number, `NULL`, or hexadecimal digits between `x'` and `'`, which
 //! MySQL, MariaDB and SQLite all read as bytes: nothing that a client sends can end a literal.
 
-use crate::domain::{Id, Key};
+use aka_core::domain::{Id, Key};
 use std::fmt::Write;
 
 /// SQL text, built a piece at a time.
@@ -71,7 +71,7 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Project;
+    use aka_core::domain::Project;
 
     #[test]
     fn values_are_literals() {

@@ -4,8 +4,8 @@ use super::backend::{Backend, Row};
 use super::reads;
 use super::text::Text;
 use super::{ALIAS_KEY, CANONICAL_KEY, ROWS};
-use crate::domain::{Change, ForwardRow, InverseRow, Key, Position};
-use crate::store::{ChangeSet, Clock, ReadSet, Wanted};
+use aka_core::domain::{Change, ForwardRow, InverseRow, Key, Position};
+use aka_core::write::{ChangeSet, Clock, ReadSet, Wanted};
 
 /// Keys a query, at the most: both ids of each alias of a full group.
 const KEYS: usize = 2 * ROWS;

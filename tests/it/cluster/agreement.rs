@@ -6,7 +6,7 @@ use super::site::{INSTANCES, SHARDS, held};
 use crate::database::Database;
 use crate::harness::{PROJECT, aka, bytes, eventually};
 use crate::invariants;
-use aka::rpc::pb;
+use aka_wire::pb;
 use std::collections::HashMap;
 
 /// Every key on every instance, out of memory where it is there, against the rows (P4), and the rows

@@ -4,7 +4,7 @@ use super::history::{History, Read, Seen};
 use super::site::Site;
 use crate::database::Database;
 use crate::harness::{PROJECT, bytes};
-use aka::rpc::pb;
+use aka_wire::pb;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::sync::{Arc, Mutex, PoisonError};

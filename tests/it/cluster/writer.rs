@@ -9,7 +9,7 @@ use super::reader::{PATIENT, World, described, within};
 use super::site::INSTANCES;
 use super::timeline::LATE;
 use crate::harness::{PROJECT, bytes};
-use aka::rpc::pb;
+use aka_wire::pb;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::sync::Arc;

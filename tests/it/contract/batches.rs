@@ -3,7 +3,7 @@
 use crate::database::Backend;
 use crate::harness::{Aka, PROJECT, assert_refused, check_is_clean, create_request, start};
 use crate::invariants;
-use aka::rpc::pb::{CreateAliasRequest, CreateAliasResult};
+use aka_wire::pb::{CreateAliasRequest, CreateAliasResult};
 use tonic::Code;
 
 on_backends!(each_is_answered_on_its_own);

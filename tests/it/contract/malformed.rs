@@ -2,7 +2,7 @@
 
 use crate::database::Backend;
 use crate::harness::{Aka, PROJECT, assert_refused, start};
-use aka::rpc::pb::{BatchResolveRequest, ResolveRequest, ResolveResponse};
+use aka_wire::pb::{BatchResolveRequest, ResolveRequest, ResolveResponse};
 use bytes::{Buf, BufMut, Bytes};
 use http::uri::PathAndQuery;
 use prost::Message;

@@ -3,7 +3,7 @@
 use crate::database::Backend;
 use crate::harness::{Aka, PROJECT, assert_refused, eventually, start_with};
 use crate::http2::{GOAWAY, PING, PREFACE, RST_STREAM, SETTINGS, frame, headers};
-use aka::rpc::pb::{ResolveRequest, ResolveResponse};
+use aka_wire::pb::{ResolveRequest, ResolveResponse};
 use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, StatusCode};

@@ -3,7 +3,7 @@
 use crate::database::{Backend, Database};
 use crate::harness::{Aka, PROJECT, assert_refused, check_is_clean, start};
 use crate::invariants;
-use aka::rpc::pb::{Alias, CreateAliasResponse};
+use aka_wire::pb::{Alias, CreateAliasResponse};
 use std::collections::BTreeMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};

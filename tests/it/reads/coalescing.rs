@@ -4,8 +4,8 @@ use super::{person_of, settled, store_aliases};
 use crate::database::{Backend, Database};
 use crate::harness::{Aka, PROJECT, bytes, eventually};
 use crate::servers::{DbServer, Engine};
-use aka::rpc::pb::ResolveRequest;
-use aka::rpc::pb::resolver_client::ResolverClient;
+use aka_wire::pb::ResolveRequest;
+use aka_wire::pb::resolver_client::ResolverClient;
 use std::time::Duration;
 use tonic::Status;
 

@@ -5,7 +5,7 @@ use crate::database::{Backend, Database, Raw};
 use crate::harness::{Aka, PROJECT, batch_request, bytes, create_request, eventually, start};
 use crate::proxy::{Mode, Proxy};
 use crate::servers::{self, Engine};
-use aka::rpc::pb;
+use aka_wire::pb;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tonic::{Code, Request};

@@ -70,7 +70,7 @@ async fn what_finds_no_room_is_refused_at_once() {
 }
 
 /// Ids that nobody has asked for before, of all shards.
-struct Flood(tokio::task::JoinHandle<aka::rpc::pb::BatchResolveResponse>);
+struct Flood(tokio::task::JoinHandle<aka_wire::pb::BatchResolveResponse>);
 
 impl Flood {
     const IDS: usize = 10_000;
@@ -84,7 +84,7 @@ impl Flood {
         }))
     }
 
-    async fn answer(self) -> aka::rpc::pb::BatchResolveResponse {
+    async fn answer(self) -> aka_wire::pb::BatchResolveResponse {
         self.0.await.expect("no panic")
     }
 }

@@ -5,8 +5,8 @@ use crate::harness::{
     Aka, PROJECT, assert_refused, batch_request, create_request, eventually, start_with,
 };
 use crate::http2::{PREFACE, SETTINGS, headers};
-use aka::rpc::pb::alias_admin_client::AliasAdminClient;
-use aka::rpc::pb::resolver_client::ResolverClient;
+use aka_wire::pb::alias_admin_client::AliasAdminClient;
+use aka_wire::pb::resolver_client::ResolverClient;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};

@@ -1,0 +1,12 @@
+//! Write transactions on one shard: what they mean.
+//!
+//! [`evaluate`](evaluate()) is a pure function: write steps and the rows that they saw go in, answers
+//! and the rows to write come out.
+
+mod evaluate;
+mod rows;
+mod step;
+
+pub use evaluate::evaluate;
+pub use rows::{ChangeSet, Clock, ReadSet, Wanted};
+pub use step::{Effect, StepRefusal, WriteStep};

@@ -1,0 +1,208 @@
+//! Holds every answer against what was promised (P2 to P6), with all that the model knows.
+//!
+//! An answer is right if some primary, alive late enough, had this value at some time late enough. So
+//! for each line the checker finds the first seq that the answer may be as of, and looks whether the
+//! key has had the value since. "Late enough" is the greatest of:
+//!
+//! - P3: `staleness_limit` before the request's arrival (`degraded_limit` before the answer, if that
+//!   is marked degraded);
+//! - P2: the writes that this instance had acknowledged, and the rows that it had shown to an admin,
+//!   before the request arrived; and the position of the request's token;
+//! - P5: what an earlier answer of this instance, given before the request arrived, was as of.
+//!
+//! A negative answer is a value like any other (P6), and a value that nobody wrote is in no line.
+//!
+//! **Two primaries at once.** The promises hold while a shard's address leads to one primary. Where
+//! the old one goes on answering its connections after a failover, an answer may be of any line that
+//! was alive late enough, and what is checked is this: it is not older than the limit within its own
+//! line; a line that died before a write was committed explains nothing to whoever must see the
+//! write; and once an instance has given up a history (a contradiction), what arrives later is not
+//! answered from a primary that was deposed before, though that may live on: its connections are
+//! closed. Not checked while the old primary lives: that a write to one is seen by who reads from the
+//! other. And never: that answers go forward from one line to another, and writes that a failover lost.
+
+use crate::model::{Line, Micro, Value};
+use aka_core::domain::Position;
+
+/// Something that a reader must see: what was committed at `time`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bound {
+    pub at: Position,
+    pub time: Micro,
+}
+
+/// What was promised to a reader of one key when its request arrived.
+#[derive(Clone, Debug, Default)]
+pub struct Promised {
+    own: Vec<Bound>,
+    seen: Vec<Bound>,
+}
+
+/// An answer that is about to go out.
+pub struct Answer<'a> {
+    pub instance: usize,
+    pub shard: usize,
+    pub key: usize,
+    pub value: Value,
+    pub arrived: Micro,
+    pub now: Micro,
+    pub degraded: bool,
+    /// The position of the request's token on this shard.
+    pub token: Option<Bound>,
+    /// As of the arrival; `None`: it arrives now.
+    pub promised: Option<&'a Promised>,
+}
+
+pub struct Checker {
+    staleness: Micro,
+    degraded: Micro,
+    /// For each instance and key.
+    promised: Vec<Vec<Promised>>,
+    /// For each instance and shard: when it last gave up a history, and who was the primary then.
+    given_up: Vec<Vec<(Micro, usize)>>,
+    pub answers: u64,
+    pub degraded_answers: u64,
+}
+
+impl Checker {
+    pub fn new(
+        instances: usize,
+        shards: usize,
+        keys: usize,
+        staleness: Micro,
+        degraded: Micro,
+    ) -> Self {
+        Self {
+            staleness,
+            degraded,
+            promised: vec![vec![Promised::default(); keys]; instances],
+            given_up: vec![vec![(0, 0); shards]; instances],
+            answers: 0,
+            degraded_answers: 0,
+        }
+    }
+
+    pub fn promised(&self, instance: usize, key: usize) -> &Promised {
+        &self.promised[instance][key]
+    }
+
+    /// The instance has acknowledged a write of the key, or shown its row to an admin.
+    pub fn acknowledged(&mut self, instance: usize, key: usize, bound: Bound, lines: &[Line]) {
+        remember(&mut self.promised[instance][key].own, bound, lines);
+    }
+
+    pub fn gave_up(&mut self, instance: usize, shard: usize, now: Micro, primary: usize) {
+        self.given_up[instance][shard] = (now, primary);
+    }
+
+    /// # Errors
+    /// What is wrong with the answer.
+    pub fn check(&mut self, lines: &[Line], answer: &Answer<'_>) -> Result<(), String> {
+        self.answers += 1;
+        self.degraded_answers += u64::from(answer.degraded);
+        if answer.degraded && answer.token.is_some() {
+            return Err(format!("{}: degraded, for a token", describe(answer)));
+        }
+        let mut as_of: Option<Bound> = None;
+        let (mut explained, mut ambiguous) = (false, false);
+        for (index, line) in lines.iter().enumerate() {
+            let Some(from) = self.first_seq(index, lines, answer) else { continue };
+            let Some(seq) = line.first_seq_of(answer.key, answer.value, from) else { continue };
+            explained = true;
+            let time = seq.checked_sub(1).map_or(0, |index| line.log[index as usize].time);
+            let bound = Bound { at: line.position(seq), time };
+            ambiguous |= as_of.is_some_and(|other| other != bound);
+            as_of = Some(bound);
+        }
+        if !explained {
+            return Err(self.explain(lines, answer));
+        }
+        // What is as of one of several states, nobody knows which, binds nobody.
+        if let Some(bound) = as_of.filter(|_| !ambiguous && !answer.degraded) {
+            remember(&mut self.promised[answer.instance][answer.key].seen, bound, lines);
+        }
+        Ok(())
+    }
+
+    /// The first seq of the line that the answer may be as of; `None`: it may not be of this line.
+    fn first_seq(&self, index: usize, lines: &[Line], answer: &Answer<'_>) -> Option<u64> {
+        let line = &lines[index];
+        let oldest = match answer.degraded {
+            true => answer.now.saturating_sub(self.degraded),
+            false => answer.arrived.saturating_sub(self.staleness),
+        };
+        let (given_up, primary) = self.given_up[answer.instance][answer.shard];
+        let late_enough = |index: usize| {
+            lines[index].died >= oldest && (answer.arrived <= given_up || index >= primary)
+        };
+        if !late_enough(index) {
+            return None;
+        }
+        // Before its birth its primary was none: what it has from then is in the line before, too.
+        let mut from = line.forked_at.max(line.seq_at(oldest));
+        // What is fresh as of a line before may have taken a few of this line's changes since: a look
+        // brings them a few at a time, and only the last makes it fresh as of this line.
+        for before in (0..index).filter(|&before| late_enough(before)) {
+            let shared = lines[before + 1..=index].iter().map(|line| line.forked_at).min();
+            if let Some(shared) = shared.filter(|&seq| lines[before].seq_at(oldest) <= seq) {
+                from = from.min(shared);
+            }
+        }
+        let now = &self.promised[answer.instance][answer.key];
+        let promised = answer.promised.unwrap_or(now);
+        for bound in promised.own.iter().chain(&answer.token) {
+            if line.contains(bound.at) {
+                from = from.max(bound.at.seq);
+            } else if line.died < bound.time {
+                return None;
+            } else {
+                from = from.max(line.seq_at(bound.time));
+            }
+        }
+        let seen = promised.seen.iter().filter(|bound| !answer.degraded && line.contains(bound.at));
+        Some(seen.fold(from, |from, bound| from.max(bound.at.seq)))
+    }
+
+    fn explain(&self, lines: &[Line], answer: &Answer<'_>) -> String {
+        let mut text = format!("{} is of no state that it may be as of", describe(answer));
+        let promised = answer.promised.unwrap_or(&self.promised[answer.instance][answer.key]);
+        text += &format!("\n  promised {promised:?}, token {:?}", answer.token);
+        text += &format!("\n  given up {:?}", self.given_up[answer.instance][answer.shard]);
+        for (index, line) in lines.iter().enumerate() {
+            text += &format!("\n  line {index}, born {}, died {}", line.born, line.died);
+            text += &format!(", may be as of {:?} to", self.first_seq(index, lines, answer));
+            text += &format!(" {}; last changes of the key:", line.seq());
+            let changes = (1..=line.seq())
+                .rev()
+                .map(|seq| (&line.log[seq as usize - 1], seq))
+                .filter(|(c, _)| c.key == answer.key);
+            for (change, seq) in changes.take(4) {
+                text += &format!(" seq {seq} at {} to {:?},", change.time, change.new);
+            }
+        }
+        text
+    }
+}
+
+fn describe(answer: &Answer<'_>) -> String {
+    let Answer { instance, shard, key, value, arrived, now, degraded, .. } = answer;
+    format!(
+        "instance {instance}, shard {shard}, key {key}: {value:?} (arrived {arrived}, now {now}, degraded {degraded})"
+    )
+}
+
+/// Keeps the bounds that say most: one for each line, about.
+fn remember(bounds: &mut Vec<Bound>, new: Bound, lines: &[Line]) {
+    if new.at.seq == 0 {
+        return;
+    }
+    let implied = |weak: &Bound, strong: &Bound| {
+        weak.at.seq <= strong.at.seq
+            && lines.iter().all(|line| !line.contains(strong.at) || line.contains(weak.at))
+    };
+    if bounds.iter().any(|old| implied(&new, old)) {
+        return;
+    }
+    bounds.retain(|old| !implied(old, &new));
+    bounds.push(new);
+}

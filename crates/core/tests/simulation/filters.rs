@@ -1,0 +1,100 @@
+//! The filter's task, step by step: what `shard::filter` does between two awaits. The disks are real
+//! snapshots in memory.
+
+use crate::instance::{FILTER, Page, Task};
+use crate::rng::Rng;
+use crate::world::{Event, LinkRef, World};
+use aka_core::coherence::{FilterReplay, FilterScan, Replayed, SavedFilter};
+use aka_core::domain::LogPage;
+
+impl World {
+    pub fn filter_later(&mut self, instance: usize, shard: usize) {
+        let life = self.instances[instance].life;
+        let pause = self.schedule.feed_interval;
+        self.push(pause, Event::Filter { instance, life, shard });
+    }
+
+    /// Fills a filter if there is none, from what was saved if anything was, and sometimes if there is
+    /// one.
+    pub fn look_after_filter(&mut self, instance: usize, life: u64, shard: usize) {
+        if self.instances[instance].life != life {
+            return;
+        }
+        let again = !self.quiet() && self.rng.chance(100);
+        // Drawn aside. Seldom: what is saved is to be old.
+        if Rng::new(self.rng.clone().next()).chance(50) {
+            self.save_filter(instance, shard);
+        }
+        if self.side(instance, shard).memory.filter().is_none() && self.restore(instance, shard) {
+            return;
+        }
+        match again || self.side(instance, shard).memory.filter().is_none() {
+            true => self.scan(instance, shard),
+            false => self.filter_later(instance, shard),
+        }
+    }
+
+    pub fn save_filter(&mut self, instance: usize, shard: usize) {
+        let Some(image) = self.side(instance, shard).memory.filter_image() else { return };
+        let mut bytes = Vec::new();
+        image.write(&self.identity, &mut bytes).expect("there is room");
+        self.disks[instance][shard] = Some(bytes);
+        self.note("saved", &[instance as u64, shard as u64, image.at.seq]);
+    }
+
+    /// Begins to bring up to date what was saved; false if there is nothing.
+    fn restore(&mut self, instance: usize, shard: usize) -> bool {
+        let Some(bytes) = &self.disks[instance][shard] else { return false };
+        let length = bytes.len() as u64;
+        let saved = SavedFilter::read(&self.identity, length, &mut bytes.as_slice())
+            .expect("what was saved");
+        let Some(replay) = self.side(instance, shard).memory.begin_replay(saved) else {
+            return false;
+        };
+        self.begin(instance, shard, FILTER, Task::Replay(replay, None));
+        true
+    }
+
+    pub fn replayed(&mut self, at: LinkRef, mut replay: FilterReplay, look: &LogPage) {
+        let LinkRef { instance, shard, .. } = at;
+        let memory = self.side(instance, shard).memory.clone();
+        let came = memory.replay(&mut replay, look);
+        let next = replay.next();
+        self.note("replayed", &[instance as u64, shard as u64, look.at.seq, next]);
+        self.note_contradictions(instance, shard);
+        match came {
+            Replayed::More => {
+                self.begin(instance, shard, FILTER, Task::Replay(replay, None));
+            }
+            Replayed::Unfit(_) => self.scan(instance, shard),
+            Replayed::Done | Replayed::Over => self.filter_later(instance, shard),
+        }
+    }
+
+    fn scan(&mut self, instance: usize, shard: usize) {
+        let memory = self.side(instance, shard).memory.clone();
+        // Keys are dealt out to the shards in turn: the shard's first is the one of its number.
+        let scan = (shard < self.keys.len()).then(|| memory.begin_filter(4)).flatten();
+        match scan {
+            Some(scan) => self.begin(instance, shard, FILTER, Task::Scan(scan, shard, None)),
+            None => self.filter_later(instance, shard),
+        }
+    }
+
+    pub fn scanned(&mut self, at: LinkRef, mut scan: FilterScan, key: usize, page: Page) {
+        let LinkRef { instance, shard, .. } = at;
+        let memory = self.side(instance, shard).memory.clone();
+        let found = page.is_alias.then(|| &self.keys[key]);
+        let goes_on = memory.add_filter_page(&mut scan, page.at, found);
+        self.note("scanned", &[instance as u64, key as u64, page.at.seq, u64::from(goes_on)]);
+        self.note_contradictions(instance, shard);
+        let next = key + self.schedule.shards;
+        if goes_on && next < self.keys.len() {
+            return self.begin(instance, shard, FILTER, Task::Scan(scan, next, None));
+        }
+        if goes_on {
+            memory.end_filter(scan);
+        }
+        self.filter_later(instance, shard);
+    }
+}

@@ -1,0 +1,194 @@
+//! One running `aka`: the real memory, and of its tasks just what they hold between two steps.
+
+use crate::checker::{Bound, Promised};
+use crate::model::Micro;
+use crate::schedule::Schedule;
+use aka_core::clock::Boottime;
+use aka_core::coherence::{
+    Batch, Cache, FilterReplay, FilterScan, Found, Gather, Limits, LookupFailure, Memory, Need,
+    Opened, PendingPoll,
+};
+use aka_core::domain::{Change, Position, ShardId, Token};
+use aka_core::domain::{Loaded, LogPage};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The links of a shard; from [`LANE`] on they are the lanes'.
+pub const FEED: usize = 0;
+pub const WRITER: usize = 1;
+pub const ADMIN: usize = 2;
+pub const FILTER: usize = 3;
+pub const LANE: usize = 4;
+
+/// What a task has under way on its link.
+#[derive(Default)]
+pub enum Task {
+    #[default]
+    Idle,
+    /// A lane connects, or pauses before it does.
+    Connect,
+    LogPage(Option<PendingPoll>, Option<Box<LogPage>>),
+    Load(Batch, Loaded),
+    Write(Vec<Write>, Option<Transaction>),
+    Show(usize, Option<Shown>),
+    /// A page of the filter's scan, one key long: which key, and what the database said.
+    Scan(FilterScan, usize, Option<Page>),
+    /// Lines of the log for a filter that was saved.
+    Replay(FilterReplay, Option<Box<LogPage>>),
+}
+
+/// As of where, and whether the key was an alias.
+#[derive(Clone, Copy)]
+pub struct Page {
+    pub at: Position,
+    pub is_alias: bool,
+}
+
+/// A write that a client has asked for.
+#[derive(Clone, Copy)]
+pub struct Write {
+    pub key: usize,
+    pub kind: WriteKind,
+}
+
+#[derive(Clone, Copy)]
+pub enum WriteKind {
+    /// StepRefusal if it is an alias already.
+    Create(u32),
+    /// StepRefusal if it is none.
+    Update(u32),
+    Delete,
+}
+
+/// What a group of writes has done.
+#[derive(Clone)]
+pub struct Transaction {
+    pub log: Vec<Change>,
+    pub done: Vec<Done>,
+    pub at: Position,
+}
+
+/// What came of one write.
+#[derive(Clone, Copy)]
+pub struct Done {
+    /// Else it was refused, and the row is shown.
+    pub written: bool,
+    /// As of where, and when the last change up to there was committed.
+    pub bound: Bound,
+    pub is_alias: bool,
+}
+
+/// A row that an admin is to be shown.
+#[derive(Clone, Copy)]
+pub struct Shown {
+    pub at: Position,
+    pub is_alias: bool,
+    /// When the change that it is as of was committed.
+    pub committed: Micro,
+}
+
+#[derive(Default)]
+pub struct ShardConnection {
+    /// The line that it leads to.
+    pub session: Option<usize>,
+    /// The session will turn out to be broken when it is used.
+    pub broken: bool,
+    pub opened: Opened,
+    pub task: Task,
+    /// Which task's events are to be heard.
+    pub number: u64,
+    /// The session was open before the call: if it is broken the call is made once more.
+    pub was_open: bool,
+    /// The call is made for the second time, because a new epoch began during the first.
+    pub repeated: bool,
+    /// When the call that is out is given up.
+    pub until: Micro,
+    /// A lane that takes keys.
+    pub serves: bool,
+}
+
+/// What an instance has of one shard.
+pub struct Side {
+    pub memory: Arc<Memory>,
+    pub queue: VecDeque<usize>,
+    pub links: Vec<ShardConnection>,
+    pub writes: VecDeque<Write>,
+    pub shows: VecDeque<usize>,
+    /// No lane is connected, and the last attempt failed.
+    pub down: bool,
+    pub feed_paused_until: Micro,
+    pub contradictions: u64,
+}
+
+impl Side {
+    /// As in the link: a session that may lead to an old primary is not open.
+    pub fn is_open(&self, link: usize) -> bool {
+        let link = &self.links[link];
+        link.session.is_some() && self.memory.may_use(link.opened)
+    }
+}
+
+pub struct Instance {
+    /// Which of its lives it is in.
+    pub life: u64,
+    pub cache: Arc<Cache>,
+    pub sides: Vec<Side>,
+    /// How far its clock is ahead: it has been put forward.
+    pub ahead: Micro,
+    pub suspended_until: Micro,
+    /// Requests that wait for loads.
+    pub waiting: Vec<usize>,
+}
+
+impl Instance {
+    pub fn new(schedule: &Schedule, seed: u64, life: u64, ahead: Micro) -> Self {
+        let cache = Arc::new(Cache::seeded(1 << 20, seed));
+        let limits = Limits {
+            staleness: Duration::from_micros(schedule.staleness),
+            degraded: Duration::from_micros(schedule.degraded),
+        };
+        let side = |_| Side {
+            memory: Arc::new(Memory::with_sizes(cache.clone(), limits, schedule.sizes)),
+            queue: VecDeque::new(),
+            links: (0..LANE + schedule.lanes).map(|_| ShardConnection::default()).collect(),
+            writes: VecDeque::new(),
+            shows: VecDeque::new(),
+            down: false,
+            feed_paused_until: 0,
+            contradictions: 0,
+        };
+        let sides = (0..schedule.shards).map(side).collect();
+        Self { life, cache, sides, ahead, suspended_until: 0, waiting: Vec::new() }
+    }
+
+    /// What its clock says.
+    pub fn clock(&self, now: Micro) -> Boottime {
+        Boottime::from_nanos((now + self.ahead) * 1_000)
+    }
+}
+
+/// A request whose misses wait for loads.
+pub struct Request {
+    pub instance: usize,
+    pub life: u64,
+    pub arrived: Micro,
+    pub arrived_clock: Boottime,
+    pub token: Option<Token>,
+    pub marks: Vec<crate::client::Mark>,
+    pub gather: Arc<Gather>,
+    pub misses: Vec<Miss>,
+    pub missing: usize,
+}
+
+pub struct Miss {
+    pub key: usize,
+    pub promised: Promised,
+    pub answer: Option<Result<Found, LookupFailure>>,
+}
+
+impl Request {
+    pub fn need(&self, shard: usize) -> Need {
+        Need::new(self.arrived_clock, self.token.as_ref(), ShardId(shard as u16))
+    }
+}

@@ -1,0 +1,90 @@
+//! The coherence core, simulated: many instances, shards and clients on one thread and a clock that
+//! is only a number, from a seed. What runs is the real `coherence` code; what is simulated is what
+//! lies around it, down to failovers, and every answer is held against the promises (`checker`).
+//!
+//! `AKA_SIM_SEEDS` says how many seeds to run, `AKA_SIM_FIRST` from which on (another each night),
+//! `AKA_SIM_OPS` how many operations each. A seed that fails is printed with the command that
+//! replays it: `AKA_SIM_SEED` runs that one and prints what happens.
+
+mod checker;
+mod client;
+mod database;
+mod faults;
+mod filters;
+mod instance;
+mod model;
+mod mutants;
+mod quiet;
+mod rng;
+mod schedule;
+mod scripts;
+mod tasks;
+mod trace;
+mod world;
+
+use std::time::Instant;
+use world::World;
+
+const SEEDS: u64 = 600;
+const OPERATIONS: u64 = 1_000;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().expect("a number"))
+}
+
+fn operations() -> u64 {
+    number("AKA_SIM_OPS").unwrap_or(OPERATIONS)
+}
+
+/// Runs one seed; the world as it was at the end.
+fn run(seed: u64, operations: u64, print: bool) -> Result<World, String> {
+    let mut world = World::new(seed, operations, print);
+    match world.run() {
+        Ok(()) => Ok(world),
+        Err(wrong) => Err(format!(
+            "seed {seed}: {wrong}\nto replay it: AKA_SIM_SEED={seed} AKA_SIM_OPS={operations} cargo test --features test-hooks --test simulation every_answer -- --nocapture"
+        )),
+    }
+}
+
+#[test]
+fn every_answer_keeps_the_promises() {
+    if let Some(seed) = number("AKA_SIM_SEED") {
+        let world = run(seed, operations(), true).unwrap_or_else(|wrong| panic!("{wrong}"));
+        eprintln!("seed {seed} is right, trace {:016x}", world.trace.hash());
+        return;
+    }
+    let (started, mut answers, mut degraded, mut events) = (Instant::now(), 0, 0, 0);
+    let seeds = number("AKA_SIM_SEEDS").unwrap_or(SEEDS);
+    let mut wrong = Vec::new();
+    let first = number("AKA_SIM_FIRST").unwrap_or(0);
+    for seed in first..first + seeds {
+        match run(seed, operations(), false) {
+            Ok(world) => {
+                answers += world.checker.answers;
+                degraded += world.checker.degraded_answers;
+                events += world.trace.events;
+            }
+            Err(text) => wrong.push(text),
+        }
+    }
+    let (seconds, operations) = (started.elapsed().as_secs_f64(), seeds * operations());
+    println!(
+        "{seeds} seeds, {operations} operations, {answers} answers checked ({degraded} degraded), {events} events in {seconds:.1} s: {:.0} operations/s",
+        operations as f64 / seconds
+    );
+    assert!(
+        wrong.is_empty(),
+        "{} seeds fail\n{}",
+        wrong.len(),
+        wrong[..wrong.len().min(3)].join("\n\n")
+    );
+}
+
+#[test]
+fn a_seed_repeats_exactly() {
+    for seed in 0..20 {
+        let hash = || run(seed, operations(), false).map(|world| world.trace.hash());
+        assert_eq!(hash(), hash());
+    }
+}

@@ -1,0 +1,154 @@
+//! The model of a shard: the histories that its primaries have written, and who of them is alive.
+//!
+//! A [`Line`] is the whole history of one primary. A failover begins another line with a prefix of
+//! the one before: what came after the prefix is lost, and the same seqs are drawn again with other
+//! nonces. Lines are never forgotten: the checker asks what any of them said at any time.
+
+use aka_core::domain::Position;
+
+/// Microseconds of the simulated time.
+pub type Micro = u64;
+
+/// Of whom a key is an alias: each write points it at somebody else, so a value names its write.
+pub type Value = Option<u32>;
+
+#[derive(Clone, Copy)]
+pub struct Committed {
+    pub nonce: u64,
+    pub key: usize,
+    pub old: Value,
+    pub new: Value,
+    pub time: Micro,
+}
+
+pub struct Line {
+    pub log: Vec<Committed>,
+    /// What each key is now.
+    pub table: Vec<Value>,
+    /// The seqs at which each key changed.
+    changes: Vec<Vec<u64>>,
+    /// The change log was pruned below this seq.
+    pub kept_from: u64,
+    pub born: Micro,
+    /// What it knew when it was born.
+    pub forked_at: u64,
+    /// When the last connection to this primary was, or will be, cut.
+    pub died: Micro,
+}
+
+impl Line {
+    pub fn new(keys: usize) -> Self {
+        Self {
+            log: Vec::new(),
+            table: vec![None; keys],
+            changes: vec![Vec::new(); keys],
+            kept_from: 1,
+            born: 0,
+            forked_at: 0,
+            died: Micro::MAX,
+        }
+    }
+
+    /// Another primary that knows of this one's changes up to `seq`.
+    pub fn fork(&self, seq: u64, now: Micro) -> Self {
+        let changes: Vec<Vec<u64>> = self
+            .changes
+            .iter()
+            .map(|seqs| seqs[..seqs.partition_point(|&changed| changed <= seq)].to_vec())
+            .collect();
+        Self {
+            log: self.log[..seq as usize].to_vec(),
+            table: (0..changes.len()).map(|key| self.value_at(key, seq)).collect(),
+            changes,
+            kept_from: self.kept_from.min(seq.max(1)),
+            born: now,
+            forked_at: seq,
+            died: Micro::MAX,
+        }
+    }
+
+    pub fn seq(&self) -> u64 {
+        self.log.len() as u64
+    }
+
+    pub fn position(&self, seq: u64) -> Position {
+        let nonce = seq.checked_sub(1).map_or(0, |index| self.log[index as usize].nonce);
+        Position { seq, nonce }
+    }
+
+    pub fn clock(&self) -> Position {
+        self.position(self.seq())
+    }
+
+    pub fn contains(&self, at: Position) -> bool {
+        at.seq <= self.seq() && self.position(at.seq) == at
+    }
+
+    /// How many changes were committed by then.
+    pub fn seq_at(&self, time: Micro) -> u64 {
+        self.log.partition_point(|change| change.time <= time) as u64
+    }
+
+    pub fn value_at(&self, key: usize, seq: u64) -> Value {
+        let seqs = &self.changes[key];
+        let last = seqs.partition_point(|&changed| changed <= seq).checked_sub(1)?;
+        self.log[seqs[last] as usize - 1].new
+    }
+
+    /// The first seq, not below `from`, at which the key had this value.
+    pub fn first_seq_of(&self, key: usize, value: Value, from: u64) -> Option<u64> {
+        if self.value_at(key, from) == value {
+            return Some(from);
+        }
+        let seqs = &self.changes[key];
+        let later = &seqs[seqs.partition_point(|&changed| changed <= from)..];
+        later.iter().copied().find(|&seq| self.log[seq as usize - 1].new == value)
+    }
+
+    pub fn commit(&mut self, key: usize, new: Value, nonce: u64, time: Micro) -> u64 {
+        let old = std::mem::replace(&mut self.table[key], new);
+        self.log.push(Committed { nonce, key, old, new, time });
+        let seq = self.seq();
+        self.changes[key].push(seq);
+        seq
+    }
+}
+
+/// The primaries of one shard, in the order of their reigns; new connections lead to the last.
+pub struct ShardModel {
+    pub lines: Vec<Line>,
+    /// Nobody can reach it until then.
+    pub away_until: Micro,
+}
+
+impl ShardModel {
+    pub fn new(keys: usize) -> Self {
+        Self { lines: vec![Line::new(keys)], away_until: 0 }
+    }
+
+    pub fn primary(&self) -> usize {
+        self.lines.len() - 1
+    }
+
+    pub fn newest(&self) -> &Line {
+        &self.lines[self.primary()]
+    }
+
+    /// The newest `lost` changes are lost; connections to the old primary live until `died`.
+    pub fn fail_over(&mut self, lost: u64, now: Micro, died: Micro) {
+        let old = self.newest();
+        let seq = old.seq().saturating_sub(lost);
+        let new = old.fork(seq, now);
+        for line in &mut self.lines {
+            line.died = line.died.min(died);
+        }
+        self.lines.push(new);
+    }
+
+    /// The newest change is never pruned.
+    pub fn prune(&mut self, below: u64) {
+        let primary = self.primary();
+        let line = &mut self.lines[primary];
+        line.kept_from = line.kept_from.max(below.min(line.seq()).max(1));
+    }
+}

@@ -1,0 +1,103 @@
+//! When the changes have stopped and all has settled: every memory agrees with the tables (P4), follows
+//! the newest primary, and nobody waits.
+
+use crate::checker::Bound;
+use crate::client::Mark;
+use crate::model::Micro;
+use crate::world::World;
+use aka_core::coherence::{Gather, Lookup, LookupFailure, Need};
+use aka_core::domain::Position;
+
+impl World {
+    /// From then on nobody may be left without an answer.
+    pub fn settled_at(&self) -> Micro {
+        self.settled
+    }
+
+    pub fn check_quiet(&mut self) -> Result<(), String> {
+        // What an old primary committed last may have raised a fence above the clock. The next look
+        // sees that, and begins an epoch.
+        self.run_for(2 * self.schedule.feed_interval + 8 * self.schedule.delay)?;
+        self.run_until_settled()?;
+        self.settled = self.now;
+        for instance in 0..self.schedule.instances {
+            for shard in 0..self.schedule.shards {
+                let (memory, line) =
+                    (&self.instances[instance].sides[shard].memory, self.shards[shard].newest());
+                if memory.cursor() != Some(line.clock()) {
+                    return Err(format!(
+                        "instance {instance} does not follow shard {shard}: {:?}, not {:?}",
+                        memory.cursor(),
+                        line.clock()
+                    ));
+                }
+            }
+            self.entries_agree(instance)?;
+        }
+        // Each once without a token, so that it is loaded, once more from memory, and with a token.
+        self.now += 1;
+        for round in 0..3 {
+            for key in 0..self.schedule.keys {
+                let shard = self.shard_of(key);
+                let at = self.shards[shard].newest().clock();
+                let marks = [Mark { shard, bound: Bound { at, time: 0 } }];
+                let marks = &marks[..usize::from(round == 2)];
+                (0..self.schedule.instances)
+                    .for_each(|instance| self.read(instance, &[key], marks));
+                // One after the other: the queues are short.
+                self.run_for(8 * self.schedule.delay)?;
+            }
+            (0..self.schedule.instances).try_for_each(|instance| self.entries_agree(instance))?;
+        }
+        self.run_until_settled()?;
+        self.nobody_waits()
+    }
+
+    /// What memory would say is what the tables say.
+    fn entries_agree(&self, instance: usize) -> Result<(), String> {
+        for (index, key) in self.keys.iter().enumerate() {
+            let shard = self.shard_of(index);
+            let memory = &self.instances[instance].sides[shard].memory;
+            let (cache, id) = (&self.instances[instance].cache, key.id().as_bytes());
+            let need = Need { arrived: self.clock(instance), mark: None };
+            let found = memory.get(key.id_hash(), || cache.footprint(1, id), &need);
+            let last = memory.get_degraded(key, &need, need.arrived);
+            for found in found.iter().chain(&last) {
+                let value = self.value_of(found.canonical.as_deref());
+                let table = self.shards[shard].newest().table[index];
+                if value != table {
+                    return Err(format!(
+                        "instance {instance} remembers {value:?} of key {index}, the table says {table:?}"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A reader whom memory cannot serve starts a flight: where it only joins one, that was left over.
+    fn nobody_waits(&mut self) -> Result<(), String> {
+        if self.requests.iter().any(Option::is_some) {
+            return Err("a reader was left waiting".to_owned());
+        }
+        for (instance, key) in self.each_key() {
+            let shard = self.shard_of(key);
+            let memory = &self.instances[instance].sides[shard].memory;
+            let mark = Some(Position { seq: u64::MAX, nonce: 0 });
+            let need = Need { arrived: self.clock(instance), mark };
+            let gather = Gather::new(1, need.arrived);
+            let key = &self.keys[key];
+            if !matches!(memory.join(key, &need, &gather, 0), Lookup::Started) {
+                return Err(format!("instance {instance} has a flight of {key:?} left over"));
+            }
+            memory.fail(std::slice::from_ref(key), LookupFailure::Unavailable);
+        }
+        Ok(())
+    }
+
+    fn each_key(&self) -> Vec<(usize, usize)> {
+        let keys = 0..self.schedule.keys;
+        let pairs = |instance| keys.clone().map(move |key| (instance, key));
+        (0..self.schedule.instances).flat_map(pairs).collect()
+    }
+}

@@ -1,0 +1,365 @@
+//! The tasks of an instance, step by step: what `lane`, `feed`, `link`, `reader` and `group_commit`
+//! do between two awaits, around the real memory.
+
+use crate::checker::Bound;
+use crate::client::Mark;
+use crate::instance::{ADMIN, Done, FEED, LANE, Shown, Task, Transaction, WRITER, Write};
+use crate::model::Micro;
+use crate::world::{Event, LinkRef, World, key_index};
+use aka_core::coherence::{LookupFailure, PollEnd};
+use aka_core::domain::Loaded;
+
+/// How far a call on a link is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// The connection reaches the database.
+    Connect,
+    /// The connection is open.
+    Connected,
+    /// The database carries the call out: a snapshot, or a commit.
+    Serve,
+    /// Its answer is here.
+    Answer,
+    /// The connection was lost, or the answer did not come in time.
+    Failed,
+    /// A lane's pause is over.
+    Retry,
+}
+
+impl World {
+    // ---- links
+
+    fn next(&mut self, at: LinkRef, delay: Micro, phase: Phase) {
+        self.push(delay, Event::ShardConnection { at, phase });
+    }
+
+    /// Begins a call: connects, if the session is not one that may be used.
+    pub fn begin(&mut self, instance: usize, shard: usize, link: usize, task: Task) {
+        self.calls += 1;
+        let number = self.calls;
+        let at = LinkRef { instance, shard, link, number };
+        let side = self.side(instance, shard);
+        let open = side.is_open(link);
+        let state = &mut side.links[link];
+        (state.task, state.number, state.was_open) = (task, number, open);
+        state.repeated = false;
+        match open {
+            true => self.send(at),
+            false => self.open(at),
+        }
+    }
+
+    fn open(&mut self, at: LinkRef) {
+        let side = self.side(at.instance, at.shard);
+        let opening = side.memory.opening();
+        let state = &mut side.links[at.link];
+        (state.session, state.broken, state.opened) = (None, false, opening);
+        let delay = self.delay();
+        self.next(at, delay, Phase::Connect);
+    }
+
+    /// Sends the query of a link that is open.
+    fn send(&mut self, at: LinkRef) {
+        let clock = self.clock(at.instance);
+        let (there, limit) = (self.delay(), self.schedule.query_timeout);
+        let until = self.now + limit;
+        let side = self.side(at.instance, at.shard);
+        let state = &mut side.links[at.link];
+        state.until = until;
+        if let Task::LogPage(ahead @ None, _) = &mut state.task {
+            *ahead = Some(side.memory.begin_poll(clock));
+        }
+        if there <= limit {
+            return self.next(at, there, Phase::Serve);
+        }
+        if let (Task::Write(writes, _), Some(line)) = (&state.task, state.session) {
+            let late = (at.shard, line, writes.clone());
+            self.late.push(late);
+            let index = self.late.len() - 1;
+            self.push(there, Event::LateCommit { index });
+        }
+        self.next(at, limit, Phase::Failed);
+    }
+
+    pub fn advance(&mut self, at: LinkRef, phase: Phase) {
+        if self.side(at.instance, at.shard).links[at.link].number != at.number {
+            // The process was restarted.
+            return;
+        }
+        match phase {
+            Phase::Connect => {
+                let (away, delay) = (self.is_away(at.shard), self.delay());
+                let primary = self.shards[at.shard].primary();
+                self.side(at.instance, at.shard).links[at.link].session =
+                    (!away).then_some(primary);
+                self.next(at, delay, if away { Phase::Failed } else { Phase::Connected });
+            }
+            Phase::Connected if at.link >= LANE && self.is_connecting(at) => self.lane_serves(at),
+            Phase::Connected => self.send(at),
+            Phase::Serve => self.serve(at),
+            Phase::Answer => self.answered(at),
+            Phase::Failed => self.failed(at),
+            Phase::Retry => self.connect_lane(at.instance, at.shard, at.link),
+        }
+    }
+
+    fn is_connecting(&mut self, at: LinkRef) -> bool {
+        matches!(self.side(at.instance, at.shard).links[at.link].task, Task::Connect)
+    }
+
+    /// The database's part.
+    fn serve(&mut self, at: LinkRef) {
+        let (now, away) = (self.now, self.is_away(at.shard));
+        let state = &self.instances[at.instance].sides[at.shard].links[at.link];
+        let (until, was_open) = (state.until, state.was_open);
+        let session = state.session.filter(|_| !state.broken);
+        let alive = session.filter(|&line| self.shards[at.shard].lines[line].died > now);
+        let Some(line) = alive.filter(|_| !away) else {
+            // Silence, or a broken connection: that is opened anew, once.
+            if away && self.rng.chance(500) {
+                return self.next(at, until - now, Phase::Failed);
+            }
+            if !was_open {
+                return self.next(at, 1, Phase::Failed);
+            }
+            self.side(at.instance, at.shard).links[at.link].was_open = false;
+            return self.open(at);
+        };
+        self.carry_out(at, line);
+        let back = self.delay() + self.bad_moment(at);
+        match now + back > until {
+            true => self.next(at, until - now, Phase::Failed),
+            false => self.next(at, back, Phase::Answer),
+        }
+    }
+
+    fn answered(&mut self, at: LinkRef) {
+        let LinkRef { instance, shard, link, .. } = at;
+        let side = self.side(instance, shard);
+        let open = side.is_open(link);
+        let state = &mut side.links[link];
+        if let Task::Show(_, Some(_)) = state.task
+            && !state.repeated
+            && !open
+        {
+            // A new epoch began: it may be an old primary that has answered.
+            state.repeated = true;
+            return self.open(at);
+        }
+        match std::mem::take(&mut state.task) {
+            Task::LogPage(Some(ahead), Some(look)) => {
+                self.clock(instance);
+                let end = self.side(instance, shard).memory.end_poll(&ahead, &look);
+                self.note("looked", &[instance as u64, shard as u64, look.at.seq]);
+                self.note_contradictions(instance, shard);
+                match end {
+                    PollEnd::More(_) => {
+                        self.begin(instance, shard, FEED, Task::LogPage(None, None))
+                    }
+                    _ => self.tick_later(instance, shard, self.schedule.feed_interval),
+                }
+            }
+            Task::Load(batch, loaded) => {
+                let again = self.side(instance, shard).memory.land(batch, &loaded);
+                self.note("landed", &[instance as u64, shard as u64, loaded.at.seq]);
+                self.note_contradictions(instance, shard);
+                let again = again.iter().map(key_index).collect();
+                self.lane_done(at);
+                self.enqueue(instance, shard, again);
+                self.collect(instance);
+            }
+            Task::Write(writes, Some(done)) => self.acknowledge(at, &writes, done),
+            Task::Show(key, Some(shown)) => self.show(at, key, shown),
+            Task::Scan(scan, key, Some(page)) => self.scanned(at, scan, key, page),
+            Task::Replay(replay, Some(look)) => self.replayed(at, replay, &look),
+            _ => {}
+        }
+    }
+
+    fn failed(&mut self, at: LinkRef) {
+        let LinkRef { instance, shard, link, .. } = at;
+        let state = &mut self.side(instance, shard).links[link];
+        state.session = None;
+        let task = std::mem::take(&mut state.task);
+        self.note("failed", &[instance as u64, shard as u64, link as u64]);
+        match task {
+            Task::Connect => self.lane_is_down(at),
+            Task::LogPage(..) => self.tick_later(instance, shard, self.schedule.reconnect_pause),
+            Task::Load(batch, _) => {
+                self.side(instance, shard).memory.fail(&batch.keys, LookupFailure::Unavailable);
+                self.lane_done(at);
+                self.collect(instance);
+            }
+            // The outcome is unknown; nobody is answered.
+            Task::Write(..) => self.write_next(instance, shard),
+            Task::Show(..) => self.show_next(instance, shard),
+            Task::Scan(..) | Task::Replay(..) => self.filter_later(instance, shard),
+            Task::Idle => {}
+        }
+    }
+
+    // ---- the feed
+
+    fn tick_later(&mut self, instance: usize, shard: usize, delay: Micro) {
+        let life = self.instances[instance].life;
+        self.push(delay, Event::Tick { instance, life, shard });
+    }
+
+    pub fn tick(&mut self, instance: usize, life: u64, shard: usize) {
+        if self.instances[instance].life != life {
+            return;
+        }
+        let paused = self.side(instance, shard).feed_paused_until;
+        match paused > self.now {
+            true => self.tick_later(instance, shard, paused - self.now),
+            false => self.begin(instance, shard, FEED, Task::LogPage(None, None)),
+        }
+    }
+
+    // ---- lanes
+
+    pub fn connect_lane(&mut self, instance: usize, shard: usize, link: usize) {
+        self.begin(instance, shard, link, Task::Connect);
+    }
+
+    fn lane_serves(&mut self, at: LinkRef) {
+        let side = self.side(at.instance, at.shard);
+        let lane = &mut side.links[at.link];
+        (lane.task, lane.serves) = (Task::Idle, true);
+        side.down = false;
+        self.pump(at.instance, at.shard);
+    }
+
+    fn lane_is_down(&mut self, at: LinkRef) {
+        let side = self.side(at.instance, at.shard);
+        side.links[at.link].task = Task::Connect;
+        if !side.links.iter().any(|link| link.serves) {
+            side.down = true;
+            let waiting: Vec<usize> = side.queue.drain(..).collect();
+            self.fail(at.instance, at.shard, &waiting, LookupFailure::Unavailable);
+            self.collect(at.instance);
+        }
+        self.next(at, self.schedule.reconnect_pause, Phase::Retry);
+    }
+
+    fn fail(&mut self, instance: usize, shard: usize, keys: &[usize], failure: LookupFailure) {
+        let keys: Vec<_> = keys.iter().map(|&key| self.keys[key].clone()).collect();
+        self.side(instance, shard).memory.fail(&keys, failure);
+    }
+
+    /// After a query a lane goes on if its session may still be used, else it connects anew.
+    fn lane_done(&mut self, at: LinkRef) {
+        let side = self.side(at.instance, at.shard);
+        side.links[at.link].task = Task::Idle;
+        if side.is_open(at.link) {
+            return self.pump(at.instance, at.shard);
+        }
+        side.links[at.link].serves = false;
+        self.connect_lane(at.instance, at.shard, at.link);
+    }
+
+    pub fn enqueue(&mut self, instance: usize, shard: usize, mut keys: Vec<usize>) {
+        if keys.is_empty() {
+            return;
+        }
+        if self.side(instance, shard).down {
+            self.fail(instance, shard, &keys, LookupFailure::Unavailable);
+        } else {
+            let capacity = self.schedule.lane_queue;
+            let side = self.side(instance, shard);
+            let room = capacity.saturating_sub(side.queue.len()).min(keys.len());
+            let refused = keys.split_off(room);
+            side.queue.extend(keys);
+            self.fail(instance, shard, &refused, LookupFailure::Overloaded);
+        }
+        self.pump(instance, shard);
+    }
+
+    /// Free lanes take what is queued.
+    fn pump(&mut self, instance: usize, shard: usize) {
+        let (clock, most) = (self.clock(instance), self.schedule.lane_batch);
+        for link in LANE..LANE + self.schedule.lanes {
+            loop {
+                let side = &mut self.instances[instance].sides[shard];
+                let lane = &side.links[link];
+                if !lane.serves || !matches!(lane.task, Task::Idle) || side.queue.is_empty() {
+                    break;
+                }
+                let count = side.queue.len().min(most);
+                let keys = side.queue.drain(..count).map(|key| self.keys[key].clone()).collect();
+                let batch = side.memory.send(keys, clock);
+                if batch.keys.is_empty() {
+                    continue;
+                }
+                self.begin(instance, shard, link, Task::Load(batch, Loaded::default()));
+            }
+        }
+    }
+
+    // ---- the writer
+
+    pub fn write_next(&mut self, instance: usize, shard: usize) {
+        let most = self.schedule.write_batch;
+        let side = self.side(instance, shard);
+        if side.writes.is_empty() || !matches!(side.links[WRITER].task, Task::Idle) {
+            return;
+        }
+        let count = side.writes.len().min(most);
+        let group = side.writes.drain(..count).collect();
+        self.begin(instance, shard, WRITER, Task::Write(group, None));
+    }
+
+    /// Tells memory, then the clients; they may read at once.
+    fn acknowledge(&mut self, at: LinkRef, writes: &[Write], done: Transaction) {
+        let LinkRef { instance, shard, .. } = at;
+        let memory = self.side(instance, shard).memory.clone();
+        self.clock(instance);
+        memory.committed(&done.log, || {
+            for (write, Done { written, bound, is_alias }) in
+                writes.iter().zip(done.done.iter().copied())
+            {
+                if !written {
+                    // The row is shown (rule 5).
+                    memory.wrote(&self.keys[write.key], done.at, is_alias);
+                }
+                let lines = &self.shards[shard].lines;
+                self.checker.acknowledged(instance, write.key, bound, lines);
+                self.got_token(Mark { shard, bound: Bound { at: done.at, time: bound.time } });
+                self.note("acknowledged", &[instance as u64, write.key as u64, bound.at.seq]);
+                self.note_contradictions(instance, shard);
+                if self.rng.chance(500) {
+                    self.read(instance, &[write.key], &[]);
+                }
+            }
+        });
+        self.note_contradictions(instance, shard);
+        self.write_next(instance, shard);
+        self.collect(instance);
+    }
+
+    // ---- admin reads
+
+    pub fn show_next(&mut self, instance: usize, shard: usize) {
+        let side = self.side(instance, shard);
+        if !matches!(side.links[ADMIN].task, Task::Idle) {
+            return;
+        }
+        let Some(key) = side.shows.pop_front() else { return };
+        self.begin(instance, shard, ADMIN, Task::Show(key, None));
+    }
+
+    fn show(&mut self, at: LinkRef, key: usize, shown: Shown) {
+        let LinkRef { instance, shard, .. } = at;
+        let memory = self.side(instance, shard).memory.clone();
+        memory.wrote(&self.keys[key], shown.at, shown.is_alias);
+        self.note_contradictions(instance, shard);
+        let bound = Bound { at: shown.at, time: shown.committed };
+        self.checker.acknowledged(instance, key, bound, &self.shards[shard].lines);
+        self.note("shown", &[instance as u64, key as u64, shown.at.seq]);
+        if self.rng.chance(500) {
+            self.read(instance, &[key], &[]);
+        }
+        self.show_next(instance, shard);
+        self.collect(instance);
+    }
+}
