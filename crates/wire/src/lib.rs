@@ -1,5 +1,10 @@
 //! The wire contract of aka in Rust.
 
+pub mod frame;
+mod method;
+
+pub use method::{ALIAS_ADMIN, HEALTH, Kind, Method, RESOLVER};
+
 /// The messages and services of `proto/aka/v1`. Ids are bytes here: see `build.rs`.
 #[allow(missing_docs, clippy::all, clippy::pedantic, reason = "it is generated")]
 pub mod pb {
@@ -8,10 +13,6 @@ pub mod pb {
     /// The descriptors of the contract, for reflection.
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/aka_descriptor.bin"));
 }
-
-/// The names of the services, as health and metrics call them.
-pub const RESOLVER: &str = "aka.v1.Resolver";
-pub const ALIAS_ADMIN: &str = "aka.v1.AliasAdmin";
 
 /// The longest message, in bytes. `Resolve` allows less.
 pub const MAX_MESSAGE: usize = 4 << 20;
