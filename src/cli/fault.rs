@@ -2,6 +2,7 @@
 
 use super::print::{Quoted, printable, to_stderr};
 use super::{client::OutputFormat, print::JsonId};
+use aka_wire::code_name;
 use aka_wire::pb::Failure;
 use serde::Serialize;
 use std::{collections::BTreeMap, error::Error, fmt, io, iter, process::ExitCode};
@@ -191,27 +192,4 @@ fn causes(status: &Status) -> impl Iterator<Item = &(dyn Error + 'static)> {
 pub(super) fn root_cause(fault: &(dyn Error + 'static)) -> String {
     let causes = iter::successors(Some(fault), |&cause| cause.source());
     causes.last().unwrap_or(fault).to_string()
-}
-
-/// The names of the codes as in google.rpc.Code.
-pub(super) fn code_name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-    }
 }

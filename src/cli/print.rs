@@ -1,9 +1,9 @@
 //! Writing: stdout that may be closed under us, and ids that may be any bytes.
 
 use super::fault::CliFault;
+pub(super) use aka_wire::Quoted;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Serialize, Serializer, ser::SerializeMap};
-use std::fmt::{self, Write as _};
 use std::io::{self, ErrorKind, Write};
 
 /// Writes to stdout and flushes: what is answered is seen at once, also through a pipe.
@@ -26,28 +26,6 @@ pub(super) fn push_json(out: &mut Vec<u8>, value: &impl Serialize) -> Result<(),
         .map_err(|fault| CliFault::Io { what: "cannot encode", source: fault.into() })?;
     out.push(b'\n');
     Ok(())
-}
-
-/// An id as people should see it: in quotes, with whatever does not show itself escaped (line ends,
-/// terminal codes, bytes that are not UTF-8, and combining marks, which make two ids look alike).
-pub(super) struct Quoted<'a>(pub &'a [u8]);
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_char('"')?;
-        for chunk in self.0.utf8_chunks() {
-            for char in chunk.valid().chars() {
-                match char {
-                    '\'' => f.write_char('\'')?,
-                    char => write!(f, "{}", char.escape_debug())?,
-                }
-            }
-            for byte in chunk.invalid() {
-                write!(f, "\\x{byte:02x}")?;
-            }
-        }
-        f.write_char('"')
-    }
 }
 
 /// A text of the server's with its control characters escaped: it may quote an id that came from
@@ -107,10 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quoting_shows_what_would_not_show_itself() {
-        assert_eq!(Quoted(b"it's b1").to_string(), r#""it's b1""#);
-        assert_eq!(Quoted(b"a\"\n\x1b[2J\xff").to_string(), r#""a\"\n\u{1b}[2J\xff""#);
-        assert_eq!(Quoted("bo\u{301}b".as_bytes()).to_string(), r#""bo\u{301}b""#);
+    fn control_characters_of_a_text_are_escaped() {
         assert_eq!(printable("it's \"b\u{301}\"\u{9b}"), "it's \"b\u{301}\"\\u{9b}");
     }
 

@@ -2,8 +2,10 @@
 
 pub mod frame;
 mod method;
+mod text;
 
 pub use method::{ALIAS_ADMIN, HEALTH, Kind, Method, RESOLVER};
+pub use text::{Quoted, code_name};
 
 /// The messages and services of `proto/aka/v1`. Ids are bytes here: see `build.rs`.
 #[allow(missing_docs, clippy::all, clippy::pedantic, reason = "it is generated")]

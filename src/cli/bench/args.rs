@@ -1,7 +1,7 @@
 //! The flags of `aka bench`, and what they mean together.
 
-use super::message::Kind;
 use crate::cli::client::{CliFault, ClientArgs, OutputArgs, ProjectArgs};
+use aka_load::{IdSet, LoadPlan};
 use clap::{Args, ValueEnum};
 use std::time::Duration;
 
@@ -122,14 +122,6 @@ pub enum Mode {
 }
 
 impl Mode {
-    pub(super) fn kind(self) -> Kind {
-        match self {
-            Self::Unary => Kind::Resolve,
-            Self::Batch => Kind::BatchResolve,
-            Self::Stream => Kind::StreamResolve,
-        }
-    }
-
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Unary => "unary",
@@ -140,8 +132,11 @@ impl Mode {
 }
 
 impl BenchArgs {
-    /// What clap cannot tell.
-    pub(super) fn check(&self) -> Result<(), CliFault> {
+    /// What the flags mean together.
+    ///
+    /// # Errors
+    /// If they contradict each other in a way that clap does not find.
+    pub(super) fn plan(&self) -> Result<LoadPlan, CliFault> {
         let wrong = |message: &str| Err(CliFault::Usage(message.to_owned()));
         if self.mode == Mode::Unary && self.batch.is_some_and(|batch| batch > 1) {
             return wrong("--batch needs --mode batch or --mode stream");
@@ -152,15 +147,36 @@ impl BenchArgs {
         if self.duration.is_zero() {
             return wrong("--duration may not be 0");
         }
-        Ok(())
+        Ok(LoadPlan {
+            project_id: self.project.project,
+            mode: self.load_mode(),
+            rate: self.rate,
+            connections: self.connections,
+            concurrency: self.concurrency,
+            threads: self.threads,
+            ids: IdSet::new(self.keys, self.aliases),
+            zipf: self.zipf,
+            cold: self.cold,
+            writes: self.writes,
+            duration: self.duration,
+            warm_up: self.warm_up,
+            check: !self.no_check,
+            seed: self.seed,
+        })
     }
 
-    /// Ids of a call.
-    pub(super) fn ids_per_call(&self) -> u32 {
+    fn load_mode(&self) -> aka_load::Mode {
+        let ids = self.batch.unwrap_or(100);
         match self.mode {
-            Mode::Unary => 1,
-            Mode::Batch | Mode::Stream => self.batch.unwrap_or(100),
+            Mode::Unary => aka_load::Mode::Unary,
+            Mode::Batch => aka_load::Mode::Batch(ids),
+            Mode::Stream => aka_load::Mode::Stream(ids),
         }
+    }
+
+    /// How many ids a call asks for.
+    pub(super) fn ids_per_call(&self) -> u32 {
+        self.load_mode().ids_per_call()
     }
 }
 

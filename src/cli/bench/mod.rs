@@ -1,29 +1,18 @@
-//! `aka bench`: load on a running server, from outside.
+//! `aka bench`: puts load on a running server from outside. The load itself is `aka-load`'s.
 
 mod args;
-mod caller;
-mod cpu;
-mod crew;
-mod keys;
-mod message;
-mod pace;
 mod prepare;
 mod progress;
 mod report;
-mod run;
-mod tally;
-mod wire;
-mod zipf;
 
 use super::client::{CliFault, OutputFormat};
 use super::fault::finish;
 use super::print::{push_json, to_stdout};
+use aka_load::{ConnectedLoad, LoadError, LoadOutcome, LoadPlan, LoadServer};
 pub use args::BenchArgs;
-use keys::Keys;
+use progress::Progress;
 use report::BenchReport;
 use std::process::ExitCode;
-use std::sync::Arc;
-use wire::Target;
 
 /// Runs `aka bench`.
 pub async fn run(args: BenchArgs) -> ExitCode {
@@ -32,18 +21,18 @@ pub async fn run(args: BenchArgs) -> ExitCode {
 }
 
 async fn bench(args: BenchArgs) -> Result<(), CliFault> {
-    args.check()?;
-    let keys = Keys::new(args.keys, args.aliases);
+    let plan = args.plan()?;
     // Also without --prepare: it tells a server that is not there from one that fails.
     let connection = args.client.connect().await?;
     let prepared = match args.prepare {
-        true => Some(prepare::prepare(&args, keys, &connection).await?),
+        true => Some(prepare::prepare(&plan, &connection).await?),
         false => None,
     };
     drop(connection);
-    let target = target(&args).await?;
-    let args = Arc::new(args);
-    let outcome = run::run(args.clone(), target, keys).await?;
+    let server = server(&args).await?;
+    let url = server.url.clone();
+    let outcome = load(plan, server).await.map_err(|error| fault(error, url))?;
+    let (bad, total) = (outcome.bad(), outcome.total());
     let report = BenchReport::new(&args, prepared, outcome);
     let mut out = Vec::new();
     match args.output.output {
@@ -51,18 +40,45 @@ async fn bench(args: BenchArgs) -> Result<(), CliFault> {
         OutputFormat::Json => push_json(&mut out, &report)?,
     }
     to_stdout(&out)?;
-    match report.bad() {
+    match bad {
         0 => Ok(()),
-        failed => Err(CliFault::Partly { failed, total: report.total() }),
+        failed => Err(CliFault::Partly { failed, total }),
     }
 }
 
-async fn target(args: &BenchArgs) -> Result<Target, CliFault> {
+/// Runs the load, and shows how far it is.
+async fn load(plan: LoadPlan, server: LoadServer) -> Result<LoadOutcome, LoadError> {
+    let whole = plan.warm_up + plan.duration;
+    let load = ConnectedLoad::connect(plan, server).await?;
+    let mut progress = Progress::new(load.live(), whole);
+    let outcome = tokio::select! {
+        outcome = load.run() => outcome,
+        never = progress.watch() => match never {},
+    };
+    progress.end();
+    outcome
+}
+
+async fn server(args: &BenchArgs) -> Result<LoadServer, CliFault> {
     let url = args.client.server.to_string();
     let unreachable = |message: String| CliFault::Unreachable { server: url.clone(), message };
-    let (host, port) = args.client.server.host_and_port();
-    let addresses = tokio::net::lookup_host((host, port)).await;
+    let addresses = tokio::net::lookup_host(args.client.server.host_and_port()).await;
     let address = addresses.map_err(|fault| unreachable(fault.to_string()))?.next();
     let address = address.ok_or_else(|| unreachable("it has no address".to_owned()))?;
-    Ok(Target { address, timeout_ms: args.client.timeout_ms, url })
+    let (timeout_ms, pids) = (args.client.timeout_ms, args.server_pid.clone());
+    Ok(LoadServer { address, url, timeout_ms, pids })
+}
+
+fn fault(error: LoadError, server: String) -> CliFault {
+    match error {
+        LoadError::Plan(message) => CliFault::Usage(message.to_owned()),
+        LoadError::NoProcess(_) => CliFault::Usage(format!("--server-pid: {error}")),
+        LoadError::Url(fault) => CliFault::Usage(format!("--server: {fault}")),
+        LoadError::Unreachable => {
+            let message = "it does not accept a connection".to_owned();
+            CliFault::Unreachable { server, message }
+        }
+        LoadError::Io { what, source } => CliFault::Io { what, source },
+        LoadError::Broken(message) => CliFault::malformed(&message),
+    }
 }

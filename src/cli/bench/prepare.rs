@@ -1,9 +1,8 @@
-//! `--prepare`: the aliases that the run expects, and a server that has seen every key.
+//! `--prepare`: creates the aliases that the run expects, and reads every key once.
 
-use super::args::BenchArgs;
-use super::keys::{Key, Keys};
 use crate::cli::client::{CliFault, Connection};
 use crate::cli::fault::Refusal;
+use aka_load::{LoadId, LoadPlan};
 use aka_wire::pb::alias_admin_client::AliasAdminClient;
 use aka_wire::pb::resolver_client::ResolverClient;
 use aka_wire::pb::{BatchCreateAliasesRequest, BatchResolveRequest, CreateAliasRequest};
@@ -11,14 +10,14 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
-/// As many as the server takes in one call.
+/// As many as the server accepts in one call.
 const CREATES: usize = 1_000;
 const READS: usize = 1_000;
 
-/// Calls at a time: the server's writers gather what waits for them.
+/// Calls at a time. The server writes what waits in one transaction, so a few are faster than one.
 const AT_ONCE: usize = 4;
 
-/// Aliases of the run by whether they had to be created.
+/// The aliases of the run: those that had to be created, and those that were there.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(super) struct Prepared {
     pub created: u64,
@@ -26,12 +25,11 @@ pub(super) struct Prepared {
 }
 
 pub(super) async fn prepare(
-    args: &BenchArgs,
-    keys: Keys,
+    plan: &LoadPlan,
     connection: &Connection,
 ) -> Result<Prepared, CliFault> {
-    let project_id = args.project.project;
-    let created = stream::iter(chunks(keys.aliases(), CREATES))
+    let project_id = plan.project_id;
+    let created = stream::iter(chunks(plan.ids.aliases(), CREATES))
         .map(|chunk| create(connection, project_id, chunk))
         .buffer_unordered(AT_ONCE)
         .try_fold(Prepared::default(), async |sum, one| {
@@ -41,7 +39,7 @@ pub(super) async fn prepare(
             })
         })
         .await?;
-    stream::iter(chunks((0..keys.count).map(Key::known), READS))
+    stream::iter(chunks(plan.ids.iter(), READS))
         .map(|chunk| read(connection, project_id, chunk))
         .buffer_unordered(AT_ONCE)
         .try_collect::<()>()
@@ -49,9 +47,9 @@ pub(super) async fn prepare(
     Ok(created)
 }
 
-fn chunks(mut keys: impl Iterator<Item = Key>, size: usize) -> impl Iterator<Item = Vec<Key>> {
+fn chunks(mut ids: impl Iterator<Item = LoadId>, size: usize) -> impl Iterator<Item = Vec<LoadId>> {
     std::iter::from_fn(move || {
-        let chunk: Vec<_> = keys.by_ref().take(size).collect();
+        let chunk: Vec<_> = ids.by_ref().take(size).collect();
         (!chunk.is_empty()).then_some(chunk)
     })
 }
@@ -59,24 +57,24 @@ fn chunks(mut keys: impl Iterator<Item = Key>, size: usize) -> impl Iterator<Ite
 async fn create(
     connection: &Connection,
     project_id: u64,
-    keys: Vec<Key>,
+    ids: Vec<LoadId>,
 ) -> Result<Prepared, CliFault> {
-    let request = |key: &Key| CreateAliasRequest {
+    let request = |id: &LoadId| CreateAliasRequest {
         project_id,
-        alias_id: Bytes::copy_from_slice(&key.id()),
-        canonical_id: Bytes::copy_from_slice(&key.canonical()),
+        alias_id: Bytes::copy_from_slice(&id.id()),
+        canonical_id: Bytes::copy_from_slice(&id.canonical()),
         dry_run: false,
     };
-    let message = BatchCreateAliasesRequest { requests: keys.iter().map(request).collect() };
+    let message = BatchCreateAliasesRequest { requests: ids.iter().map(request).collect() };
     let mut admin = AliasAdminClient::new(connection.channel.clone());
     let reply = admin.batch_create_aliases(connection.request(message)).await;
     let reply = connection.answer(reply)?;
     let mut prepared = Prepared::default();
-    for (key, result) in keys.iter().zip(reply.results) {
+    for (id, result) in ids.iter().zip(reply.results) {
         match (result.response, result.failure) {
             (Some(response), _) if response.created => prepared.created += 1,
             (Some(_), _) => prepared.unchanged += 1,
-            (None, Some(failure)) => return Err(Refusal::from_failure(failure, &key.id()).into()),
+            (None, Some(failure)) => return Err(Refusal::from_failure(failure, &id.id()).into()),
             (None, None) => {
                 return Err(CliFault::malformed("the answer is neither an alias nor a failure"));
             }
@@ -85,11 +83,11 @@ async fn create(
     Ok(prepared)
 }
 
-/// Asks for the keys. Whether the answers are right is for the run to see.
-async fn read(connection: &Connection, project_id: u64, keys: Vec<Key>) -> Result<(), CliFault> {
+/// Asks for the ids. The answers are not checked here, but in the run.
+async fn read(connection: &Connection, project_id: u64, ids: Vec<LoadId>) -> Result<(), CliFault> {
     let message = BatchResolveRequest {
         project_id,
-        distinct_ids: keys.iter().map(|key| Bytes::copy_from_slice(&key.id())).collect(),
+        distinct_ids: ids.iter().map(|id| Bytes::copy_from_slice(&id.id())).collect(),
         consistency_token: String::new(),
     };
     let mut resolver = ResolverClient::new(connection.channel.clone());

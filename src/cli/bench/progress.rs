@@ -1,19 +1,20 @@
-//! How a run goes, for whoever watches.
+//! Shows on a terminal how far a run is.
 
 use super::super::progress::{EVERY, put};
-use super::tally::Live;
+use aka_load::LiveCounts;
+use std::convert::Infallible;
+use std::future::pending;
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 pub(super) struct Progress {
-    live: Arc<Live>,
-    /// Nothing where nobody watches.
-    shown: Option<Shown>,
+    live: Arc<LiveCounts>,
+    /// Nothing if stderr is not a terminal.
+    line: Option<ProgressLine>,
 }
 
-struct Shown {
+struct ProgressLine {
     begin: Instant,
     whole: Duration,
     at: Instant,
@@ -21,43 +22,44 @@ struct Shown {
 }
 
 impl Progress {
-    pub fn new(live: Arc<Live>, whole: Duration) -> Self {
+    /// `whole`: how long the run takes.
+    pub fn new(live: Arc<LiveCounts>, whole: Duration) -> Self {
         let now = Instant::now();
-        let shown = Shown { begin: now, whole, at: now, ids: 0 };
-        Self { live, shown: io::stderr().is_terminal().then_some(shown) }
+        let line = ProgressLine { begin: now, whole, at: now, ids: 0 };
+        Self { live, line: io::stderr().is_terminal().then_some(line) }
     }
 
-    pub async fn watch_until(&mut self, until: Instant) {
-        while let Some(shown) = &mut self.shown {
-            let next = shown.at + EVERY;
-            if next >= until {
+    /// Updates the line until the run ends. To be dropped then.
+    pub async fn watch(&mut self) -> Infallible {
+        while let Some(line) = &mut self.line {
+            let next = line.at + EVERY;
+            if next >= line.begin + line.whole {
                 break;
             }
             tokio::time::sleep_until(next.into()).await;
-            shown.show(&self.live);
+            line.update(&self.live);
         }
-        tokio::time::sleep_until(until.into()).await;
+        pending().await
     }
 
     /// Takes the line away.
     pub fn end(&self) {
-        if self.shown.is_some() {
+        if self.line.is_some() {
             put("");
         }
     }
 }
 
-impl Shown {
-    fn show(&mut self, live: &Live) {
-        let now = Instant::now();
-        let ids = live.ids.load(Ordering::Relaxed);
+impl ProgressLine {
+    fn update(&mut self, live: &LiveCounts) {
+        let (now, ids) = (Instant::now(), live.ids());
         let rate = (ids - self.ids) as f64 / (now - self.at).as_secs_f64();
-        let failed = match live.failed.load(Ordering::Relaxed) {
+        let bad = match live.bad() {
             0 => String::new(),
-            failed => format!(", {failed} failed or wrong"),
+            bad => format!(", {bad} failed or wrong"),
         };
         let (passed, whole) = ((now - self.begin).as_secs(), self.whole.as_secs_f64());
-        put(&format!("{passed}/{whole:.0} s: {rate:.0} ids/s{failed}"));
+        put(&format!("{passed}/{whole:.0} s: {rate:.0} ids/s{bad}"));
         (self.at, self.ids) = (now, ids);
     }
 }

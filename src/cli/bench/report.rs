@@ -1,16 +1,10 @@
-//! What a run found out, for people and for programs.
+//! The report of a run, for people and for programs.
 
 use super::args::BenchArgs;
-use super::cpu::Process;
 use super::prepare::Prepared;
-use super::run::Outcome;
-use super::tally::Tally;
-use crate::cli::fault::code_name;
+use aka_load::{CallCounts, CpuCost, Latencies, LoadOutcome};
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
-use tonic::Code;
 
 #[derive(Serialize)]
 pub(super) struct BenchReport {
@@ -26,59 +20,11 @@ pub(super) struct BenchReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     prepared: Option<Prepared>,
     #[serde(flatten)]
-    reads: Counts,
-    /// Shares of the ids.
-    aliases: f64,
-    cold: f64,
-    degraded: u64,
-    server: Option<Cpu>,
-    generator: Option<Cpu>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    writes: Option<Counts>,
-}
-
-#[derive(Serialize)]
-struct Counts {
-    calls: u64,
-    ids: u64,
-    calls_per_second: f64,
-    ids_per_second: f64,
-    latency_us: Latencies,
-    wrong: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    first_wrong: Option<String>,
-    failed: u64,
-    errors: BTreeMap<&'static str, u64>,
-    unsent_calls: u64,
-}
-
-#[derive(Clone, Copy, Serialize)]
-struct Latencies {
-    mean: f64,
-    p50: f64,
-    p90: f64,
-    p99: f64,
-    p999: f64,
-    max: f64,
-}
-
-#[derive(Serialize)]
-struct Cpu {
-    pids: Vec<u32>,
-    cpu_seconds: f64,
-    cpu_us_per_id: Option<f64>,
+    outcome: LoadOutcome,
 }
 
 impl BenchReport {
-    pub fn new(args: &BenchArgs, prepared: Option<Prepared>, outcome: Outcome) -> Self {
-        let Outcome { reads, writes, servers, server, generator } = outcome;
-        let share = |part: u64| part as f64 / reads.ids.max(1) as f64;
-        let cpu = |processes: &[Process], time: Duration| Cpu {
-            pids: processes.iter().map(|&Process(pid)| pid).collect(),
-            cpu_seconds: time.as_secs_f64(),
-            cpu_us_per_id: (reads.in_time.1 > 0)
-                .then(|| time.as_secs_f64() * 1e6 / reads.in_time.1 as f64),
-        };
+    pub fn new(args: &BenchArgs, prepared: Option<Prepared>, outcome: LoadOutcome) -> Self {
         Self {
             mode: args.mode.name(),
             batch: args.ids_per_call(),
@@ -90,57 +36,7 @@ impl BenchReport {
             asked_ids_per_second: args.rate,
             seconds: args.duration.as_secs_f64(),
             prepared,
-            aliases: share(reads.aliases),
-            cold: share(reads.cold),
-            degraded: reads.degraded,
-            server: server.map(|time| cpu(&servers, time)),
-            generator: generator.map(|time| cpu(&[Process::current()], time)),
-            reads: Counts::new(reads, args.duration),
-            writes: writes.map(|writes| Counts::new(writes, args.duration)),
-        }
-    }
-
-    /// Ids that were answered wrongly or not at all.
-    pub fn bad(&self) -> u64 {
-        let bad = |counts: &Counts| counts.wrong + counts.failed;
-        bad(&self.reads) + self.writes.as_ref().map_or(0, bad)
-    }
-
-    /// All ids that something became of.
-    pub fn total(&self) -> u64 {
-        let total = |counts: &Counts| counts.ids + counts.failed;
-        (total(&self.reads) + self.writes.as_ref().map_or(0, total)).max(self.bad())
-    }
-}
-
-impl Counts {
-    fn new(tally: Tally, over: Duration) -> Self {
-        let seconds = over.as_secs_f64();
-        let us = |quantile| tally.latencies.value_at_quantile(quantile) as f64 / 1e3;
-        let latency_us = Latencies {
-            mean: tally.latencies.mean() / 1e3,
-            p50: us(0.5),
-            p90: us(0.9),
-            p99: us(0.99),
-            p999: us(0.999),
-            max: tally.latencies.max() as f64 / 1e3,
-        };
-        let failed = tally.failed();
-        Self {
-            calls: tally.calls,
-            ids: tally.ids,
-            calls_per_second: tally.in_time.0 as f64 / seconds,
-            ids_per_second: tally.in_time.1 as f64 / seconds,
-            latency_us,
-            wrong: tally.wrong,
-            first_wrong: tally.example,
-            failed,
-            errors: tally
-                .errors
-                .iter()
-                .map(|(code, n)| (code_name(Code::from(*code)), *n))
-                .collect(),
-            unsent_calls: tally.unsent,
+            outcome,
         }
     }
 }
@@ -164,53 +60,48 @@ impl fmt::Display for BenchReport {
             Some(rate) => writeln!(f, "open loop at {rate} ids/s")?,
             None => writeln!(f, "closed loop")?,
         }
-        let Counts { ids_per_second, calls_per_second, .. } = &self.reads;
+        let LoadOutcome { reads, aliases, cold, degraded, .. } = &self.outcome;
+        let CallCounts { ids_per_second, calls_per_second, .. } = reads;
         writeln!(f, "rate       {ids_per_second:.0} ids/s in {calls_per_second:.0} calls/s")?;
-        self.reads.write_latencies(f, "latency")?;
-        self.reads.write_answers(f, "answers")?;
-        let (aliases, cold) = (100.0 * self.aliases, 100.0 * self.cold);
+        write_counts(f, reads)?;
+        let (aliases, cold) = (100.0 * aliases, 100.0 * cold);
         writeln!(f, "ids        {aliases:.1} % aliases, {cold:.1} % never seen before")?;
-        if self.degraded > 0 {
-            writeln!(f, "degraded   {} ids: the last known state, perhaps old", self.degraded)?;
+        if *degraded > 0 {
+            writeln!(f, "degraded   {degraded} ids: the last known state, perhaps old")?;
         }
-        for (who, cpu) in [("server", &self.server), ("generator", &self.generator)] {
-            if let Some(Cpu { pids, cpu_us_per_id: Some(us), .. }) = cpu {
+        for (who, cpu) in [("server", &self.outcome.server), ("generator", &self.outcome.generator)]
+        {
+            if let Some(CpuCost { pids, cpu_us_per_id: Some(us), .. }) = cpu {
                 let pids: Vec<_> = pids.iter().map(u32::to_string).collect();
                 writeln!(f, "{who:<10} {us:.2} µs of CPU an id (process {})", pids.join(", "))?;
             }
         }
-        if let Some(writes) = &self.writes {
+        if let Some(writes) = &self.outcome.writes {
             writeln!(f, "creates    {:.0}/s", writes.calls_per_second)?;
-            writes.write_latencies(f, "latency")?;
-            writes.write_answers(f, "answers")?;
+            write_counts(f, writes)?;
         }
         Ok(())
     }
 }
 
-impl Counts {
-    fn write_latencies(&self, f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
-        let Latencies { p50, p90, p99, p999, max, .. } = self.latency_us;
-        write!(f, "{name:<10}")?;
-        for (name, us) in [("p50", p50), ("p90", p90), ("p99", p99), ("p99.9", p999), ("max", max)]
-        {
-            write!(f, " {name} {:.3}", us / 1e3)?;
-        }
-        writeln!(f, " ms")
+/// Latencies, answers and errors.
+fn write_counts(f: &mut fmt::Formatter<'_>, counts: &CallCounts) -> fmt::Result {
+    let Latencies { p50, p90, p99, p999, max, .. } = counts.latency_us;
+    write!(f, "{:<10}", "latency")?;
+    for (name, us) in [("p50", p50), ("p90", p90), ("p99", p99), ("p99.9", p999), ("max", max)] {
+        write!(f, " {name} {:.3}", us / 1e3)?;
     }
-
-    fn write_answers(&self, f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
-        let Self { ids, wrong, failed, .. } = self;
-        writeln!(f, "{name:<10} {ids} ids, {wrong} wrong, {failed} failed")?;
-        if let Some(first) = &self.first_wrong {
-            writeln!(f, "{:<10} {first}", "wrong")?;
-        }
-        for (code, count) in &self.errors {
-            writeln!(f, "{:<10} {count} {code}", "failed")?;
-        }
-        match self.unsent_calls {
-            0 => Ok(()),
-            unsent => writeln!(f, "{:<10} {unsent} calls that were due: no room", "unsent"),
-        }
+    writeln!(f, " ms")?;
+    let CallCounts { ids, wrong, failed, .. } = counts;
+    writeln!(f, "{:<10} {ids} ids, {wrong} wrong, {failed} failed", "answers")?;
+    if let Some(first) = &counts.first_wrong {
+        writeln!(f, "{:<10} {first}", "wrong")?;
+    }
+    for (code, count) in &counts.errors {
+        writeln!(f, "{:<10} {count} {code}", "failed")?;
+    }
+    match counts.unsent_calls {
+        0 => Ok(()),
+        unsent => writeln!(f, "{:<10} {unsent} calls that were due: no room", "unsent"),
     }
 }

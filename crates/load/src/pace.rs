@@ -1,45 +1,41 @@
-//! When calls are made: as soon as there is room (closed loop), or when their time has come (open
+//! When calls are made: as soon as the last one is answered (closed loop), or when they are due (open
 //! loop).
 //!
-//! In an open loop call n is due at n / rate, whatever became of the calls before it. One that must
-//! wait for room is sent late and its latency counts from when it was due: a server that stops for a
-//! second is seen by all the calls of that second, not by the few that happened to be under way.
+//! In an open loop, call n is due at n / rate, whatever became of the calls before it. A call that must
+//! wait for a free caller is sent late, and its latency counts from when it was due. So if the server
+//! stops for a second, all calls of that second show it, and not only the few that were under way.
 
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-    timerfd_settime,
-};
+use crate::timer::Timer;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::os::fd::OwnedFd;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
-/// Calls that fall due within this time go out together: waking up for each would cost more than the
-/// calls. It is part of the latencies, a twentieth of a millisecond on average.
+/// Calls that fall due within this time go out together, as waking up for each would cost more than
+/// the calls. This is part of the latencies: a twentieth of a millisecond on average.
 const GRAIN: Duration = Duration::from_micros(100);
 
 /// How long calls that fell due before the end are still sent after it.
-pub(super) const AFTERMATH: Duration = Duration::from_millis(500);
+pub(crate) const AFTERMATH: Duration = Duration::from_millis(500);
 
-/// What paces the callers of one thread.
-pub(super) struct Pace {
+/// Tells the callers of one thread when to make their next call.
+pub(crate) struct Pace {
     begin: Instant,
     end: Instant,
     /// Seconds between two calls, in an open loop.
     interval: Option<f64>,
-    /// Calls that were taken, and that are due.
+    /// How many calls a caller has taken.
     taken: Cell<u64>,
+    /// How many calls have fallen due.
     due: Cell<u64>,
     over: Cell<bool>,
+    /// Callers that wait for a call to fall due.
     idle: RefCell<VecDeque<Waker>>,
 }
 
 impl Pace {
-    /// `rate` is in calls a second; none means a closed loop.
+    /// `rate` is in calls a second. `None` means a closed loop.
     pub fn new(begin: Instant, end: Instant, rate: Option<f64>) -> Self {
         Self {
             begin,
@@ -52,7 +48,7 @@ impl Pace {
         }
     }
 
-    /// Waits for the next call to be due; says when it was. None when the run is over.
+    /// Waits until the next call is due. Returns when that was, or `None` if the run is over.
     pub async fn next(&self) -> Option<Instant> {
         let Some(interval) = self.interval else {
             let now = Instant::now();
@@ -79,22 +75,22 @@ impl Pace {
         self.interval.is_none()
     }
 
-    /// Calls that were due and never sent, because there was no room for them.
+    /// How many calls were due and never sent, because no caller was free.
     pub fn unsent(&self) -> u64 {
         self.due.get() - self.taken.get()
     }
 
-    /// Lets calls go when they are due, until the end. Nothing to do in a closed loop.
+    /// Wakes the callers when calls fall due, until the end. In a closed loop it does nothing.
     ///
     /// # Errors
-    /// If the system has no timer for it.
+    /// If the system gives out no timer.
     pub async fn run(&self) -> std::io::Result<()> {
         let Some(interval) = self.interval else { return Ok(()) };
         let timer = Timer::new()?;
         loop {
             let now = Instant::now();
             let until = now.min(self.end).saturating_duration_since(self.begin);
-            // Call 0 is due at once; the one at the very end is not part of the run.
+            // Call 0 is due at once. A call that is due at the very end is not part of the run.
             let due = (until.as_secs_f64() / interval).ceil() as u64;
             self.release(due);
             let none_left = now >= self.end && self.unsent() == 0;
@@ -112,45 +108,9 @@ impl Pace {
     fn release(&self, due: u64) {
         self.due.set(due.max(self.due.get()));
         let mut idle = self.idle.borrow_mut();
-        // One that is woken and finds nothing waits again.
+        // A caller that is woken and finds no call waits again.
         let woken = usize::try_from(self.unsent()).unwrap_or(usize::MAX).min(idle.len());
         idle.drain(..woken).for_each(Waker::wake);
-    }
-}
-
-/// The runtime's own timer knows whole milliseconds only, in which a fast server answers twice.
-struct Timer(AsyncFd<OwnedFd>);
-
-impl Timer {
-    fn new() -> std::io::Result<Self> {
-        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        #[allow(
-            deprecated,
-            reason = "its successor is unsafe; this owns the descriptor it gives out"
-        )]
-        let timer = AsyncFd::with_interest(timer, Interest::READABLE)?;
-        Ok(Self(timer))
-    }
-
-    async fn wait(&self, until: Instant) -> std::io::Result<()> {
-        // A time of zero would switch the timer off.
-        let left = until.saturating_duration_since(Instant::now()).max(Duration::from_nanos(1));
-        let it_value = Timespec {
-            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: left.subsec_nanos().into(),
-        };
-        let it_interval = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let timer = Itimerspec { it_interval, it_value };
-        timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &timer)?;
-        let mut expirations = [0; 8];
-        loop {
-            let mut readable = self.0.readable().await?;
-            let read = readable.try_io(|timer| Ok(rustix::io::read(timer, &mut expirations)?));
-            if let Ok(read) = read {
-                return read.map(drop);
-            }
-        }
     }
 }
 
@@ -167,7 +127,7 @@ mod tests {
             while let Some(due) = pace.next().await {
                 calls.push(due);
                 if calls.len() == 500 {
-                    // No room for a while. What falls due meanwhile is late, and not left out.
+                    // No caller is free for a while. Calls that fall due now are late, not lost.
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             }

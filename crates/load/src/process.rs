@@ -1,4 +1,4 @@
-//! What the server costs: its CPU time, where it runs on this machine.
+//! The CPU time of a process on this machine, from `/proc`.
 
 use std::collections::HashSet;
 use std::fs;
@@ -7,36 +7,38 @@ use std::time::Duration;
 
 /// A process whose CPU time can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Process(pub u32);
+pub struct Process(pub u32);
 
 impl Process {
-    /// The process that listens there, if that is on this machine and may be looked at.
+    /// The process that listens on this address. `None` if it is not on this machine, or belongs to
+    /// another user.
     pub fn listening_on(address: SocketAddr) -> Option<Self> {
         if !address.ip().is_loopback() {
             return None;
         }
         let mut sockets = HashSet::new();
         for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
-            // Without IPv6 there is only one of them.
+            // The second file is missing where there is no IPv6.
             let table = fs::read_to_string(table).unwrap_or_default();
             sockets.extend(table.lines().filter_map(|line| listener(line, address)));
         }
         let processes = fs::read_dir("/proc").ok()?.filter_map(Result::ok);
         let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        pids.find(|pid| holds(*pid, &sockets)).map(Self)
+        pids.find(|pid| has_one_open(*pid, &sockets)).map(Self)
     }
 
-    /// In user and in system mode, all threads together. None if it is gone.
+    /// Its CPU time in user and in system mode, all threads together. `None` if it has ended.
     pub fn cpu_time(self) -> Option<Duration> {
         ticks(&fs::read_to_string(format!("/proc/{}/stat", self.0)).ok()?)
     }
 
+    /// The process that calls this.
     pub fn current() -> Self {
         Self(std::process::id())
     }
 }
 
-/// The name of a socket that listens on `address`, from a line of `/proc/net/tcp`.
+/// The name of the socket if this line of `/proc/net/tcp` is one that listens on `address`.
 fn listener(line: &str, address: SocketAddr) -> Option<String> {
     const LISTEN: &str = "0A";
     let mut fields = line.split_ascii_whitespace();
@@ -45,29 +47,29 @@ fn listener(line: &str, address: SocketAddr) -> Option<String> {
     if state != LISTEN || u16::from_str_radix(port, 16).ok()? != address.port() {
         return None;
     }
-    // Each group of four bytes is written as this machine stores a number.
+    // Each group of four bytes is written as a number in this machine's byte order.
     let any = ip.bytes().all(|digit| digit == b'0');
     let exact = match address.ip() {
         IpAddr::V4(ip4) => {
             let ip4 = u32::from_ne_bytes(ip4.octets());
             u32::from_str_radix(ip.get(ip.len().checked_sub(8)?..)?, 16).ok()? == ip4
         }
-        // The only loopback address that there is.
+        // Of IPv6, the only loopback address is ::1.
         IpAddr::V6(_) => ip.len() == 32 && ip.starts_with(&"0".repeat(24)) && !any,
     };
     (any || exact).then(|| format!("socket:[{inode}]"))
 }
 
-fn holds(pid: u32, sockets: &HashSet<String>) -> bool {
-    // Nobody else's processes can be looked into.
+fn has_one_open(pid: u32, sockets: &HashSet<String>) -> bool {
+    // The files of other users' processes cannot be listed.
     let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
     let mut targets = files.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
     targets.any(|target| target.to_str().is_some_and(|target| sockets.contains(target)))
 }
 
-/// utime + stime of `/proc/PID/stat`.
+/// The CPU time in `/proc/PID/stat`: utime + stime.
 fn ticks(stat: &str) -> Option<Duration> {
-    // The name, in brackets, may hold anything; what follows it does not.
+    // The name, in brackets, may hold anything. So look for the last bracket.
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_ascii_whitespace().skip(11);
     let user: u64 = fields.next()?.parse().ok()?;
@@ -82,7 +84,7 @@ mod tests {
     use std::net::TcpListener;
 
     #[test]
-    fn whoever_listens_is_found() {
+    fn the_process_that_listens_is_found() {
         for ip in ["127.0.0.1:0", "0.0.0.0:0"] {
             let listener = TcpListener::bind(ip).expect("a port is free");
             let port = listener.local_addr().expect("bound").port();

@@ -1,10 +1,10 @@
-//! Which of the keys is asked for next: uniform, or as skewed as Zipf's law says.
+//! Random numbers: even, or skewed as Zipf's law says.
 
-/// SplitMix64: a few instructions a number, and the same numbers for a seed in every version.
+/// SplitMix64: a number costs a few instructions, and a seed gives the same numbers in every version.
 #[derive(Clone, Debug)]
-pub(super) struct Random(u64);
+pub(crate) struct SplitMix(u64);
 
-impl Random {
+impl SplitMix {
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -17,7 +17,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// In [0, 1), all 53 bits of it.
+    /// In [0, 1), with all 53 bits of an `f64`.
     pub fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
@@ -28,12 +28,12 @@ impl Random {
     }
 }
 
-/// Numbers from 0, of which number k comes in proportion to 1 / (k + 1)^s.
+/// Draws numbers from 0 on. Number k comes in proportion to 1 / (k + 1)^s.
 ///
 /// Rejection-inversion (Hörmann and Derflinger, 1996): exact for every s above 0, without a table of
-/// all the keys.
+/// all numbers.
 #[derive(Clone, Debug)]
-pub(super) struct Zipf {
+pub(crate) struct Zipf {
     count: f64,
     s: f64,
     area_first: f64,
@@ -51,7 +51,7 @@ impl Zipf {
         zipf
     }
 
-    pub fn sample(&self, random: &mut Random) -> u32 {
+    pub fn sample(&self, random: &mut SplitMix) -> u32 {
         loop {
             let area = self.area_last + random.unit() * (self.area_first - self.area_last);
             let x = self.area_inverse(area);
@@ -92,7 +92,7 @@ mod tests {
         const COUNT: u32 = 1_000;
         const SAMPLES: u32 = 200_000;
         for s in [0.5, 0.99, 1.0, 1.5] {
-            let (zipf, mut random) = (Zipf::new(COUNT, s), Random::new(7));
+            let (zipf, mut random) = (Zipf::new(COUNT, s), SplitMix::new(7));
             let mut seen = vec![0_u32; COUNT as usize];
             for _ in 0..SAMPLES {
                 seen[zipf.sample(&mut random) as usize] += 1;
@@ -109,8 +109,8 @@ mod tests {
     }
 
     #[test]
-    fn one_key_is_always_the_one() {
-        let (zipf, mut random) = (Zipf::new(1, 1.1), Random::new(1));
+    fn of_one_number_that_number_is_drawn() {
+        let (zipf, mut random) = (Zipf::new(1, 1.1), SplitMix::new(1));
         assert!((0..100).all(|_| zipf.sample(&mut random) == 0));
         assert!((0..100).all(|_| random.below(1) == 0));
     }

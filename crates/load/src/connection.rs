@@ -1,0 +1,121 @@
+//! Connections: gRPC over bare HTTP/2, as little of it as a load generator needs.
+//!
+//! The generated client puts a queue, a task and some allocations between a call and the connection.
+//! The generator often runs on the cores of the server that it measures. The less CPU it takes, the
+//! more is left for the server.
+
+use crate::call::{CallFailed, OpenCall};
+use crate::plan::LoadServer;
+use bytes::Bytes;
+use h2::client::SendRequest;
+use http::{HeaderValue, Request, header};
+use std::cell::RefCell;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tonic::Code;
+
+/// How long a new connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long to wait after a connection could not be made.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
+
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 16 << 20;
+
+impl LoadServer {
+    /// The head of a call of this method, to be cloned for each call.
+    pub(crate) fn head(&self, method: aka_wire::Method) -> Result<Request<()>, http::Error> {
+        Request::builder()
+            .method(http::Method::POST)
+            .uri(format!("{}{}", self.url, method.path()))
+            .header(header::TE, HeaderValue::from_static("trailers"))
+            .header(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"))
+            .header(header::USER_AGENT, concat!("aka-bench/", env!("CARGO_PKG_VERSION")))
+            .header("grpc-timeout", grpc_timeout(self.timeout_ms))
+            .body(())
+    }
+
+    async fn connect(&self) -> Result<SendRequest<Bytes>, CallFailed> {
+        let connect = async {
+            let stream = TcpStream::connect(self.address).await.map_err(|_| Code::Unavailable)?;
+            // Requests are small, and a caller waits for each answer.
+            stream.set_nodelay(true).map_err(|_| Code::Unavailable)?;
+            let handshake = h2::client::Builder::new()
+                .enable_push(false)
+                .initial_window_size(STREAM_WINDOW)
+                .initial_connection_window_size(CONNECTION_WINDOW)
+                .handshake(stream);
+            handshake.await.map_err(|_| Code::Unavailable)
+        };
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, connect).await;
+        let (sender, connection) =
+            connected.map_err(|_| CallFailed(Code::Unavailable))?.map_err(CallFailed)?;
+        tokio::task::spawn_local(async move {
+            // If it fails, the calls that wait for answers fail too.
+            let _ = connection.await;
+        });
+        Ok(sender)
+    }
+}
+
+/// The value has at most eight digits. From 100 million milliseconds on it is in seconds.
+fn grpc_timeout(timeout_ms: u64) -> String {
+    match timeout_ms {
+        0..100_000_000 => format!("{timeout_ms}m"),
+        _ => format!("{}S", timeout_ms / 1_000),
+    }
+}
+
+/// A connection to the server. It is made anew when it has broken.
+pub(crate) struct LoadConnection {
+    server: LoadServer,
+    sender: RefCell<SendRequest<Bytes>>,
+    /// Held while the connection is made anew, so that this is done once for all callers.
+    reconnecting: tokio::sync::Mutex<()>,
+}
+
+impl LoadConnection {
+    pub async fn open(server: LoadServer) -> Result<Self, CallFailed> {
+        let sender = RefCell::new(server.connect().await?);
+        Ok(Self { server, sender, reconnecting: tokio::sync::Mutex::default() })
+    }
+
+    /// Waits until the connection has room for one more call. A connection that was closed, as by a
+    /// server that stops, is made anew first.
+    async fn ready(&self) -> Result<SendRequest<Bytes>, CallFailed> {
+        let sender = self.sender.borrow().clone();
+        if let Ok(ready) = sender.ready().await {
+            return Ok(ready);
+        }
+        let reconnecting = self.reconnecting.lock().await;
+        let sender = self.sender.borrow().clone();
+        let connected = match sender.ready().await {
+            Ok(ready) => Ok(ready),
+            Err(_) => self.server.connect().await,
+        };
+        match &connected {
+            Ok(sender) => *self.sender.borrow_mut() = sender.clone(),
+            // The lock is still held: there is one attempt at a time, not one of every caller.
+            Err(_) => tokio::time::sleep(RECONNECT_PAUSE).await,
+        }
+        drop(reconnecting);
+        connected
+    }
+
+    /// Begins a call.
+    pub async fn call(&self, head: &Request<()>) -> Result<OpenCall, CallFailed> {
+        OpenCall::begin(self.ready().await?, head)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_has_at_most_eight_digits() {
+        assert_eq!(grpc_timeout(10_000), "10000m");
+        assert_eq!(grpc_timeout(100_000_000), "100000S");
+    }
+}

@@ -1,0 +1,109 @@
+//! What a run is to do.
+
+use crate::error::LoadError;
+use crate::ids::IdSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// How ids are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// `Resolve`: a call for each id.
+    Unary,
+    /// `BatchResolve`, with this many ids in a call.
+    Batch(u32),
+    /// `StreamResolve`: batches of this many ids, on streams that stay open.
+    Stream(u32),
+}
+
+impl Mode {
+    /// How many ids a call asks for.
+    pub fn ids_per_call(self) -> u32 {
+        match self {
+            Self::Unary => 1,
+            Self::Batch(ids) | Self::Stream(ids) => ids,
+        }
+    }
+}
+
+/// The server under load.
+#[derive(Clone, Debug)]
+pub struct LoadServer {
+    pub address: SocketAddr,
+    /// `http://host:port`, as the requests name it.
+    pub url: String,
+    /// How long the server may take for a call, in milliseconds.
+    pub timeout_ms: u64,
+    /// The processes whose CPU time is read. If there are none, the process that listens on a
+    /// loopback address is looked for.
+    pub pids: Vec<u32>,
+}
+
+/// All that a run is to do.
+#[derive(Clone, Debug)]
+pub struct LoadPlan {
+    pub project_id: u64,
+    pub mode: Mode,
+    /// Ids a second, all callers together (open loop). `None`: as many as are answered (closed loop).
+    pub rate: Option<f64>,
+    pub connections: u16,
+    /// Calls at once, or open streams, on each connection. In an open loop, the most of them.
+    pub concurrency: u16,
+    /// Threads that share the connections.
+    pub threads: u16,
+    /// The ids that are asked for, and which of them are aliases.
+    pub ids: IdSet,
+    /// The skew: id k is asked for in proportion to 1 / k^`zipf`. 0: all alike.
+    pub zipf: f64,
+    /// Share of the lookups that are for ids never seen before, 0 to 1.
+    pub cold: f64,
+    /// Aliases created a second, besides the lookups.
+    pub writes: Option<f64>,
+    /// How long is measured.
+    pub duration: Duration,
+    /// How long the load runs before that without being measured.
+    pub warm_up: Duration,
+    /// Whether answers are compared with what they must be. A bare echo has no aliases.
+    pub check: bool,
+    /// The same seed asks for the same ids.
+    pub seed: u64,
+}
+
+impl LoadPlan {
+    /// A closed loop of single calls for ids of this set: ten seconds, on four connections with 32
+    /// calls each. These are the defaults of `aka bench`.
+    pub fn new(project_id: u64, ids: IdSet) -> Self {
+        Self {
+            project_id,
+            mode: Mode::Unary,
+            rate: None,
+            connections: 4,
+            concurrency: 32,
+            threads: 1,
+            ids,
+            zipf: 0.0,
+            cold: 0.0,
+            writes: None,
+            duration: Duration::from_secs(10),
+            warm_up: Duration::from_secs(2),
+            check: true,
+            seed: 1,
+        }
+    }
+
+    /// # Errors
+    /// If the plan cannot be carried out.
+    pub(crate) fn check(&self) -> Result<(), LoadError> {
+        if self.threads == 0 || self.threads > self.connections {
+            return Err(LoadError::Plan("each thread needs a connection of its own"));
+        }
+        if self.duration.is_zero() || self.mode.ids_per_call() == 0 || self.ids.count == 0 {
+            return Err(LoadError::Plan("the duration, the batch and the ids may not be 0"));
+        }
+        let rates = [self.rate, self.writes];
+        if rates.into_iter().flatten().any(|rate| !(rate.is_finite() && rate > 0.0)) {
+            return Err(LoadError::Plan("a rate must be above 0"));
+        }
+        Ok(())
+    }
+}
