@@ -1,22 +1,22 @@
 //! What more aliases, and more shards, cost: CPU for a lookup, and memory.
 //!
 //! `cargo bench --bench growth`, or with pairs of ALIASES:SHARDS after `--` (`-- 10000000:1`). Each pair
-//! has databases of its own on one MySQL of the test harness, a real service, and `aka bench` as its
-//! load: half of the keys are aliases, asked for with a skew (Zipf 0.99), 8 connections with 50 calls each
-//! or 8 with batches of 100; every answer is checked. The cache is as large as all aliases need.
+//! has databases of its own on one MySQL of the test harness, a real service, and the load of `aka bench`:
+//! half of the ids are aliases, asked for with a skew (Zipf 0.99), on 8 connections with 50 calls each, or
+//! with two batches of 100 each. Every answer is checked. The cache is as large as all aliases need.
 //!
-//! The rows are written to the tables straight away: what creates cost is what `--bench create` shows.
+//! The rows are written to the tables directly. `--bench create` shows what creates cost.
 
 #[path = "../tests/it/servers.rs"]
 mod servers;
 mod support;
 
 use aka_core::domain::{Id, Key, Project, SlotSet};
-use serde_json::Value;
+use aka_load::{ConnectedLoad, IdSet, LoadPlan, LoadServer, Mode};
 use servers::{DbServer, Engine, shared};
 use sqlx::{AssertSqlSafe, Executor};
 use std::fmt::Write;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 use support::{Instance, PROJECT, databases};
 
@@ -32,7 +32,7 @@ const DEFAULT: [(u32, usize); 7] = [
 
 /// Of each load; the medians count.
 const ROUNDS: usize = 3;
-const SECONDS: &str = "4";
+const DURATION: Duration = Duration::from_secs(4);
 
 /// How long the filters may take.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -80,14 +80,21 @@ async fn grown(aliases: u32, shards: usize) -> String {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let seconds = began.elapsed().as_secs_f64();
-    let load = |flags: &str| bench(&aka, aliases, flags);
-    load("--mode batch --batch 1000 --duration 1 --prepare");
+    prepare(&aka, aliases);
     let (mut unary, mut batch) = (Vec::new(), Vec::new());
     let before = (aka.metric("aka_lookups_total"), aka.metric("aka_lookup_query_keys_sum"));
+    let plan = LoadPlan {
+        zipf: 0.99,
+        connections: 8,
+        duration: DURATION,
+        warm_up: Duration::from_secs(1),
+        ..LoadPlan::new(PROJECT, ids(aliases))
+    };
     for _ in 0..ROUNDS {
-        let at_once = format!("--zipf 0.99 --connections 8 --duration {SECONDS}");
-        unary.push(load(&format!("{at_once} --concurrency 50")));
-        batch.push(load(&format!("{at_once} --concurrency 2 --mode batch --batch 100")));
+        let mode = Mode::Unary;
+        unary.push(cpu_for_an_id(&aka, LoadPlan { mode, concurrency: 50, ..plan.clone() }).await);
+        let mode = Mode::Batch(100);
+        batch.push(cpu_for_an_id(&aka, LoadPlan { mode, concurrency: 2, ..plan.clone() }).await);
     }
     let asked = aka.metric("aka_lookups_total") - before.0;
     let loaded = aka.metric("aka_lookup_query_keys_sum") - before.1;
@@ -105,19 +112,20 @@ async fn grown(aliases: u32, shards: usize) -> String {
     )
 }
 
-/// Writes the aliases that `aka bench` expects, as if they had been created long ago: their changes are
+/// Writes the aliases that the load expects, as if they had been created long ago: their changes are
 /// pruned, but for the last. Returns how many there are.
 async fn fill(server: &DbServer, names: &[String], aliases: u32) -> usize {
     let mut filled = 0;
     let project = Project::new(PROJECT).expect("a project");
     for (shard, name) in (0..).zip(names) {
         let slots = SlotSet::even_share(shard, names.len() as u16);
-        let key = |text: String| Key::new(project, Id::try_from(text.as_str()).expect("an id"));
+        let key = |id: &[u8]| {
+            Key::new(project, Id::try_from(str::from_utf8(id).expect("ASCII")).expect("an id"))
+        };
         let mut forward = Vec::new();
         let mut inverse = Vec::new();
-        for number in (0..2 * aliases).filter(|&number| is_alias(number)) {
-            let (alias, canonical) =
-                (key(format!("bench-{number:016x}")), key(format!("user-{number:016x}")));
+        for id in ids(aliases).aliases() {
+            let (alias, canonical) = (key(&id.id()), key(&id.canonical()));
             if slots.contains(alias.slot()) {
                 forward.push((alias.clone(), canonical.clone()));
             }
@@ -140,11 +148,6 @@ async fn fill(server: &DbServer, names: &[String], aliases: u32) -> usize {
         connection.execute(sqlx::raw_sql(AssertSqlSafe(log))).await.expect("a log");
     }
     filled
-}
-
-/// As `aka bench` deals them out where half of the keys are aliases; it checks every answer.
-fn is_alias(number: u32) -> bool {
-    u64::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15) < 1 << 63
 }
 
 fn text(key: &Key) -> String {
@@ -170,23 +173,46 @@ async fn insert(
     rows.len()
 }
 
-/// The CPU of the service for an id, in microseconds.
-fn bench(aka: &Instance, aliases: u32, flags: &str) -> f64 {
+/// Twice as many ids as aliases: half of them are aliases.
+fn ids(aliases: u32) -> IdSet {
+    IdSet::new(2 * aliases, 0.5)
+}
+
+/// The CPU of the service for an id, in microseconds. Every answer is checked.
+async fn cpu_for_an_id(aka: &Instance, plan: LoadPlan) -> f64 {
+    let url = aka.address().to_owned();
+    let address = url.trim_start_matches("http://").parse().expect("an address");
+    let server = LoadServer { address, url, timeout_ms: 10_000, pids: vec![aka.pid()] };
+    let load = ConnectedLoad::connect(plan, server).await.expect("it is connected");
+    let outcome = load.run().await.expect("it runs to its end");
+    assert_eq!(outcome.bad(), 0, "{outcome:?}");
+    outcome.server.and_then(|server| server.cpu_us_per_id).expect("its own server")
+}
+
+/// Reads all ids once.
+fn prepare(aka: &Instance, aliases: u32) {
     let output = Command::new(env!("CARGO_BIN_EXE_aka"))
-        .args(["bench", "--output", "json", "--warm-up", "1", "--server", aka.address()])
-        .args(["--project", &PROJECT.to_string(), "--keys", &(2 * aliases).to_string()])
-        .args(flags.split(' '))
-        .stdin(Stdio::null())
+        .args([
+            "bench",
+            "--prepare",
+            "--mode",
+            "batch",
+            "--batch",
+            "1000",
+            "--server",
+            aka.address(),
+        ])
+        .args([
+            "--duration",
+            "1",
+            "--project",
+            &PROJECT.to_string(),
+            "--keys",
+            &(2 * aliases).to_string(),
+        ])
         .output()
         .expect("aka bench runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "aka bench: {said}{}",
-        String::from_utf8_lossy(&output.stdout)
-    );
-    let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
-    report.pointer("/server/cpu_us_per_id").and_then(Value::as_f64).expect("its own server")
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -3,9 +3,10 @@
 //! runs beside the server.
 
 use crate::Fault;
-use crate::keys::{self, Draw};
+use crate::keys;
 use crate::process::cpu_time;
 use crate::sample::Sample;
+use aka_load::{DrawnIds, LoadId};
 use hdrhistogram::Histogram;
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -20,27 +21,28 @@ const WARM_UP: Duration = Duration::from_millis(500);
 /// Longer than any server may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A text protocol: how keys are asked for, and where an answer ends.
+/// A text protocol: how ids are asked for, and where an answer ends.
 pub trait Protocol: Copy + 'static {
     /// What is said before the first request, which is answered with a line.
     fn greeting(self) -> Option<String>;
-    fn request(self, keys: &[u32], out: &mut Vec<u8>);
+    fn request(self, ids: &[LoadId], out: &mut Vec<u8>);
     /// The length of the whole answer, once it is there. A wrong one is a fault.
-    fn answer(self, keys: &[u32], unread: &[u8]) -> Result<Option<usize>, Fault>;
+    fn answer(self, ids: &[LoadId], unread: &[u8]) -> Result<Option<usize>, Fault>;
 }
 
 /// What to ask for, and how.
 #[derive(Clone, Copy)]
 pub struct Shape {
     pub connections: u64,
-    /// Keys of a request.
+    /// Ids of a request.
     pub batch: usize,
 }
 
 struct Shared {
+    drawn: DrawnIds,
     begin: Instant,
     end: Instant,
-    ids: u64,
+    answered: u64,
     latencies: Histogram<u64>,
 }
 
@@ -59,13 +61,16 @@ pub fn run<P: Protocol>(
         for _ in 0..shape.connections {
             streams.push(connect(protocol, address).await?);
         }
+        // Before the clock starts, as this takes a while.
+        let drawn = keys::drawn();
         let begin = Instant::now() + WARM_UP;
         let end = begin + duration;
         let latencies = Histogram::new_with_bounds(1_000, 60_000_000_000, 3)?;
-        let shared = Rc::new(RefCell::new(Shared { begin, end, ids: 0, latencies }));
+        let shared = Shared { drawn, begin, end, answered: 0, latencies };
+        let shared = Rc::new(RefCell::new(shared));
         let mut tasks = JoinSet::new();
-        for (seed, stream) in (1..).zip(streams) {
-            tasks.spawn_local(client(protocol, shape.batch, stream, seed, shared.clone()));
+        for stream in streams {
+            tasks.spawn_local(client(protocol, shape.batch, stream, shared.clone()));
         }
         tokio::time::sleep_until(begin.into()).await;
         let before = cpu_time(pid)?;
@@ -77,8 +82,8 @@ pub fn run<P: Protocol>(
         let shared = shared.borrow();
         let us = |quantile| shared.latencies.value_at_quantile(quantile) as f64 / 1e3;
         Ok(Sample {
-            ids_per_second: shared.ids as f64 / duration.as_secs_f64(),
-            cpu_us: spent.as_secs_f64() * 1e6 / shared.ids.max(1) as f64,
+            ids_per_second: shared.answered as f64 / duration.as_secs_f64(),
+            cpu_us: spent.as_secs_f64() * 1e6 / shared.answered.max(1) as f64,
             p50_us: us(0.5),
             p99_us: us(0.99),
         })
@@ -105,10 +110,9 @@ async fn client<P: Protocol>(
     protocol: P,
     batch: usize,
     mut stream: TcpStream,
-    seed: u64,
     shared: Rc<RefCell<Shared>>,
 ) -> Result<(), Fault> {
-    let (mut draw, mut keys) = (Draw::new(seed), Vec::with_capacity(batch));
+    let mut ids = Vec::with_capacity(batch);
     let (mut request, mut unread) = (Vec::new(), Vec::with_capacity(64 << 10));
     let end = shared.borrow().end;
     loop {
@@ -116,13 +120,13 @@ async fn client<P: Protocol>(
         if sent >= end {
             return Ok(());
         }
-        keys.clear();
-        keys.extend((0..batch).map(|_| draw.next()));
+        ids.clear();
+        ids.extend((0..batch).map(|_| shared.borrow_mut().drawn.next_id()));
         request.clear();
-        protocol.request(&keys, &mut request);
+        protocol.request(&ids, &mut request);
         stream.write_all(&request).await?;
         unread.clear();
-        while protocol.answer(&keys, &unread)? != Some(unread.len()) {
+        while protocol.answer(&ids, &unread)? != Some(unread.len()) {
             if stream.read_buf(&mut unread).await? == 0 {
                 return Err("the server closed the connection".into());
             }
@@ -130,7 +134,7 @@ async fn client<P: Protocol>(
         let now = Instant::now();
         let mut shared = shared.borrow_mut();
         if (shared.begin..=shared.end).contains(&now) {
-            shared.ids += batch as u64;
+            shared.answered += batch as u64;
             let latency = u64::try_from((now - sent).as_nanos())?;
             shared.latencies.saturating_record(latency);
         }
@@ -146,22 +150,4 @@ pub fn starts(bytes: &[u8], prefix: &[u8]) -> Result<Option<()>, Fault> {
         return Err(format!("a wrong answer: {answer:?} and not {meant:?}").into());
     }
     Ok((there == prefix.len()).then_some(()))
-}
-
-/// Puts `user-…` of a key in place without formatting it anew.
-pub fn put_canonical(number: u32, out: &mut Vec<u8>) {
-    put_named(b"user-", number, out);
-}
-
-pub fn put_id(number: u32, out: &mut Vec<u8>) {
-    put_named(b"bench-", number, out);
-}
-
-fn put_named(prefix: &[u8], number: u32, out: &mut Vec<u8>) {
-    out.extend_from_slice(prefix);
-    out.extend_from_slice(b"00000000");
-    out.extend(
-        (0..8).rev().map(|place| b"0123456789abcdef"[(number >> (4 * place)) as usize & 15]),
-    );
-    debug_assert!(out.ends_with(&keys::id(number).as_bytes()[6..]));
 }

@@ -2,8 +2,9 @@
 
 use crate::Fault;
 use crate::keys;
-use crate::load::{Protocol, put_canonical, put_id, starts};
+use crate::load::{Protocol, starts};
 use crate::process::Server;
+use aka_load::LoadId;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 
@@ -28,12 +29,10 @@ pub fn start() -> Result<Server, Fault> {
 pub fn fill(server: &Server, memcached: Memcached) -> Result<(), Fault> {
     let mut stream = TcpStream::connect(server.address)?;
     let mut answers = BufReader::new(stream.try_clone()?);
-    let aliases: Vec<u32> =
-        (0..keys::COUNT).filter(|&number| keys::is_alias(number, memcached.aliases)).collect();
+    let aliases: Vec<_> = keys::all(memcached.aliases).aliases().collect();
     for chunk in aliases.chunks(500) {
-        let set = |&number: &u32| {
-            format!("set {} 0 0 21\r\n{}\r\n", keys::id(number), keys::canonical(number))
-        };
+        let set =
+            |&id: &LoadId| format!("set {} 0 0 21\r\n{}\r\n", keys::id(id), keys::canonical(id));
         stream.write_all(chunk.iter().map(set).collect::<String>().as_bytes())?;
         for _ in chunk {
             let mut line = String::new();
@@ -51,22 +50,23 @@ impl Protocol for Memcached {
         None
     }
 
-    fn request(self, keys: &[u32], out: &mut Vec<u8>) {
+    fn request(self, ids: &[LoadId], out: &mut Vec<u8>) {
         out.extend_from_slice(b"get");
-        for &key in keys {
+        for id in ids {
             out.push(b' ');
-            put_id(key, out);
+            out.extend_from_slice(&id.id());
         }
         out.extend_from_slice(b"\r\n");
     }
 
-    fn answer(self, keys: &[u32], unread: &[u8]) -> Result<Option<usize>, Fault> {
+    fn answer(self, ids: &[LoadId], unread: &[u8]) -> Result<Option<usize>, Fault> {
+        let set = keys::all(self.aliases);
         let mut meant = Vec::with_capacity(unread.len().max(64));
-        for &key in keys.iter().filter(|&&key| keys::is_alias(key, self.aliases)) {
+        for id in ids.iter().filter(|&&id| set.is_alias(id)) {
             meant.extend_from_slice(b"VALUE ");
-            put_id(key, &mut meant);
+            meant.extend_from_slice(&id.id());
             meant.extend_from_slice(b" 0 21\r\n");
-            put_canonical(key, &mut meant);
+            meant.extend_from_slice(&id.canonical());
             meant.extend_from_slice(b"\r\n");
             if meant.len() > unread.len() {
                 break;

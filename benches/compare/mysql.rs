@@ -5,6 +5,7 @@ use crate::keys;
 use crate::process::cpu_time;
 use crate::sample::Sample;
 use crate::servers::DbServer;
+use aka_load::{LoadId, UnseenIds};
 use hdrhistogram::Histogram;
 use sqlx::mysql::MySqlPoolOptions;
 use sqlx::{AssertSqlSafe, MySqlPool};
@@ -14,7 +15,7 @@ use tokio::task::JoinSet;
 const PROJECT: i64 = 1;
 const POOL: u32 = 8;
 /// Events that are worked on at once: more than there are connections.
-const CALLERS: u64 = 50;
+const CALLERS: u16 = 50;
 const WARM_UP: Duration = Duration::from_millis(500);
 
 /// A table with as many aliases as aka has.
@@ -25,12 +26,10 @@ pub async fn fill(server: &DbServer, aliases: f64) -> Result<MySqlPool, Fault> {
     let table = "CREATE TABLE alias (project_id BIGINT NOT NULL, alias_id VARBINARY(255) NOT NULL, \
                  canonical_id VARBINARY(255) NOT NULL, PRIMARY KEY (project_id, alias_id))";
     sqlx::query(table).execute(&pool).await?;
-    let aliases: Vec<u32> =
-        (0..keys::COUNT).filter(|&number| keys::is_alias(number, aliases)).collect();
+    let aliases: Vec<_> = keys::all(aliases).aliases().collect();
     for chunk in aliases.chunks(1_000) {
-        let row = |&number: &u32| {
-            format!("({PROJECT}, '{}', '{}')", keys::id(number), keys::canonical(number))
-        };
+        let row =
+            |&id: &LoadId| format!("({PROJECT}, '{}', '{}')", keys::id(id), keys::canonical(id));
         let rows: Vec<String> = chunk.iter().map(row).collect();
         let insert = format!("INSERT INTO alias VALUES {}", rows.join(", "));
         sqlx::query(AssertSqlSafe(insert)).execute(&pool).await?;
@@ -47,9 +46,9 @@ struct Times {
 pub async fn run(pool: &MySqlPool, pid: u32, duration: Duration) -> Result<Sample, Fault> {
     let begin = Instant::now() + WARM_UP;
     let end = begin + duration;
-    let mut callers = JoinSet::new();
+    let (run, mut callers) = (rand::random(), JoinSet::new());
     for caller in 0..CALLERS {
-        callers.spawn(call(pool.clone(), caller, Times { begin, end }));
+        callers.spawn(call(pool.clone(), UnseenIds::new(run, caller), Times { begin, end }));
     }
     tokio::time::sleep_until(begin.into()).await;
     let before = cpu_time(pid)?;
@@ -68,23 +67,19 @@ pub async fn run(pool: &MySqlPool, pid: u32, duration: Duration) -> Result<Sampl
     })
 }
 
-async fn call(pool: MySqlPool, caller: u64, times: Times) -> Result<Histogram<u64>, Fault> {
+async fn call(pool: MySqlPool, mut ids: UnseenIds, times: Times) -> Result<Histogram<u64>, Fault> {
     let mut latencies = histogram()?;
-    let run: u32 = rand::random();
-    for number in 0_u64.. {
+    loop {
         let sent = Instant::now();
         if sent >= times.end {
             break;
         }
-        let id = format!("fresh-{:016x}", u64::from(run) << 32 | caller << 24 | number);
+        let id = ids.next_id().id();
         let select = "SELECT canonical_id FROM alias WHERE project_id = ? AND alias_id = ?";
-        let found: Option<Vec<u8>> = sqlx::query_scalar(select)
-            .bind(PROJECT)
-            .bind(id.as_bytes())
-            .fetch_optional(&pool)
-            .await?;
+        let found: Option<Vec<u8>> =
+            sqlx::query_scalar(select).bind(PROJECT).bind(&id[..]).fetch_optional(&pool).await?;
         if found.is_some() {
-            return Err(format!("{id} is an alias").into());
+            return Err(format!("{} is an alias", String::from_utf8_lossy(&id)).into());
         }
         let now = Instant::now();
         if (times.begin..=times.end).contains(&now) {

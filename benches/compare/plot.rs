@@ -30,7 +30,7 @@ struct Point {
 pub fn draw(world: &World<'_>, results: &Results, options: &Options) -> Result<(), Fault> {
     let duration = Duration::from_secs_f64(options.seconds);
     let [(_, aka), shared, split] = world.unary();
-    let cost = |(name, _): &(&str, Load)| {
+    let cost = |(name, _): &(&str, Load<'_>)| {
         let cpu = results.median(&format!("{name}, unary 8x50"), |sample| sample.cpu_us);
         cpu.unwrap_or(f64::INFINITY)
     };
@@ -47,7 +47,12 @@ pub fn draw(world: &World<'_>, results: &Results, options: &Options) -> Result<(
 }
 
 /// Rates in rising order, until the server cannot keep up.
-fn sweep(name: &str, load: &Load, duration: Duration, passes: usize) -> Result<Vec<Point>, Fault> {
+fn sweep(
+    name: &str,
+    load: &Load<'_>,
+    duration: Duration,
+    passes: usize,
+) -> Result<Vec<Point>, Fault> {
     let most = load.closed(duration)?.ids_per_second;
     let mut points = Vec::new();
     for share in SHARES {

@@ -2,8 +2,9 @@
 
 use crate::Fault;
 use crate::keys;
-use crate::load::{Protocol, put_canonical, put_id, starts};
+use crate::load::{Protocol, starts};
 use crate::process::Server;
+use aka_load::LoadId;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 
@@ -46,12 +47,11 @@ pub fn fill(server: &Server, redis: Redis) -> Result<(), Fault> {
         if line == "+OK\r\n" { Ok(()) } else { Err(format!("Redis said {line:?}").into()) }
     };
     ask(format!("SELECT {}\r\n", redis.database).into_bytes())?;
-    let aliases: Vec<u32> =
-        (0..keys::COUNT).filter(|&number| keys::is_alias(number, redis.aliases)).collect();
+    let aliases: Vec<_> = keys::all(redis.aliases).aliases().collect();
     for chunk in aliases.chunks(1_000) {
         let mut message = format!("*{}\r\n$4\r\nMSET\r\n", 1 + 2 * chunk.len());
-        for &number in chunk {
-            let (id, canonical) = (keys::id(number), keys::canonical(number));
+        for &id in chunk {
+            let (id, canonical) = (keys::id(id), keys::canonical(id));
             message.push_str(&format!("$22\r\n{id}\r\n$21\r\n{canonical}\r\n"));
         }
         ask(message.into_bytes())?;
@@ -64,27 +64,28 @@ impl Protocol for Redis {
         Some(format!("SELECT {}\r\n", self.database))
     }
 
-    fn request(self, keys: &[u32], out: &mut Vec<u8>) {
-        match keys {
+    fn request(self, ids: &[LoadId], out: &mut Vec<u8>) {
+        match ids {
             [_] => out.extend_from_slice(b"*2\r\n$3\r\nGET\r\n"),
-            _ => out.extend_from_slice(format!("*{}\r\n$4\r\nMGET\r\n", 1 + keys.len()).as_bytes()),
+            _ => out.extend_from_slice(format!("*{}\r\n$4\r\nMGET\r\n", 1 + ids.len()).as_bytes()),
         }
-        for &key in keys {
+        for id in ids {
             out.extend_from_slice(b"$22\r\n");
-            put_id(key, out);
+            out.extend_from_slice(&id.id());
             out.extend_from_slice(b"\r\n");
         }
     }
 
-    fn answer(self, keys: &[u32], unread: &[u8]) -> Result<Option<usize>, Fault> {
+    fn answer(self, ids: &[LoadId], unread: &[u8]) -> Result<Option<usize>, Fault> {
+        let set = keys::all(self.aliases);
         let mut meant = Vec::with_capacity(unread.len().max(64));
-        if keys.len() > 1 {
-            meant.extend_from_slice(format!("*{}\r\n", keys.len()).as_bytes());
+        if ids.len() > 1 {
+            meant.extend_from_slice(format!("*{}\r\n", ids.len()).as_bytes());
         }
-        for &key in keys {
-            if keys::is_alias(key, self.aliases) {
+        for id in ids {
+            if set.is_alias(*id) {
                 meant.extend_from_slice(b"$21\r\n");
-                put_canonical(key, &mut meant);
+                meant.extend_from_slice(&id.canonical());
                 meant.extend_from_slice(b"\r\n");
             } else {
                 meant.extend_from_slice(b"$-1\r\n");

@@ -1,23 +1,26 @@
-//! `aka bench` against aka and against the echo: the same load for both.
+//! The load on aka and on the echo: the generator of `aka bench`, the same for both.
 
 use crate::Fault;
 use crate::sample::Sample;
-use serde_json::Value;
+use aka_load::{ConnectedLoad, LoadOutcome, LoadPlan, LoadServer};
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
 use std::time::Duration;
+use tokio::runtime::Runtime;
 
 /// Before every measurement. All was read once before; this is for connections and branches.
 const WARM_UP: Duration = Duration::from_millis(500);
 
+/// How long a server may take for a call, in milliseconds.
+const TIMEOUT_MS: u64 = 10_000;
+
 /// A load on a gRPC server.
 #[derive(Clone)]
-pub struct Load {
+pub struct Load<'a> {
+    pub runtime: &'a Runtime,
     pub address: SocketAddr,
-    /// Whose CPU time counts.
+    /// The processes whose CPU time counts.
     pub pids: Vec<u32>,
-    /// Flags of `aka bench` besides.
-    pub flags: Vec<String>,
+    pub plan: LoadPlan,
 }
 
 /// What an open loop saw.
@@ -27,59 +30,43 @@ pub struct Open {
     pub kept_up: bool,
 }
 
-impl Load {
-    pub fn new(address: SocketAddr, pids: &[u32], flags: &str) -> Self {
-        let flags = flags.split_ascii_whitespace().map(str::to_owned).collect();
-        Self { address, pids: pids.to_vec(), flags }
-    }
-
+impl Load<'_> {
     pub fn closed(&self, duration: Duration) -> Result<Sample, Fault> {
-        sample(&self.run(duration, &[])?)
+        sample(&self.run(duration, None)?)
     }
 
     pub fn open(&self, duration: Duration, rate: f64) -> Result<Open, Fault> {
-        let report = self.run(duration, &["--rate".to_owned(), rate.to_string()])?;
-        let sample = sample(&report)?;
-        let kept_up =
-            number(&report, "/unsent_calls")? == 0.0 && sample.ids_per_second > 0.97 * rate;
+        let outcome = self.run(duration, Some(rate))?;
+        let sample = sample(&outcome)?;
+        let kept_up = outcome.reads.unsent_calls == 0 && sample.ids_per_second > 0.97 * rate;
         Ok(Open { sample, kept_up })
     }
 
-    /// Creates the aliases and reads all keys.
-    pub fn prepare(&self) -> Result<(), Fault> {
-        self.run(Duration::from_secs(1), &["--prepare".to_owned()]).map(drop)
-    }
-
-    /// Runs `aka bench`, which fails if one answer is wrong.
-    fn run(&self, duration: Duration, more: &[String]) -> Result<Value, Fault> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_aka"));
-        command.env_clear().args(["bench", "--output", "json", "--server"]);
-        command.arg(self.address.to_string()).args(&self.flags).args(more);
-        command.args(["--duration", &duration.as_secs_f64().to_string()]);
-        command.args(["--warm-up", &WARM_UP.as_secs_f64().to_string()]);
-        for pid in &self.pids {
-            command.args(["--server-pid", &pid.to_string()]);
+    /// Fails if one answer is wrong.
+    fn run(&self, duration: Duration, rate: Option<f64>) -> Result<LoadOutcome, Fault> {
+        let plan = LoadPlan { duration, warm_up: WARM_UP, rate, ..self.plan.clone() };
+        let server = LoadServer {
+            address: self.address,
+            url: format!("http://{}", self.address),
+            timeout_ms: TIMEOUT_MS,
+            pids: self.pids.clone(),
+        };
+        let outcome = self
+            .runtime
+            .block_on(async { ConnectedLoad::connect(plan, server).await?.run().await })?;
+        match outcome.bad() {
+            0 => Ok(outcome),
+            bad => Err(format!("{bad} ids failed or were wrong: {:?}", outcome.reads).into()),
         }
-        let output = command.stdin(Stdio::null()).output()?;
-        if !output.status.success() {
-            let said = [output.stdout, output.stderr].concat();
-            let said = String::from_utf8_lossy(&said);
-            return Err(format!("aka bench ({}): {}", output.status, said.trim()).into());
-        }
-        Ok(serde_json::from_slice(&output.stdout)?)
     }
 }
 
-fn sample(report: &Value) -> Result<Sample, Fault> {
+fn sample(outcome: &LoadOutcome) -> Result<Sample, Fault> {
+    let cpu = outcome.server.as_ref().and_then(|server| server.cpu_us_per_id);
     Ok(Sample {
-        ids_per_second: number(report, "/ids_per_second")?,
-        cpu_us: number(report, "/server/cpu_us_per_id")?,
-        p50_us: number(report, "/latency_us/p50")?,
-        p99_us: number(report, "/latency_us/p99")?,
+        ids_per_second: outcome.reads.ids_per_second,
+        cpu_us: cpu.ok_or("the CPU time of the server cannot be read")?,
+        p50_us: outcome.reads.latency_us.p50,
+        p99_us: outcome.reads.latency_us.p99,
     })
-}
-
-fn number(report: &Value, pointer: &str) -> Result<f64, Fault> {
-    let number = report.pointer(pointer).and_then(Value::as_f64);
-    number.ok_or_else(|| format!("no {pointer} in {report}").into())
 }

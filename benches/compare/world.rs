@@ -10,6 +10,7 @@ use crate::redis::{self, Redis};
 use crate::sample::Sample;
 use crate::servers::{DbServer, Engine, shared};
 use crate::service::Load;
+use aka_load::{LoadPlan, Mode};
 use sqlx::MySqlPool;
 use std::process::Command;
 use std::time::Duration;
@@ -20,11 +21,19 @@ use tokio::runtime::Runtime;
 const FEW: f64 = 0.1;
 const HALF: f64 = 0.5;
 
-/// `aka bench` for batches, streams and single calls. Redis and memcached are asked in the same shapes.
-const UNARY_8X50: &str = "--connections 8 --concurrency 50";
-const UNARY_50X1: &str = "--connections 50 --concurrency 1";
-const BATCH: &str = "--connections 16 --concurrency 1 --mode batch --batch";
-const STREAM: &str = "--connections 16 --concurrency 1 --mode stream --batch";
+/// How aka and the echo are asked. Redis and memcached are asked in the same shapes.
+#[derive(Clone, Copy)]
+struct Calls {
+    connections: u16,
+    concurrency: u16,
+    mode: Mode,
+}
+
+const UNARY_8X50: Calls = Calls { connections: 8, concurrency: 50, mode: Mode::Unary };
+const UNARY_50X1: Calls = Calls { connections: 50, concurrency: 1, mode: Mode::Unary };
+const BATCH_100: Calls = Calls { connections: 16, concurrency: 1, mode: Mode::Batch(100) };
+const BATCH_512: Calls = Calls { mode: Mode::Batch(512), ..BATCH_100 };
+const STREAM_100: Calls = Calls { mode: Mode::Stream(100), ..BATCH_100 };
 const ONE_BY_ONE: Shape = Shape { connections: 50, batch: 1 };
 const HUNDREDS: Shape = Shape { connections: 16, batch: 100 };
 const FIVE_TWELVES: Shape = Shape { connections: 16, batch: 512 };
@@ -77,7 +86,7 @@ impl<'a> World<'a> {
             _folder: folder,
         };
         for share in [FEW, HALF] {
-            world.aka("", share).prepare()?;
+            prepare(&world.aka, share)?;
             redis::fill(&world.redis, of_redis(share))?;
         }
         memcached::fill(&world.memcached, Memcached { aliases: HALF })?;
@@ -88,43 +97,41 @@ impl<'a> World<'a> {
     pub fn measurements(&self) -> Vec<Measurement<'_>> {
         let mut all = Vec::new();
         let mut add = |name, run| all.push(Measurement { name, run });
-        let grpc = |load: Load| -> Run<'_> { Box::new(move |duration| load.closed(duration)) };
+        let grpc = |load: Load<'a>| -> Run<'_> { Box::new(move |duration| load.closed(duration)) };
         let [shared_few, shared_half] = &self.echo_shared;
         let [split_few, split_half] = &self.echo_split;
 
         add("aka, unary 8x50", grpc(self.aka(UNARY_8X50, HALF)));
-        add("echo shared, unary 8x50", grpc(echo(shared_half, UNARY_8X50)));
-        add("echo split, unary 8x50", grpc(echo(split_half, UNARY_8X50)));
+        add("echo shared, unary 8x50", grpc(self.echo(shared_half, UNARY_8X50)));
+        add("echo split, unary 8x50", grpc(self.echo(split_half, UNARY_8X50)));
 
         add("aka, unary 50x1", grpc(self.aka(UNARY_50X1, HALF)));
-        add("echo shared, unary 50x1", grpc(echo(shared_half, UNARY_50X1)));
-        add("echo split, unary 50x1", grpc(echo(split_half, UNARY_50X1)));
+        add("echo shared, unary 50x1", grpc(self.echo(shared_half, UNARY_50X1)));
+        add("echo split, unary 50x1", grpc(self.echo(split_half, UNARY_50X1)));
         add("Redis, GET 50x1", self.of_redis(ONE_BY_ONE, HALF));
         add("memcached, get 50x1", self.of_memcached(ONE_BY_ONE));
 
-        let hundreds = format!("{BATCH} 100");
-        add("aka, batch of 100, 10 % aliases", grpc(self.aka(&hundreds, FEW)));
-        add("echo shared, batch of 100, 10 %", grpc(echo(shared_few, &hundreds)));
-        add("echo split, batch of 100, 10 %", grpc(echo(split_few, &hundreds)));
+        add("aka, batch of 100, 10 % aliases", grpc(self.aka(BATCH_100, FEW)));
+        add("echo shared, batch of 100, 10 %", grpc(self.echo(shared_few, BATCH_100)));
+        add("echo split, batch of 100, 10 %", grpc(self.echo(split_few, BATCH_100)));
         add("Redis, MGET of 100, 10 %", self.of_redis(HUNDREDS, FEW));
 
-        add("aka, batch of 100, 50 % aliases", grpc(self.aka(&hundreds, HALF)));
-        add("aka, stream of 100s, 50 %", grpc(self.aka(&format!("{STREAM} 100"), HALF)));
-        add("echo shared, batch of 100, 50 %", grpc(echo(shared_half, &hundreds)));
-        add("echo split, batch of 100, 50 %", grpc(echo(split_half, &hundreds)));
+        add("aka, batch of 100, 50 % aliases", grpc(self.aka(BATCH_100, HALF)));
+        add("aka, stream of 100s, 50 %", grpc(self.aka(STREAM_100, HALF)));
+        add("echo shared, batch of 100, 50 %", grpc(self.echo(shared_half, BATCH_100)));
+        add("echo split, batch of 100, 50 %", grpc(self.echo(split_half, BATCH_100)));
         add("Redis, MGET of 100, 50 %", self.of_redis(HUNDREDS, HALF));
         add("memcached, get of 100, 50 %", self.of_memcached(HUNDREDS));
 
-        let more = format!("{BATCH} 512");
-        add("aka, batch of 512, 50 % aliases", grpc(self.aka(&more, HALF)));
-        add("echo split, batch of 512, 50 %", grpc(echo(split_half, &more)));
+        add("aka, batch of 512, 50 % aliases", grpc(self.aka(BATCH_512, HALF)));
+        add("echo split, batch of 512, 50 %", grpc(self.echo(split_half, BATCH_512)));
         add("Redis, MGET of 512, 50 %", self.of_redis(FIVE_TWELVES, HALF));
 
         let (aka, unfiltered) = (&self.aka, &self.unfiltered);
-        add("aka and its MySQL, cold ids, batch of 100", grpc(self.cold(aka, &hundreds)));
+        add("aka and its MySQL, cold ids, batch of 100", grpc(self.cold(aka, BATCH_100)));
         add("aka and its MySQL, cold ids, unary 8x50", grpc(self.cold(aka, UNARY_8X50)));
         let name = "aka without its filter and its MySQL, cold ids, batch of 100";
-        add(name, grpc(self.cold(unfiltered, &hundreds)));
+        add(name, grpc(self.cold(unfiltered, BATCH_100)));
         let name = "aka without its filter and its MySQL, cold ids, unary 8x50";
         add(name, grpc(self.cold(unfiltered, UNARY_8X50)));
         let select =
@@ -134,29 +141,35 @@ impl<'a> World<'a> {
     }
 
     /// For the plot: aka, and the echo whose threads are made in this way.
-    pub fn unary(&self) -> [(&'static str, Load); 3] {
+    pub fn unary(&self) -> [(&'static str, Load<'a>); 3] {
         [
             ("aka", self.aka(UNARY_8X50, HALF)),
-            ("echo shared", echo(&self.echo_shared[1], UNARY_8X50)),
-            ("echo split", echo(&self.echo_split[1], UNARY_8X50)),
+            ("echo shared", self.echo(&self.echo_shared[1], UNARY_8X50)),
+            ("echo split", self.echo(&self.echo_split[1], UNARY_8X50)),
         ]
     }
 
-    fn aka(&self, flags: &str, aliases: f64) -> Load {
-        Self::load_of(&self.aka, flags, aliases)
+    fn aka(&self, calls: Calls, aliases: f64) -> Load<'a> {
+        self.load(&self.aka, calls, LoadPlan::new(project(aliases), keys::all(aliases)))
     }
 
-    fn load_of(aka: &Server, flags: &str, aliases: f64) -> Load {
-        // A project for each share.
-        let project = (aliases * 100.0) as u32;
-        let flags = format!("{flags} {} --project {project} --aliases {aliases}", skewed());
-        Load::new(aka.address, &[aka.pid()], &flags)
-    }
-
-    fn cold(&self, aka: &Server, flags: &str) -> Load {
-        let mut load = Self::load_of(aka, &format!("{flags} --cold 1"), HALF);
+    fn cold(&self, aka: &Server, calls: Calls) -> Load<'a> {
+        let plan = LoadPlan { cold: 1.0, ..LoadPlan::new(project(HALF), keys::all(HALF)) };
+        let mut load = self.load(aka, calls, plan);
         load.pids.push(self.mysql_pid);
         load
+    }
+
+    /// The echo has no aliases, so its answers are not compared.
+    fn echo(&self, echo: &Server, calls: Calls) -> Load<'a> {
+        let plan = LoadPlan { check: false, ..LoadPlan::new(1, keys::all(HALF)) };
+        self.load(echo, calls, plan)
+    }
+
+    fn load(&self, server: &Server, calls: Calls, plan: LoadPlan) -> Load<'a> {
+        let Calls { connections, concurrency, mode } = calls;
+        let plan = LoadPlan { connections, concurrency, mode, zipf: keys::ZIPF, ..plan };
+        Load { runtime: self.runtime, address: server.address, pids: vec![server.pid()], plan }
     }
 
     fn of_redis(&self, shape: Shape, aliases: f64) -> Run<'_> {
@@ -174,16 +187,25 @@ impl<'a> World<'a> {
 
 type Run<'a> = Box<dyn Fn(Duration) -> Result<Sample, Fault> + 'a>;
 
-fn echo(server: &Server, flags: &str) -> Load {
-    Load::new(
-        server.address,
-        &[server.pid()],
-        &format!("{flags} {} --project 1 --no-check", skewed()),
-    )
+/// A project for each share of aliases.
+fn project(aliases: f64) -> u64 {
+    (aliases * 100.0) as u64
 }
 
-fn skewed() -> String {
-    format!("--keys {} --zipf {}", keys::COUNT, keys::ZIPF)
+/// Creates the aliases, and reads all ids once.
+fn prepare(aka: &Server, aliases: f64) -> Result<(), Fault> {
+    let (address, project) = (aka.address, project(aliases));
+    let count = keys::COUNT;
+    let flags = format!(
+        "--server {address} --project {project} --keys {count} --aliases {aliases} --duration 1"
+    );
+    let mut bench = Command::new(env!("CARGO_BIN_EXE_aka"));
+    bench.env_clear().args(["bench", "--prepare"]).args(flags.split(' '));
+    let output = bench.output()?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(String::from_utf8_lossy(&output.stderr).into_owned().into()),
+    }
 }
 
 fn of_redis(aliases: f64) -> Redis {
