@@ -115,16 +115,9 @@ pub fn create(alias: &str, canonical: &str) -> pb::CreateAliasRequest {
     }
 }
 
-/// The processor time that a process has used.
+/// The CPU time that a process has used.
 pub fn cpu(pid: u32) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process runs");
-    // The name, in parentheses, may hold anything.
-    let (_, fields) = stat.rsplit_once(") ").expect("a name");
-    let ticks = |nth| fields.split(' ').nth(nth).and_then(|field| field.parse::<u64>().ok());
-    // utime and stime are the 14th and the 15th, of which the first two are cut off.
-    let (user, system) = (ticks(11).expect("a number"), ticks(12).expect("a number"));
-    let a_second = rustix::param::clock_ticks_per_second();
-    Duration::from_secs_f64((user + system) as f64 / a_second as f64)
+    aka_load::Process(pid).cpu_time().expect("the process runs")
 }
 
 /// The value below which so many percent of the sorted values are.

@@ -12,18 +12,18 @@ Examples:
   aka bench --project 9 --mode stream --zipf 1.1 --aliases 0.1 --cold 0.01 --writes 200
   aka bench --project 9 --connections 8 --concurrency 50 --output json
 
-Key 26 is the id bench-000000000000001a; if it is an alias, it is one of user-000000000000001a. Which
-keys are aliases follows from --aliases alone, so that every answer can be checked: run once with
---prepare, which creates the aliases and reads every key once, and then as often as you like with the
+Key 26 is the id bench-000000000000001a. If it is an alias, its canonical id is user-000000000000001a.
+Which keys are aliases follows from --aliases alone, so every answer can be checked. Run once with
+--prepare, which creates the aliases and reads every key once. Then run as often as you like with the
 same --keys and --aliases. Use a project of its own.
 
-With --rate calls are made when they are due, whatever became of those before them, and latencies
-count from then. Without it each caller makes its next call when it has the answer to the last.
+With --rate, calls are made when they are due, whether or not the calls before them are answered, and
+latencies count from then. Without it, each caller makes its next call when its last one is answered.
 
 Exit codes: 0 ok, 1 an answer was wrong or an error, 2 wrong usage, 69 server unreachable, 74 stdout
 failed.";
 
-/// Put load on a running server, check every answer, and say how long they took.
+/// Put load on a running server, check every answer, and report latencies and CPU time.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct BenchArgs {
@@ -43,7 +43,7 @@ pub struct BenchArgs {
     #[arg(value_parser = clap::value_parser!(u16).range(1..=1_000))]
     pub connections: u16,
 
-    /// Calls at once, or open streams, on each connection; in an open loop the most of them
+    /// Calls at once, or open streams, on each connection; in an open loop, at most so many
     #[arg(long, value_name = "N", default_value_t = 32)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=1_000))]
     pub concurrency: u16,
@@ -66,11 +66,11 @@ pub struct BenchArgs {
     #[arg(long, value_name = "RATIO", default_value_t = 0.5, value_parser = ratio)]
     pub aliases: f64,
 
-    /// Share of the lookups that are for ids never seen before
+    /// Share of the lookups that ask for ids never seen before
     #[arg(long, value_name = "RATIO", default_value_t = 0.0, value_parser = ratio)]
     pub cold: f64,
 
-    /// Aliases created a second, alongside
+    /// Aliases created a second, besides the lookups
     #[arg(long, value_name = "R", value_parser = positive)]
     pub writes: Option<f64>,
 
@@ -78,7 +78,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub duration: Duration,
 
-    /// How long to go on before that without measuring, in seconds
+    /// How long to run before that without measuring, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
     pub warm_up: Duration,
 
@@ -86,7 +86,7 @@ pub struct BenchArgs {
     #[arg(long)]
     pub prepare: bool,
 
-    /// Do not compare answers with what they must be, as for a bare echo
+    /// Do not check what ids resolve to, as for a bare echo server
     #[arg(long, conflicts_with_all = ["prepare", "writes"])]
     pub no_check: bool,
 
@@ -94,9 +94,9 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
 
-    /// Whose CPU time to read; found by itself where the server listens on a loopback address
+    /// Process whose CPU time is read; found by itself if the server listens on a loopback address
     ///
-    /// Repeat it to count a database on this machine with the server.
+    /// Repeat it to add that of a database on this machine.
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
     pub server_pid: Vec<u32>,
 
