@@ -1,9 +1,10 @@
 //! What more aliases, and more shards, cost: CPU for a lookup, and memory.
 //!
-//! `cargo bench --bench growth`, or with pairs of ALIASES:SHARDS after `--` (`-- 10000000:1`). Each pair
-//! has databases of its own on one MySQL of the test harness, a real service, and the load of `aka bench`:
-//! half of the ids are aliases, asked for with a skew (Zipf 0.99), on 8 connections with 50 calls each, or
-//! with two batches of 100 each. Every answer is checked. The cache is as large as all aliases need.
+//! `cargo bench --bench growth`, or with pairs of ALIASES:SHARDS after `--` (`-- 10000000:1`). Each
+//! pair has databases of its own on one MySQL of the test harness, a real service, and the load of
+//! `aka bench`: half of the ids are aliases, asked for with a skew (Zipf 0.99), on 8 connections
+//! with 50 calls each, or with two batches of 100 each. Every answer is checked. The cache is as
+//! large as all aliases need.
 //!
 //! The rows are written to the tables directly. `--bench create` shows what creates cost.
 
@@ -112,8 +113,8 @@ async fn grown(aliases: u32, shards: usize) -> String {
     )
 }
 
-/// Writes the aliases that the load expects, as if they had been created long ago: their changes are
-/// pruned, but for the last. Returns how many there are.
+/// Writes the aliases that the load expects, as if they had been created long ago: their changes
+/// are pruned, but for the last. Returns how many there are.
 async fn fill(server: &DbServer, names: &[String], aliases: u32) -> usize {
     let mut filled = 0;
     let project = Project::new(PROJECT).expect("a project");

@@ -1,4 +1,4 @@
-//! What aka promises of its cost, beside what it is compared with.
+//! The goals for aka's cost, relative to what it is compared with.
 
 use crate::sample::{Results, Sample, median};
 use std::fmt::Write;
@@ -6,7 +6,7 @@ use std::fmt::Write;
 struct Goal {
     what: &'static str,
     ours: &'static str,
-    /// The best of them counts.
+    /// What it is compared with: the best of these.
     theirs: &'static [&'static str],
     bound: Bound,
 }
@@ -69,8 +69,8 @@ const GOALS: [Goal; 8] = [
     },
 ];
 
-/// As Markdown: the median over the rounds of the ratio in each round, as both had the same minute of
-/// the machine.
+/// As Markdown: the median over the rounds of the ratio in each round, as both had the same minute
+/// of the machine.
 pub fn table(results: &Results) -> String {
     let mut table =
         String::from("| ratio | measured (least to greatest) | goal | met |\n|---|--:|--:|---|\n");

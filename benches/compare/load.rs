@@ -18,19 +18,19 @@ use tokio::task::JoinSet;
 
 const WARM_UP: Duration = Duration::from_millis(500);
 
-/// Longer than any server may take.
+/// How long the last answers may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A text protocol: how ids are asked for, and where an answer ends.
 pub trait Protocol: Copy + 'static {
-    /// What is said before the first request, which is answered with a line.
+    /// A line that is sent before the first request. The server answers it with `+OK`.
     fn greeting(self) -> Option<String>;
     fn request(self, ids: &[LoadId], out: &mut Vec<u8>);
-    /// The length of the whole answer, once it is there. A wrong one is a fault.
+    /// The length of the whole answer, once it has come. A wrong answer is a fault.
     fn answer(self, ids: &[LoadId], unread: &[u8]) -> Result<Option<usize>, Fault>;
 }
 
-/// What to ask for, and how.
+/// How ids are asked for.
 #[derive(Clone, Copy)]
 pub struct Shape {
     pub connections: u64,
@@ -141,7 +141,7 @@ async fn client<P: Protocol>(
     }
 }
 
-/// `bytes` begins with `prefix`. Not yet known while it is only a part of it.
+/// Checks that `bytes` begins with `prefix`. `None` while too few bytes have come to know it.
 pub fn starts(bytes: &[u8], prefix: &[u8]) -> Result<Option<()>, Fault> {
     let there = bytes.len().min(prefix.len());
     if bytes[..there] != prefix[..there] {

@@ -1,4 +1,4 @@
-//! A SELECT for each event, as it was done in 2012: a table, a primary key, a pool of connections.
+//! A SELECT for each event, without aka: a table, a primary key, a pool of connections.
 
 use crate::Fault;
 use crate::keys;
@@ -42,7 +42,7 @@ struct Times {
     end: Instant,
 }
 
-/// Asks for ids that nobody has asked for before. None of them is an alias.
+/// Asks for ids that were never seen before. None of them is an alias.
 pub async fn run(pool: &MySqlPool, pid: u32, duration: Duration) -> Result<Sample, Fault> {
     let begin = Instant::now() + WARM_UP;
     let end = begin + duration;

@@ -19,7 +19,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// One that says on stdout `NAME: serving on ADDRESS`.
+    /// Starts a server that prints `NAME: serving on ADDRESS`.
     pub fn that_says(mut command: Command) -> Result<Self, Fault> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = spawn(command)?;
@@ -36,7 +36,7 @@ impl Server {
         }
     }
 
-    /// One that is told its port, and is there when it accepts a connection.
+    /// Starts a server that is told its port, and waits until it accepts a connection.
     pub fn on_a_port(program: &str, args: impl Fn(u16) -> Vec<String>) -> Result<Self, Fault> {
         // Free now; nobody else here takes ports at random.
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();

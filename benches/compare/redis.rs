@@ -8,7 +8,7 @@ use aka_load::LoadId;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 
-/// Aliases of one ratio live in a database of their own.
+/// Each share of aliases has a database of its own.
 #[derive(Clone, Copy)]
 pub struct Redis {
     pub database: u32,
@@ -18,7 +18,7 @@ pub struct Redis {
 pub fn start(folder: &str) -> Result<Server, Fault> {
     Server::on_a_port("redis-server", |port| {
         let port = port.to_string();
-        // Nothing is written to disk, as a cache has it.
+        // As a cache: nothing is written to disk.
         [
             "--bind",
             "127.0.0.1",

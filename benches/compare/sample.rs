@@ -1,4 +1,4 @@
-//! What is measured, and the medians of it.
+//! Measurements, and their medians.
 
 use std::fmt::Write;
 
@@ -12,7 +12,7 @@ pub struct Sample {
     pub p99_us: f64,
 }
 
-/// All rounds of all measurements, in the order in which they were first made.
+/// All rounds of all measurements, in the order of the first round.
 #[derive(Default)]
 pub struct Results(Vec<(&'static str, Vec<Sample>)>);
 

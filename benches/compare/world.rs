@@ -1,4 +1,4 @@
-//! All the servers of the comparison, filled alike, and what is measured of them.
+//! Starts all servers of the comparison, fills them alike, and lists what is measured.
 
 use crate::Fault;
 use crate::keys;
@@ -17,7 +17,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-/// Shares of aliases: most ids of a pipeline are none; half is the other end.
+/// Shares of aliases. Most ids of a pipeline are no aliases; half is the other extreme.
 const FEW: f64 = 0.1;
 const HALF: f64 = 0.5;
 
@@ -43,7 +43,7 @@ pub struct World<'a> {
     mysql_pid: u32,
     select: MySqlPool,
     aka: Server,
-    /// Over the same database: every cold id is asked for.
+    /// Without a filter, over the same database: it asks the database for every cold id.
     unfiltered: Server,
     /// The two shapes, each for few aliases and for half of the ids.
     echo_shared: [Server; 2],
@@ -93,7 +93,7 @@ impl<'a> World<'a> {
         Ok(world)
     }
 
-    /// All of them, those that are compared with each other side by side.
+    /// All measurements. Those that are compared with each other stand side by side.
     pub fn measurements(&self) -> Vec<Measurement<'_>> {
         let mut all = Vec::new();
         let mut add = |name, run| all.push(Measurement { name, run });
@@ -140,7 +140,7 @@ impl<'a> World<'a> {
         all
     }
 
-    /// For the plot: aka, and the echo whose threads are made in this way.
+    /// The loads of the plot: aka, and the echo in both shapes.
     pub fn unary(&self) -> [(&'static str, Load<'a>); 3] {
         [
             ("aka", self.aka(UNARY_8X50, HALF)),
@@ -212,8 +212,8 @@ fn of_redis(aliases: f64) -> Redis {
     Redis { database: u32::from(aliases == HALF), aliases }
 }
 
-/// Two instances of aka over one shard on this MySQL: as it is when nothing else is said, and without its
-/// filter.
+/// Starts two instances of aka over one shard on this MySQL: one with default settings, and one
+/// without its filter.
 fn start_aka(runtime: &Runtime, mysql: &DbServer) -> Result<[Server; 2], Fault> {
     let database = runtime.block_on(mysql.create_database());
     let shard = ["--shard".to_owned(), mysql.url(&database)];

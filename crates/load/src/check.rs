@@ -118,7 +118,8 @@ impl Checker {
         };
         self.seen.clear();
         self.seen.resize(ids.len(), false);
-        // If an index was not asked for, or comes twice, it is unknown which answer belongs to which id.
+        // If an index was not asked for, or comes twice, it is unknown which answer belongs to
+        // which id.
         let mut see = |index: u32| {
             let seen = self.seen.get_mut(index as usize).filter(|seen| !**seen);
             seen.map(|seen| *seen = true).ok_or(CallFailed(Code::Internal))

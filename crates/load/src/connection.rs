@@ -1,8 +1,8 @@
 //! Connections: gRPC over bare HTTP/2, as little of it as a load generator needs.
 //!
-//! The generated client puts a queue, a task and some allocations between a call and the connection.
-//! The generator often runs on the cores of the server that it measures. The less CPU it takes, the
-//! more is left for the server.
+//! The generated client puts a queue, a task and some allocations between a call and the
+//! connection. The generator often runs on the cores of the server that it measures. The less CPU
+//! it takes, the more is left for the server.
 
 use crate::call::{CallFailed, OpenCall};
 use crate::plan::LoadServer;

@@ -3,8 +3,8 @@
 use crate::ids::{IdSet, LoadId, UnseenIds, share};
 use crate::zipf::{SplitMix, Zipf};
 
-/// How many samples of a skewed draw are made beforehand. A logarithm for each id would cost more than
-/// the rest of its request.
+/// How many samples of a skewed draw are made beforehand. A logarithm for each id would cost more
+/// than the rest of its request.
 const SAMPLES: usize = 1 << 20;
 
 /// One sample in so many is drawn anew as it is used, so that a long run is no loop.
@@ -44,8 +44,8 @@ struct SkewedSamples {
 }
 
 impl DrawnIds {
-    /// `zipf`: id k comes in proportion to 1 / k^`zipf`; 0: all alike. `cold`: the share of unseen ids.
-    /// The same seed draws the same ids.
+    /// `zipf`: id k comes in proportion to 1 / k^`zipf`; 0: all alike. `cold`: the share of unseen
+    /// ids. The same seed draws the same ids.
     pub fn new(ids: IdSet, zipf: f64, cold: f64, seed: u64, unseen: UnseenIds) -> Self {
         let mut random = SplitMix::new(seed);
         let skewed = (zipf > 0.0).then(|| {

@@ -2,8 +2,8 @@
 
 use std::io;
 
-/// Why a load could not be run. Wrong answers and failed calls are no such error: they are counted in
-/// the outcome.
+/// Why a load could not be run. Wrong answers and failed calls are no such error: they are counted
+/// in the outcome.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The plan contradicts itself.

@@ -1,7 +1,7 @@
 //! The ids of a run, and what each of them must resolve to.
 //!
-//! Everything follows from an id's number, so every answer can be checked without a table: number 26 is
-//! `bench-000000000000001a`, and if it is an alias, then of `user-000000000000001a`.
+//! Everything follows from an id's number, so every answer can be checked without a table: number
+//! 26 is `bench-000000000000001a`, and if it is an alias, then of `user-000000000000001a`.
 
 /// The length of every id that is asked for, in bytes.
 pub(crate) const ID_LENGTH: usize = 22;
@@ -83,8 +83,8 @@ impl IdSet {
 
     /// Whether the id is an alias.
     ///
-    /// Multiples of the golden ratio are spread as evenly as possible. So the share of aliases is also
-    /// right among the few ids that a skewed run asks for most.
+    /// Multiples of the golden ratio are spread as evenly as possible. So the share of aliases is
+    /// also right among the few ids that a skewed run asks for most.
     #[inline]
     pub fn is_alias(&self, id: LoadId) -> bool {
         !id.is_unseen() && u128::from(id.0.wrapping_mul(0x9E37_79B9_7F4A_7C15)) < self.aliases

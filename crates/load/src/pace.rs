@@ -1,9 +1,10 @@
-//! When calls are made: as soon as the last one is answered (closed loop), or when they are due (open
-//! loop).
+//! When calls are made: as soon as the last one is answered (closed loop), or when they are due
+//! (open loop).
 //!
-//! In an open loop, call n is due at n / rate, whatever became of the calls before it. A call that must
-//! wait for a free caller is sent late, and its latency counts from when it was due. So if the server
-//! stops for a second, all calls of that second show it, and not only the few that were under way.
+//! In an open loop, call n is due at n / rate, whatever became of the calls before it. A call that
+//! must wait for a free caller is sent late, and its latency counts from when it was due. So if the
+//! server stops for a second, all calls of that second show it, and not only the few that were
+//! under way.
 
 use crate::timer::Timer;
 use std::cell::{Cell, RefCell};

@@ -44,7 +44,8 @@ pub struct LoadServer {
 pub struct LoadPlan {
     pub project_id: u64,
     pub mode: Mode,
-    /// Ids a second, all callers together (open loop). `None`: as many as are answered (closed loop).
+    /// Ids a second, all callers together (open loop). `None`: as many as are answered (closed
+    /// loop).
     pub rate: Option<f64>,
     pub connections: u16,
     /// Calls at once, or open streams, on each connection. In an open loop, the most of them.

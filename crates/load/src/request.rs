@@ -43,8 +43,8 @@ impl Operation {
     }
 }
 
-/// `ResolveRequest` and `BatchResolveRequest` look alike on the wire: field 1 is the project, field 2 an
-/// id or many. Written by hand, as prost would allocate each id.
+/// `ResolveRequest` and `BatchResolveRequest` look alike on the wire: field 1 is the project, field
+/// 2 an id or many. Written by hand, as prost would allocate each id.
 fn lookup(project_id: u64, ids: &[LoadId]) -> Bytes {
     const PROJECT_ID: u8 = 0x08;
     const DISTINCT_ID: u8 = 0x12;

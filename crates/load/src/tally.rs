@@ -25,18 +25,19 @@ pub(crate) struct Measured {
 pub(crate) struct Tally {
     measured: Measured,
     pub latencies: Histogram<u64>,
-    /// Calls that were answered. Like the other counts, unless said otherwise, it leaves out calls that
-    /// were due in the warm-up.
+    /// Calls that were answered. Like the other counts, unless said otherwise, it leaves out calls
+    /// that were due in the warm-up.
     pub calls: u64,
     pub ids: u64,
-    /// Calls that were answered in the measured time, whenever they were due. Rates and the CPU time of
-    /// an id are computed from them.
+    /// Calls that were answered in the measured time, whenever they were due. Rates and the CPU
+    /// time of an id are computed from them.
     pub calls_in_time: u64,
     pub ids_in_time: u64,
     pub aliases: u64,
     pub cold: u64,
     pub degraded: u64,
-    /// Ids that were answered wrongly. The warm-up counts too, as a wrong answer is wrong at any time.
+    /// Ids that were answered wrongly. The warm-up counts too, as a wrong answer is wrong at any
+    /// time.
     pub wrong: u64,
     /// Ids that failed, by gRPC code, with the warm-up.
     pub errors: BTreeMap<i32, u64>,

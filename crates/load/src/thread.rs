@@ -47,8 +47,8 @@ pub(crate) struct ThreadCounts {
 }
 
 impl ThreadPlan {
-    /// Runs the thread to its end. It reports to `ready` when it is connected, and starts when `times`
-    /// are known.
+    /// Runs the thread to its end. It reports to `ready` when it is connected, and starts when
+    /// `times` are known.
     pub fn run(
         self,
         ready: oneshot::Sender<()>,

@@ -1,6 +1,7 @@
 //! Random numbers: even, or skewed as Zipf's law says.
 
-/// SplitMix64: a number costs a few instructions, and a seed gives the same numbers in every version.
+/// SplitMix64: a number costs a few instructions, and a seed gives the same numbers in every
+/// version.
 #[derive(Clone, Debug)]
 pub(crate) struct SplitMix(u64);
 
@@ -30,8 +31,8 @@ impl SplitMix {
 
 /// Draws numbers from 0 on. Number k comes in proportion to 1 / (k + 1)^s.
 ///
-/// Rejection-inversion (Hörmann and Derflinger, 1996): exact for every s above 0, without a table of
-/// all numbers.
+/// Rejection-inversion (Hörmann and Derflinger, 1996): exact for every s above 0, without a table
+/// of all numbers.
 #[derive(Clone, Debug)]
 pub(crate) struct Zipf {
     count: f64,

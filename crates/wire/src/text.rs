@@ -3,8 +3,8 @@
 use std::fmt::{self, Write};
 use tonic::Code;
 
-/// An id as people should see it: in quotes. What cannot be seen is escaped: line ends, terminal codes,
-/// bytes that are not UTF-8, and combining marks, which make two ids look alike.
+/// An id as people should see it: in quotes. What cannot be seen is escaped: line ends, terminal
+/// codes, bytes that are not UTF-8, and combining marks, which make two ids look alike.
 pub struct Quoted<'a>(pub &'a [u8]);
 
 impl fmt::Display for Quoted<'_> {

@@ -12,13 +12,14 @@ Examples:
   aka bench --project 9 --mode stream --zipf 1.1 --aliases 0.1 --cold 0.01 --writes 200
   aka bench --project 9 --connections 8 --concurrency 50 --output json
 
-Key 26 is the id bench-000000000000001a. If it is an alias, its canonical id is user-000000000000001a.
-Which keys are aliases follows from --aliases alone, so every answer can be checked. Run once with
---prepare, which creates the aliases and reads every key once. Then run as often as you like with the
-same --keys and --aliases. Use a project of its own.
+Key 26 is the id bench-000000000000001a. If it is an alias, its canonical id is
+user-000000000000001a. Which keys are aliases follows from --aliases alone, so every answer can be
+checked. Run once with --prepare, which creates the aliases and reads every key once. Then run as
+often as you like with the same --keys and --aliases. Use a project of its own.
 
-With --rate, calls are made when they are due, whether or not the calls before them are answered, and
-latencies count from then. Without it, each caller makes its next call when its last one is answered.
+With --rate, calls are made when they are due, whether or not the calls before them are answered,
+and latencies count from then. Without it, each caller makes its next call when its last one is
+answered.
 
 Exit codes: 0 ok, 1 an answer was wrong or an error, 2 wrong usage, 69 server unreachable, 74 stdout
 failed.";
