@@ -1,10 +1,11 @@
-//! The words of aka as types: projects, ids, slots, rows, positions and tokens. Pure values, no I/O.
+//! The words of aka as types: projects, ids, slots, rows, positions and tokens. Pure values, no
+//! I/O.
 //!
-//! In reading order: a [`Project`] and an [`Id`] make a [`Key`], which belongs to a [`Slot`]. A shard
-//! owns a [`SlotSet`] and says so in its [`Identity`]. Its tables hold a [`ForwardRow`] and an
-//! [`InverseRow`] for each alias, and a [`Change`] for each change. A [`Position`] names a point in a
-//! shard's history, and a [`Token`] carries positions to clients. [`Loaded`] and [`LogPage`] are what
-//! one read of a shard brings. [`Placeholders`] are the ids that cannot be aliased.
+//! In reading order: a [`Project`] and an [`Id`] make a [`Key`], which belongs to a [`Slot`]. A
+//! shard owns a [`SlotSet`] and says so in its [`Identity`]. Its tables hold a [`ForwardRow`] and
+//! an [`InverseRow`] for each alias, and a [`Change`] for each change. A [`Position`] names a point
+//! in a shard's history, and a [`Token`] carries positions to clients. [`Loaded`] and [`LogPage`]
+//! are what one read of a shard brings. [`Placeholders`] are the ids that cannot be aliased.
 
 mod id;
 mod identity;

@@ -33,7 +33,8 @@ impl fmt::Display for ShardId {
 pub struct Position {
     /// The shard's counter of changes. It counts in commit order and has no gaps.
     pub seq: u64,
-    /// A random number that is drawn with each seq. Two histories that reach the same seq differ in it.
+    /// A random number that is drawn with each seq. Two histories that reach the same seq differ in
+    /// it.
     pub nonce: u64,
 }
 

@@ -9,8 +9,8 @@ use xxhash_rust::xxh3::Xxh3Default;
 /// How many slots there are. Every stored row carries its slot, so this never changes.
 pub const SLOTS: u16 = 4096;
 
-/// The hash of an id in its project: XXH3-64 (seed 0) over the project, 8 bytes big-endian, followed
-/// by the id. Its top 12 bits are the [`Slot`].
+/// The hash of an id in its project: XXH3-64 (seed 0) over the project, 8 bytes big-endian,
+/// followed by the id. Its top 12 bits are the [`Slot`].
 ///
 /// The hash is frozen: another one would give stored rows other slots, and no read would find them.
 /// `tests/golden/slots.txt` pins it.
@@ -21,8 +21,8 @@ impl IdHash {
     /// The hash of these bytes, whether they are a valid id or not.
     #[inline]
     pub fn of(project: Project, id: &[u8]) -> Self {
-        // Clearing a buffer for the longest id costs as much as hashing a usual id, so a short buffer
-        // is tried first.
+        // Clearing a buffer for the longest id costs as much as hashing a usual id, so a short
+        // buffer is tried first.
         let short = hash_in::<64>(project, id);
         let hash = short.or_else(|| hash_in::<{ 8 + MAX_ID_BYTES }>(project, id));
         Self(hash.unwrap_or_else(|| {

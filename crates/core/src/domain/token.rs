@@ -10,8 +10,9 @@ const MARK_BYTES: usize = 18;
 
 /// A position in the history of one or more shards of a cluster.
 ///
-/// Clients treat the text as opaque. It is base64url of a format byte, the cluster, and for each shard
-/// its number, seq and nonce, all big-endian. Several tokens joined with commas are a token too.
+/// Clients treat the text as opaque. It is base64url of a format byte, the cluster, and for each
+/// shard its number, seq and nonce, all big-endian. Several tokens joined with commas are a token
+/// too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
     cluster: ClusterId,
@@ -61,8 +62,8 @@ impl Token {
         for part in text.split(',') {
             token.parse_part(part)?;
         }
-        // Sorts once and keeps the greatest position of each shard. A client can send a long token, and
-        // sorted insertion of each position would take quadratic time.
+        // Sorts once and keeps the greatest position of each shard. A client can send a long token,
+        // and sorted insertion of each position would take quadratic time.
         token.marks.sort_unstable_by_key(|&(shard, at)| (shard, std::cmp::Reverse(at.seq)));
         token.marks.dedup_by_key(|mark| mark.0);
         Ok(Some(token))
