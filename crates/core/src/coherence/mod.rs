@@ -9,7 +9,7 @@
 //!    `test-hooks`, `broken_rules` takes their place.
 //! 2. What is kept: `entry`, what is remembered of a key; [`Footprint`], which stands for the key;
 //!    `hot_table` and [`Cache`], the bounded store. The store decides nothing.
-//! 3. Who waits: `answer`, what a lookup can end with; [`Gather`], what one reader waits for;
+//! 3. Waiting: `answer`, what a lookup can end with; [`Gather`], what one reader waits for;
 //!    `flight`, the one load of a key that all its readers wait for.
 //! 4. What is known of a shard: `stripe`, the lock, the fence and the flights of some keys;
 //!    `history`, the positions that were applied; [`Freshness`], when the log was last seen whole.

@@ -7,8 +7,8 @@
 
 use crate::coherence::entry::View;
 use crate::coherence::footprint::Footprint;
-// Not the atomics of `crate::sync`: the sequence lock protects the words, and the order of each is
-// not explored.
+// These are not the atomics of `crate::sync`, so the interleavings do not explore them. A test of the
+// hot table with real threads looks for torn entries.
 pub(super) use std::sync::atomic::{AtomicU64 as Word, Ordering, fence};
 
 /// The words of a cell, and how many of them hold the canonical id.

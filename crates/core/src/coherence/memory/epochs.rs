@@ -1,7 +1,8 @@
 //! Epochs: one ends and the next begins when the history turns out to be another one (rule 7).
 //!
 //! Invariant: an epoch begins under the history's lock, and the stripes are restarted after the
-//! epoch has risen. So whoever holds a stripe's lock sees the new epoch, or is restarted later.
+//! epoch has risen. So a caller that holds a stripe's lock sees the new
+//! epoch, or the stripe is restarted after it.
 
 use super::Memory;
 use crate::coherence::law::Standing;

@@ -36,6 +36,7 @@ pub struct Reading<'a> {
 
 impl Memory {
     /// `None` if memory may not answer (rule 6), or has not applied the token's position (rule 8).
+    #[inline]
     pub fn read(&self, need: &Need) -> Option<Reading<'_>> {
         if !law::may_answer(self.freshness.age(need.arrived), self.limits.staleness) {
             return None;
@@ -98,6 +99,7 @@ impl Memory {
 
     /// The cursor, for a reader with a token that is applied here. `Some(None)` for a reader
     /// without a token, `None` if the token is not applied.
+    #[inline]
     fn reached(&self, need: &Need) -> Option<Option<Position>> {
         let Some(mark) = need.mark else { return Some(None) };
         let history = self.history.lock();
