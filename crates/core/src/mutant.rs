@@ -1,20 +1,34 @@
-//! The law broken on purpose.
+//! Mutants: the law broken on purpose.
 //!
-//! A mutant is one way to break one rule. Each must be noticed by a test, or the rule is not tested. The
-//! rules themselves do not know of mutants: [`coherence::rules`](crate::coherence) are pure functions,
-//! and a build with the feature `test-hooks` puts the broken ones in their place. Without the feature
-//! nothing here is left but names.
+//! A mutant is the program made wrong in one named way. A test must catch it, or the rule that it
+//! breaks is not tested. `docs/testing.md` has the same list.
+//!
+//! The rules know nothing of mutants. A rule that is a decision is a pure function of
+//! `coherence::rules`; a build with the feature `test-hooks` uses `coherence::broken_rules` in its
+//! place. A rule that is a step is marked where the step is done, with a macro of `marks`. A build
+//! without the feature has only the names of the mutants.
 
-/// The test that notices a mutant.
+#[cfg(feature = "test-hooks")]
+mod active;
+mod marks;
+
+#[cfg(feature = "test-hooks")]
+pub use active::{active, set_thread_mutant, set_thread_time};
+pub(crate) use marks::{in_order, sabotage, step, value};
+#[cfg(feature = "test-hooks")]
+pub(crate) use {active::thread_time, marks::is_on};
+
+/// The test that catches a mutant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CaughtBy {
     /// `crates/core/tests/simulation`, within the seeds that the right program passes.
     Simulation,
-    /// `crates/core/tests/simulation/scripts.rs`: what takes too many coincidences for a random seed.
+    /// `crates/core/tests/simulation/scripts.rs`. It needs more coincidences than random seeds
+    /// bring.
     Scripts,
-    /// `crates/core/tests/interleavings`: what only the order of two threads' steps shows.
+    /// `crates/core/tests/interleavings`. Only the order of two threads' steps shows it.
     Interleavings,
-    /// A test of the whole service, in `tests/it`.
+    /// This test of the whole service, in `tests/it`.
     Service(&'static str),
 }
 
@@ -27,30 +41,31 @@ macro_rules! mutants {
         }
 
         impl Mutant {
-            /// All of them, by the rule that they break.
+            /// All mutants, in the order of the rules that they break.
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
-            /// The mutant of this name.
+            /// The mutant with this name.
             pub fn named(name: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|mutant| mutant.name() == name)
             }
 
-            /// What `AKA_MUTANT` calls it.
+            /// The name, as `AKA_MUTANT` and `docs/testing.md` have it.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
             }
 
-            /// The rule of `docs/design.md` that it breaks.
+            /// The rules of `docs/design.md` that it breaks, by number; `filter` for those of the
+            /// filter.
             pub fn rule(self) -> &'static str {
                 match self { $(Self::$variant => $rule,)* }
             }
 
-            /// How it breaks the rule.
+            /// What it breaks.
             pub fn breaks(self) -> &'static str {
                 match self { $(Self::$variant => $breaks,)* }
             }
 
-            /// The tests that notice it.
+            /// The tests that catch it.
             pub fn caught_by(self) -> &'static [CaughtBy] {
                 use CaughtBy::*;
                 match self { $(Self::$variant => &[$($by),*],)* }
@@ -61,201 +76,166 @@ macro_rules! mutants {
 
 mutants! {
     AsOfGreatest "as_of_greatest" "1"
-        "an entry is as of the greatest seq known, not of its own load: changes in between pass it by" [Simulation];
+        "an entry gets the greatest known seq instead of its own load's: the changes in between \
+         are never applied to it"
+        [Simulation];
     FeedNoFence "feed_no_fence" "2"
-        "the feed updates entries, but raises no fence: a load that is out brings the old state back" [Simulation];
+        "the feed updates entries but does not raise the fence: a load that is out brings the \
+         old state back"
+        [Simulation];
     FenceWithEntry "fence_with_entry" "2"
-        "the fence is raised only where there is an entry: a miss that is out brings the old state back" [Simulation];
+        "the feed raises the fence only where there is an entry: a load that is out fills the \
+         empty place with the old state"
+        [Simulation];
     FeedSkipsEntries "feed_skips_entries" "2"
-        "the feed moves the cursor and the fences, but updates no entry" [Simulation, Service("audit::a_change_that_memory_missed_is_found")];
+        "the feed moves the fences and the cursor, but does not update entries"
+        [Simulation, Service("audit::a_change_that_memory_missed_is_found")];
     NoFence "no_fence" "3"
-        "a load older than the fence enters the cache" [Simulation, Service("stale_set::without_the_fence_the_race_is_lost")];
+        "a load from below the fence enters the cache"
+        [Simulation, Service("stale_set::without_the_fence_the_race_is_lost")];
     NegativesNotFenced "negatives_not_fenced" "3"
-        "a load that found no alias enters whatever the fence says" [Simulation];
+        "a load that found no alias enters the cache even from below the fence"
+        [Simulation];
     OldEpochEnters "old_epoch_enters" "3"
-        "a load that outlives its epoch is answered and kept" [Simulation];
+        "a load of an earlier epoch is given to readers and enters the cache"
+        [Simulation];
     AheadEnters "ahead_enters" "3"
-        "a load ahead of the cursor enters though a look began since" [Scripts];
+        "a load from ahead of the cursor enters the cache although a poll began after it was sent"
+        [Scripts];
     LoadKeepsOlder "load_keeps_older" "3"
-        "a load that may not enter leaves the older entry there" [Simulation];
+        "a load that may not enter the cache leaves an older entry there"
+        [Simulation];
     AnsweredFirst "answered_first" "3"
-        "a load answers its readers before it replaces or drops the older entry" [Interleavings];
+        "a load is given to its readers before the older entry is replaced or dropped"
+        [Interleavings];
     NoFloor "no_floor" "4"
-        "a reader takes a load from before a write that it has seen answered" [Simulation, Service("stale_set::without_the_floor_the_race_is_lost")];
+        "a reader takes a load from before a write whose answer it has seen"
+        [Simulation, Service("stale_set::without_the_floor_the_race_is_lost")];
     JoinsAnyLoad "joins_any_load" "4"
-        "a reader takes a load that was sent too long before it came" [Simulation];
+        "a reader takes a load that was sent longer than the staleness limit before it arrived"
+        [Simulation];
     TokenJoins "token_joins" "4"
-        "a reader with a token takes a load that was sent before it came" [Simulation];
+        "a reader with a token takes a load that was sent before it arrived"
+        [Simulation];
     JoinsBlindly "joins_blindly" "4"
-        "a reader who has missed does not look again under the stripe's lock: two queries" [Interleavings];
+        "a reader that missed does not look into memory again under the stripe's lock: two queries"
+        [Interleavings];
     NoLocalApply "no_local_apply" "5"
-        "memory is not told of a write" [Simulation, Service("stale_set::own_writes_do_not_wait_for_the_feed")];
+        "memory is not told of local writes"
+        [Simulation, Service("stale_set::own_writes_do_not_wait_for_the_feed")];
     AcknowledgedFirst "acknowledged_first" "5"
-        "a write is acknowledged before memory is told" [Simulation];
+        "a write is acknowledged before memory is told of it"
+        [Simulation];
     WriteInserts "write_inserts" "5"
-        "a write puts its value into the cache" [Simulation];
+        "a local write inserts its value into the cache"
+        [Simulation];
     WriteNoFence "write_no_fence" "5"
-        "a write removes the entry, but raises no fence" [Simulation];
+        "a local write removes the entry but does not raise the fence"
+        [Simulation];
     WriteKeepsEntry "write_keeps_entry" "5"
-        "a write raises the fence, but leaves the entry" [Simulation];
+        "a local write raises the fence but leaves the entry"
+        [Simulation];
     WriteTrustsSeq "write_trusts_seq" "5"
-        "a write leaves an entry of a greater seq, which may be of another history" [Simulation];
+        "a local write leaves an entry with a greater seq, which may belong to another history"
+        [Simulation];
     WriteTrustsEntry "write_trusts_entry" "5"
-        "a write leaves an entry that is ahead of the feed and has a greater seq" [Scripts];
+        "a local write leaves an entry that has a greater seq and is ahead of the cursor"
+        [Scripts];
     FreshAtEnd "fresh_at_end" "6"
-        "memory is as fresh as the end of the look, not its start" [Simulation];
+        "freshness counts from the end of a poll instead of its start"
+        [Simulation];
     FreshWhenPartial "fresh_when_partial" "6"
-        "a look that did not reach the clock makes memory fresh" [Simulation];
+        "a poll that did not reach the shard's clock counts as complete"
+        [Simulation];
     StaleServed "stale_served" "6"
-        "entries are served past the limit" [Simulation];
+        "memory answers past the staleness limit"
+        [Simulation];
     DegradedForEver "degraded_for_ever" "6"
-        "degraded answers have no limit" [Simulation];
+        "degraded answers are given past the degraded limit"
+        [Simulation];
     NonceIgnoredAtCursor "nonce_ignored_at_cursor" "7"
-        "a look does not compare the nonce at the cursor" [Simulation];
+        "a poll does not compare the nonce at the cursor"
+        [Simulation];
     NonceIgnoredBehind "nonce_ignored_behind" "7"
-        "a position behind the cursor is not compared" [Simulation];
+        "the nonce of a position behind the cursor is not compared"
+        [Simulation];
     NonceIgnoredAhead "nonce_ignored_ahead" "7"
-        "a position ahead of the cursor is not compared when the feed arrives" [Simulation];
+        "the nonce of a position ahead of the cursor is not compared when the feed arrives there"
+        [Simulation];
     PrunedIsFine "pruned_is_fine" "7"
-        "a log pruned past the cursor is followed from where it begins" [Simulation];
+        "a log that was pruned past the cursor, or has a gap, is followed from where it begins"
+        [Simulation];
     ClockMayGoBack "clock_may_go_back" "7"
-        "a clock that went back is no contradiction" [Simulation];
+        "a clock that went back does not begin a new epoch"
+        [Simulation];
     StartKeepsEpoch "start_keeps_epoch" "7"
-        "entries are kept before the first cursor, and setting it begins no epoch" [Simulation];
+        "entries are kept before the first cursor, and setting the cursor begins no epoch"
+        [Simulation];
     ConnectionsStay "connections_stay" "7"
-        "a new epoch closes no connections: an old primary goes on answering" [Simulation];
+        "connections stay open after a contradiction: an old primary goes on answering"
+        [Simulation];
     EpochKeepsEntries "epoch_keeps_entries" "7"
-        "a new epoch keeps the entries" [Simulation];
+        "a new epoch keeps the entries"
+        [Simulation];
     FrontKeepsChanges "front_keeps_changes" "2, 5"
-        "the table in front keeps what it has when an entry changes" [Simulation];
+        "a change of an entry does not reach the hot table"
+        [Simulation];
     CopiesUnlocked "copies_unlocked" "2, 3"
-        "an entry is copied to the front that was read without the stripe's lock" [Interleavings];
+        "an entry that was read without the stripe's lock is copied to the hot table"
+        [Interleavings];
     FilterTooEarly "filter_too_early" "filter"
-        "it answers before the feed has applied what its pages were read at" [Simulation];
+        "the filter answers before the feed has applied the highest seq that its pages were read at"
+        [Simulation];
     FilterRegisteredLate "filter_registered_late" "filter"
-        "what happens while it is filled is not added" [Simulation];
+        "the filter is registered after its scan: what changes during the scan is not added"
+        [Simulation];
     FilterMissesFeed "filter_misses_feed" "filter"
-        "the feed does not add to it" [Simulation];
+        "the feed does not add aliases to the filter"
+        [Simulation];
     FilterMissesLoads "filter_misses_loads" "filter"
-        "a load that found an alias does not add to it" [Simulation];
+        "a load that found an alias does not add it to the filter"
+        [Simulation];
     FilterMissesWrites "filter_misses_writes" "filter"
-        "a local write does not add to it" [Simulation];
+        "a local write does not add its alias to the filter"
+        [Simulation];
     FilterOutlivesEpoch "filter_outlives_epoch" "filter"
-        "it is kept when an epoch begins" [Simulation];
+        "a new epoch keeps the filter"
+        [Simulation];
     SnapshotSkipsChanges "snapshot_skips_changes" "filter"
-        "what has changed since the filter was saved is not added" [Simulation, Service("filter::without_what_has_changed_since_the_answer_is_wrong")];
+        "changes since the filter was saved are not added to it"
+        [Simulation, Service("filter::without_what_has_changed_since_the_answer_is_wrong")];
     SnapshotTooEarly "snapshot_too_early" "filter"
-        "it is used after the first page of what has changed" [Simulation];
+        "a saved filter is complete after the first page of the log"
+        [Simulation];
     SnapshotIgnoresNonce "snapshot_ignores_nonce" "filter"
-        "the log may hold another change where the filter was saved" [Scripts];
+        "a saved filter is used although the log holds another change at its position"
+        [Scripts];
     SnapshotIgnoresPruning "snapshot_ignores_pruning" "filter"
-        "the log may begin after the place where the filter was saved, or have a gap" [Scripts];
+        "a saved filter is used although the log was pruned past its position, or has a gap"
+        [Scripts];
     SnapshotEndsAtCursor "snapshot_ends_at_cursor" "filter"
-        "what has changed is read to the cursor, not beyond: the feed may have added the next change before it knew of the filter" [Interleavings];
+        "the log is read up to the cursor, not beyond: the feed may have added the next change \
+         before the saved filter was registered"
+        [Interleavings];
     FilterNextLast "filter_next_last" "filter"
-        "who adds a key looks for the next filter after the one that answers" [Interleavings];
+        "an id is added to the filter that answers first, and to the next filter last"
+        [Interleavings];
     FilterInNeither "filter_in_neither" "filter"
-        "the next filter leaves its place before it answers" [Interleavings];
+        "the next filter is unregistered before it is registered as the one that answers"
+        [Interleavings];
     TokenIgnored "token_ignored" "8"
-        "a token is not looked at" [Simulation];
+        "tokens are ignored"
+        [Simulation];
     TokenSeqOnly "token_seq_only" "8"
-        "a token counts as applied where its seq is, whatever the nonce" [Simulation];
+        "a token counts as applied if its seq was applied, with whatever nonce"
+        [Simulation];
     TokenLast "token_last" "8"
-        "whether a token is applied is asked after the entry was read" [Interleavings];
+        "the token is checked after the entry was read"
+        [Interleavings];
     AheadServesToken "ahead_serves_token" "8"
-        "an entry ahead of the feed serves a token" [Scripts];
+        "an entry from ahead of the cursor serves a reader with a token"
+        [Scripts];
     DegradedForToken "degraded_for_token" "8"
-        "a token is answered degraded" [Simulation];
+        "a reader with a token gets a degraded answer"
+        [Simulation];
 }
-
-#[cfg(feature = "test-hooks")]
-mod active {
-    use super::Mutant;
-    use crate::clock::Boottime;
-    use std::cell::Cell;
-    use std::sync::LazyLock;
-
-    /// The mutant of the whole process, from `AKA_MUTANT`.
-    static PROCESS: LazyLock<Option<Mutant>> = LazyLock::new(|| {
-        let name = std::env::var("AKA_MUTANT").ok().filter(|name| !name.is_empty())?;
-        // A misspelt mutant would break nothing, and a test would take that for a rule that holds.
-        Some(Mutant::named(&name).unwrap_or_else(|| panic!("there is no mutant {name:?}")))
-    });
-
-    thread_local! {
-        /// The mutant of this thread. Simulations run side by side, each broken in its own way.
-        static THREAD: Cell<Option<Mutant>> = const { Cell::new(None) };
-        /// The simulated time, for a mutant that reads the clock where the program does not.
-        static TIME: Cell<Boottime> = const { Cell::new(Boottime::ZERO) };
-    }
-
-    /// Breaks the law in this way on this thread; `None` makes it whole again.
-    pub fn set_thread_mutant(mutant: Option<Mutant>) {
-        THREAD.set(mutant);
-    }
-
-    /// Sets the simulated time of this thread.
-    pub fn set_thread_time(now: Boottime) {
-        TIME.set(now);
-    }
-
-    pub(crate) fn thread_time() -> Boottime {
-        TIME.get()
-    }
-
-    /// The mutant in force on this thread.
-    pub fn active() -> Option<Mutant> {
-        THREAD.get().or(*PROCESS)
-    }
-}
-
-#[cfg(feature = "test-hooks")]
-pub(crate) use active::thread_time;
-#[cfg(feature = "test-hooks")]
-pub use active::{active, set_thread_mutant, set_thread_time};
-
-/// Whether the law is broken in this way. Never, without `test-hooks`.
-#[inline(always)]
-pub fn is_on(mutant: Mutant) -> bool {
-    #[cfg(feature = "test-hooks")]
-    let on = active() == Some(mutant);
-    #[cfg(not(feature = "test-hooks"))]
-    let on = {
-        let _ = mutant;
-        false
-    };
-    on
-}
-
-/// Does a step of a rule. The mutants leave it out, or do so `if` something is the case.
-macro_rules! step {
-    ($($mutant:ident $(if $when:expr)?),+ => $step:expr) => {
-        if !(false $(|| ($crate::mutant::is_on($crate::mutant::Mutant::$mutant) $(&& $when)?))+) {
-            $step;
-        }
-    };
-}
-
-/// Does two steps of a rule in their order. The mutant turns the order around.
-macro_rules! in_order {
-    ($mutant:ident => $first:expr, $second:expr) => {
-        if $crate::mutant::is_on($crate::mutant::Mutant::$mutant) {
-            $second;
-            $first;
-        } else {
-            $first;
-            $second;
-        }
-    };
-}
-
-/// Does what only the mutant does.
-macro_rules! sabotage {
-    ($mutant:ident => $wrong:expr) => {
-        if $crate::mutant::is_on($crate::mutant::Mutant::$mutant) {
-            $wrong;
-        }
-    };
-}
-
-pub(crate) use {in_order, sabotage, step};

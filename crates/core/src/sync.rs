@@ -1,7 +1,8 @@
-//! What the threads of [`coherence`](crate::coherence) share, by the names that it uses.
+//! The locks, atomics and cache that the threads of [`coherence`](crate::coherence) share.
 //!
-//! Nothing here but names. With the feature `shuttle` the same names stand for types of a scheduler that
-//! decides which thread goes on: the test `interleavings` explores the orders of their steps so.
+//! A program runs on the types of `real`. With the feature `shuttle` the same names stand for the
+//! types of `explored`, whose scheduler decides at each use which thread goes on. The test
+//! `interleavings` explores the orders of the threads' steps that way.
 
 #[cfg(feature = "shuttle")]
 mod explored;

@@ -1,5 +1,5 @@
-//! What a group of jobs does to a shard, over thousands of random groups: the rows that
-//! [`aka_core::write::evaluate`] says to write keep every invariant, and the answers are true.
+//! Thousands of random groups of jobs: the rows that [`aka_core::write::evaluate`] writes keep
+//! every invariant of `docs/design.md`, section 3, and its answers are true.
 
 use aka_core::domain::{ForwardRow, Id, InverseRow, Key, Micros, Position, Project, Stamp};
 use aka_core::write::{ChangeSet, Clock, ReadSet};
@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 const IDS: [&str; 5] = ["a", "b", "c", "d", "e"];
 const LIMIT: u64 = 3;
 
-/// A shard in memory that owns every slot.
+/// A model of a shard that owns every slot.
 #[derive(Default)]
 struct Shard {
     forward: HashMap<Key, ForwardRow>,
@@ -34,7 +34,7 @@ impl Shard {
         seen
     }
 
-    /// Writes what a database would, and refuses what a database would refuse.
+    /// Writes the changes. Fails where a database would refuse them.
     fn write(&mut self, changes: ChangeSet) {
         for (key, row) in changes.insert_forward {
             assert!(self.forward.insert(key, row).is_none(), "a duplicate key");
@@ -67,7 +67,7 @@ impl Shard {
             assert!(self.inverse.contains(&pin), "{alias:?} is not pinned");
             assert!(row.version <= self.at.seq);
         }
-        // One shard: no write leaves half of itself.
+        // There is only one shard, so no write is left half done.
         assert_eq!(self.inverse.len(), self.forward.len(), "an orphan");
         for canonical in self.inverse.iter().map(|(canonical, ..)| canonical) {
             let count = self.inverse.iter().filter(|(other, ..)| other == canonical).count();
@@ -98,7 +98,7 @@ fn random_job(random: &mut StdRng, shard: &Shard) -> Vec<WriteStep> {
     match random.random_range(0..4) {
         0 => vec![WriteStep::Delete { alias, expected_version }],
         1 => vec![pin, WriteStep::Repoint { alias, canonical, stamp, expected_version }],
-        // The service refuses this before it gets here.
+        // The service refuses such a write earlier.
         _ if canonical == *alias.id() => vec![WriteStep::Delete { alias, expected_version: 0 }],
         _ => vec![pin, WriteStep::Create { alias, canonical, stamp }],
     }
@@ -141,7 +141,7 @@ fn changes_row(effect: &Effect) -> bool {
     matches!(effect, Effect::Stored { .. } | Effect::Deleted { .. })
 }
 
-/// A job on its own: what it was told is what was, or is, so.
+/// Checks the answer to a job that was alone in its group.
 fn assert_answer_is_true(
     job: &[WriteStep],
     answer: &Result<Vec<Effect>, StepRefusal>,

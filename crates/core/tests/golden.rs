@@ -1,5 +1,5 @@
-//! The slot of an id never changes: every stored row carries it. `golden/slots.txt` was written once,
-//! and is checked against an implementation of the hash that is not ours.
+//! The slot of an id never changes, because every stored row carries it. `golden/slots.txt` was
+//! written once, and was checked against an independent implementation of the hash.
 
 use aka_core::domain::{Project, Slot};
 
@@ -7,7 +7,7 @@ const GOLDEN: &str = include_str!("golden/slots.txt");
 
 /// A line is `project<TAB>id in hexadecimal<TAB>slot`.
 #[test]
-fn slots_are_as_they_always_were() {
+fn slots_never_change() {
     let mut lines = 0;
     for line in GOLDEN.lines().filter(|line| !line.starts_with('#')) {
         let fields: Vec<&str> = line.split('\t').collect();

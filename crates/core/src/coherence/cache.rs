@@ -1,55 +1,60 @@
-//! The bounded store of answers, shared by all shards. A dumb store: see [`super::Memory`] for the
-//! rules. Every call that changes it is made under the lock of the key's stripe.
+//! The bounded store of entries, shared by all shards. It decides nothing: the rules are kept by
+//! [`Memory`](super::Memory).
 //!
-//! An entry is in moka, or in the table in [front](super::hot_table) of it, or in both, which say the same to
-//! who has the stripe's lock. What is asked for is looked for in front first, and copied there again when it was found behind.
+//! Invariant: an entry is in moka, in the hot table, or in both, and under the stripe's lock the
+//! two agree. Every call that changes the cache is made under the lock of the key's stripe (rules
+//! 2, 3, 5).
 //!
-//! moka evicts by recency and frequency (TinyLFU) and keeps to a budget of bytes. Its `get_with` and
-//! `and_compute_with` are not used: an invalidation during such a load is lost (measured, 0.12.16).
+//! moka evicts by recency and frequency (TinyLFU) and keeps to a budget of bytes. Its `get_with`
+//! and `and_compute_with` are not used: an invalidation during such a load is lost (measured on
+//! 0.12.16).
 
 use super::entry::{Entry, View};
 use super::footprint::{Footprint, Footprints};
-use super::hot_table::{HotTable, SLOT_BYTES};
+use super::hot_table::{CELL_BYTES, HotTable};
 use crate::domain::Key;
 use crate::mutant::step;
-use crate::sync::moka;
+use crate::sync::MokaCache;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// What moka and the allocator need for each entry beside its canonical id: a million entries of ids
-/// that are no aliases took 313 bytes each of resident memory (moka 0.12.16, mimalloc).
+/// The bytes that moka and the allocator need for an entry, without its canonical id. A million
+/// entries of ids that are not aliases took 313 bytes of resident memory each (moka 0.12.16,
+/// mimalloc).
 const ENTRY_OVERHEAD: u32 = 320;
 
-/// What a canonical id needs beside its bytes: the buffer, and the count that its readers share.
+/// The bytes that a canonical id needs besides its own: the buffer's header and its reference
+/// count.
 const CANONICAL_OVERHEAD: u32 = 64;
 
-/// The part of the budget that the table in front takes: half. An entry is a third as large there.
+/// The hot table gets one part in this many of the budget. An entry takes a third of the memory
+/// there.
 const HOT_SHARE: u64 = 2;
 
 /// All entries of all shards.
 pub struct Cache {
-    entries: moka::sync::Cache<Footprint, Entry, BuildHasherDefault<Identity>>,
+    moka: MokaCache<Footprint, Entry, BuildHasherDefault<FootprintHasher>>,
     hot: HotTable,
     footprints: Footprints,
     budget_bytes: u64,
 }
 
 impl Cache {
-    /// Bounded to about `budget_bytes`, overhead included. 0 keeps nothing.
+    /// A cache that takes about `budget_bytes`, overhead included. With 0 it keeps nothing.
     pub fn new(budget_bytes: u64) -> Self {
-        // Keyed at random in each process, so that nobody can choose ids that collide.
+        // The key is random, so nobody can choose ids that collide.
         Self::keyed(budget_bytes, rand::random(), rand::random())
     }
 
-    /// With places that are the same in each run, for a simulation.
+    /// A cache whose footprints are the same in each run, for the simulation.
     #[cfg(feature = "test-hooks")]
     pub fn seeded(budget_bytes: u64, seed: u64) -> Self {
         Self::keyed(budget_bytes, seed, 1)
     }
 
     fn keyed(budget_bytes: u64, key: u64, more_key: u64) -> Self {
-        let slots = budget_bytes / HOT_SHARE / SLOT_BYTES;
-        let entries = moka::sync::Cache::builder()
-            .max_capacity(budget_bytes - slots * SLOT_BYTES)
+        let cells = budget_bytes / HOT_SHARE / CELL_BYTES;
+        let moka = MokaCache::builder()
+            .max_capacity(budget_bytes - cells * CELL_BYTES)
             .weigher(|_: &Footprint, entry: &Entry| {
                 let canonical = entry.canonical.as_ref();
                 let canonical = canonical.map_or(0, |id| CANONICAL_OVERHEAD + id.len() as u32);
@@ -57,10 +62,11 @@ impl Cache {
             })
             .build_with_hasher(BuildHasherDefault::default());
         let footprints = Footprints::keyed(key, more_key);
-        Self { entries, hot: HotTable::new(slots), footprints, budget_bytes }
+        Self { moka, hot: HotTable::new(cells), footprints, budget_bytes }
     }
 
-    /// The footprint of a key, for [`Memory`](super::Memory).
+    /// The footprint of a key.
+    #[inline]
     pub fn footprint(&self, project: u64, id: &[u8]) -> Footprint {
         self.footprints.of(project, id)
     }
@@ -73,7 +79,8 @@ impl Cache {
         self.read_hot(footprint, |view| view.entry()).or_else(|| self.get_from_moka(footprint))
     }
 
-    /// What `read` makes of an entry, if it is in the table in front.
+    /// Calls `read` with the entry, if it is in the hot table.
+    #[inline]
     pub(super) fn read_hot<R>(
         &self,
         footprint: Footprint,
@@ -83,15 +90,17 @@ impl Cache {
     }
 
     /// See [`HotTable::touch`].
+    #[inline]
     pub(super) fn touch(&self, footprint: Footprint) {
         self.hot.touch(footprint);
     }
 
     pub(super) fn get_from_moka(&self, footprint: Footprint) -> Option<Entry> {
-        self.entries.get(&footprint)
+        self.moka.get(&footprint)
     }
 
-    /// Under the stripe's lock, and read under it: else an older entry might be put in front of a newer.
+    /// Copies an entry that is in moka. It must have been read under the stripe's lock that is
+    /// held: otherwise an older entry could hide a newer one.
     pub(super) fn copy_to_hot_table(&self, footprint: Footprint, entry: &Entry) {
         self.hot.put(footprint, entry.view());
     }
@@ -100,59 +109,60 @@ impl Cache {
         HotTable::fits(entry.view())
     }
 
-    /// Whether there is an entry; the answer does not keep it from being evicted.
+    /// Whether there is an entry. It does not count as a use.
     pub(super) fn holds(&self, footprint: Footprint) -> bool {
-        self.hot.holds(footprint) || self.entries.contains_key(&footprint)
+        self.hot.holds(footprint) || self.moka.contains_key(&footprint)
     }
 
     pub(super) fn put(&self, footprint: Footprint, entry: Entry) {
-        // The front last: whoever has read the new entry there, and finds later that it had to make room,
-        // must not find the older one behind.
-        self.entries.insert(footprint, entry.clone());
+        // moka first. The hot table may drop the new entry again, and a reader that has seen it
+        // there must not find an older one in moka afterwards.
+        self.moka.insert(footprint, entry.clone());
         step!(FrontKeepsChanges => self.hot.put(footprint, entry.view()));
     }
 
     pub(super) fn remove(&self, footprint: Footprint) {
         step!(FrontKeepsChanges => self.hot.remove(footprint));
-        self.entries.invalidate(&footprint);
+        self.moka.invalidate(&footprint);
     }
 
-    /// Drops an entry, as caches do that need the room: whenever they like. Of every second key only moka
-    /// does.
+    /// Evicts an entry, as a cache may do at any time. For every second key only moka's copy is
+    /// evicted.
     #[cfg(feature = "test-hooks")]
     pub fn evict(&self, key: &Key) {
         let footprint = self.footprint_of(key);
         if footprint.check().is_multiple_of(2) {
             self.hot.remove(footprint);
         }
-        self.entries.invalidate(&footprint);
+        self.moka.invalidate(&footprint);
     }
 
-    /// About how many entries are kept; one that is in moka and in front of it counts twice.
+    /// About how many entries there are. One that is in moka and in the hot table counts twice.
     pub fn kept(&self) -> u64 {
-        self.hot.len() + self.entries.entry_count()
+        self.hot.len() + self.moka.entry_count()
     }
 
     /// About how many bytes of the budget are used.
     pub fn weight(&self) -> u64 {
-        self.entries.weighted_size() + self.hot.len() * SLOT_BYTES
+        self.moka.weighted_size() + self.hot.len() * CELL_BYTES
     }
 
+    /// The bytes that the cache may take.
     pub fn budget(&self) -> u64 {
         self.budget_bytes
     }
 
-    /// Lets moka do the evictions that it has put off.
+    /// Makes moka do the evictions that it has postponed.
     pub fn settle(&self) {
-        self.entries.run_pending_tasks();
+        self.moka.run_pending_tasks();
     }
 }
 
-/// Passes a finished hash through.
+/// Uses a footprint's own hash.
 #[derive(Default)]
-struct Identity(u64);
+struct FootprintHasher(u64);
 
-impl Hasher for Identity {
+impl Hasher for FootprintHasher {
     fn finish(&self) -> u64 {
         self.0
     }

@@ -1,25 +1,27 @@
-//! What is remembered of a key, wherever it is kept.
+//! What is remembered of a key. An entry is in moka; a view is the same, wherever the bytes are.
 
 use crate::domain::Id;
 use bytes::Bytes;
 
-/// An id is an alias of somebody, or of nobody, as of a position.
+/// "As of this seq, the id is an alias of that canonical id, or is not an alias" (rule 1).
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
+    /// The canonical id; `None` if the id is not an alias.
     pub canonical: Option<Bytes>,
-    /// The seq that it was read or changed at.
+    /// The seq at which it was read or changed.
     pub as_of: u64,
-    /// The epoch of the shard that it belongs to; of another epoch it is worthless.
+    /// The epoch that it belongs to. In another epoch it is worthless.
     pub epoch: u64,
 }
 
 impl Entry {
+    #[inline]
     pub fn view(&self) -> View<'_> {
         View { canonical: self.canonical.as_deref(), as_of: self.as_of, epoch: self.epoch }
     }
 }
 
-/// An entry, wherever it is kept.
+/// An entry whose canonical id is borrowed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct View<'a> {
     pub canonical: Option<&'a [u8]>,
@@ -34,7 +36,7 @@ impl View<'_> {
     }
 }
 
-/// The canonical id in memory of its own: an entry must not keep a whole answer of a database alive.
+/// A copy in memory of its own. An entry must not keep a database's whole answer alive.
 pub(super) fn detached(canonical: Option<&Id>) -> Option<Bytes> {
     canonical.map(|id| Bytes::copy_from_slice(id.as_bytes()))
 }

@@ -1,25 +1,29 @@
-//! A compact set of all alias ids of a shard: it answers for the ids that are no aliases, which is
-//! most, without an entry or a query.
+//! The filter: a compact set of all alias ids of a shard (`docs/design.md`, section 4). It answers
+//! for ids that are not aliases, which are most, without an entry and without a query.
 //!
-//! A split block Bloom filter (F. Putze, P. Sanders, J. Singler, "Cache-, Hash- and Space-Efficient
-//! Bloom Filters", 2007; the split into words is Impala's): a key sets one bit in each of the eight
-//! words of one block of 32 bytes, so a question is one line of the processor's cache. Bits are only
-//! ever set: "perhaps" may be wrong, "surely not" never is.
+//! It is a split block Bloom filter (F. Putze, P. Sanders, J. Singler, "Cache-, Hash- and
+//! Space-Efficient Bloom Filters", 2007; the split into words is Impala's). A key sets one bit in
+//! each of the eight words of one block of 32 bytes, so a question reads one line of the
+//! processor's cache.
 //!
-//! The bits come from the frozen hash that the slot comes from, not from the keyed one of the cache: it
-//! is known before the cache is asked, and is the same in each process, so that the set can be kept on
-//! disk and no secret with it. Who chooses ids that share their bits, or fill a block, makes "perhaps" of
-//! them: they are looked up as if there were no filter. No answer depends on it.
+//! Invariant: bits are only ever set. So "perhaps" may be wrong, and "surely not" never is.
+//!
+//! The bits come from the frozen hash of the id and not from the keyed one of the footprint. That
+//! hash is known before the cache is asked, and it is the same in each process, so the set can be
+//! stored on disk without a secret. Somebody can choose ids that collide in it. The filter says
+//! "perhaps" of those, and they are looked up as if there were no filter.
 
+use super::law;
 use crate::domain::IdHash;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use std::hint::black_box;
 
-/// Bits a key at full capacity. At 10 million keys and a quarter of room for growth that is 23.4 MB;
-/// of ids that are no aliases about 1 in 1,000 is then taken for "perhaps" (see the test below).
+/// Bits for each key at full capacity. For 10 million keys, with a quarter more for growth, that
+/// makes 23.4 MB. Then the filter says "perhaps" of about 1 in 1,000 ids that are not aliases (see
+/// the test below).
 const BITS_PER_KEY: u64 = 15;
 
-/// Odd numbers that turn one half of a hash into eight positions.
+/// Odd numbers that turn one half of a hash into the positions of eight bits.
 const SALTS: [u32; 8] = [
     0x47b6_137b,
     0x4497_4d91,
@@ -31,22 +35,22 @@ const SALTS: [u32; 8] = [
     0x5c6b_fb31,
 ];
 
-/// 256 bits: eight words of 32, two to an atomic.
+/// 256 bits: eight words of 32 bits, two in each atomic.
 pub(super) type Block = [AtomicU64; 4];
 
 /// How full a filter is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fill {
-    /// Keys that it was made for; with more of them "perhaps" becomes too frequent.
+    /// How many keys it was made for. With more keys it says "perhaps" too often.
     pub capacity: u64,
-    /// Keys that set a bit, about the number of those in it.
+    /// How many keys have set a bit. That is about the number of keys in it.
     pub keys: u64,
-    /// Keys whose aliases were deleted: their bits stay.
+    /// How many dead ids it holds: aliases that were deleted. Their bits stay.
     pub dead: u64,
 }
 
 impl Fill {
-    /// How many blocks there are; `None` if no machine has room for so many.
+    /// How many blocks there are; `None` if the number overflows.
     pub fn blocks(&self) -> Option<u64> {
         let bits = self.capacity.checked_mul(BITS_PER_KEY)?;
         Some(bits.div_ceil(256).max(1))
@@ -56,35 +60,38 @@ impl Fill {
 /// What a filter was filled from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FilterSource {
+    /// A scan of the table of aliases.
     Scan,
+    /// A snapshot on disk, and the changes since.
     Snapshot,
 }
 
 /// The set, for one epoch of one shard.
 pub struct Filter {
     blocks: Box<[Block]>,
-    /// The epoch of the shard that its keys belong to.
+    /// The epoch that its keys belong to. In another epoch it is worthless.
     pub(super) epoch: u64,
+    /// What it was filled from.
     pub source: FilterSource,
-    // See `Fill`.
+    // The parts of a `Fill`.
     capacity: u64,
     keys: AtomicU64,
     dead: AtomicU64,
-    /// The highest seq that a page of its scan was read at, once the scan is over.
-    scanned: AtomicU64,
-    /// Whether it may answer: the feed has applied all that its scan may have missed.
+    /// The highest seq that a page was read at; `u64::MAX` until the last page is in.
+    highest_page: AtomicU64,
+    /// Whether it may answer.
     ready: AtomicBool,
 }
 
 impl Filter {
-    /// Room for `keys`, and a quarter more.
+    /// An empty filter with room for `keys`, and a quarter more.
     pub(super) fn new(keys: u64, epoch: u64) -> Self {
         let fill = Fill { capacity: keys.saturating_add(keys / 4), keys: 0, dead: 0 };
         let blocks = (0..fill.blocks().unwrap_or(u64::MAX)).map(|_| Block::default()).collect();
         Self { source: FilterSource::Scan, epoch, ..Self::restored(fill, blocks) }
     }
 
-    /// One that was saved; of no epoch yet.
+    /// A filter that was saved. It belongs to no epoch yet.
     pub(super) fn restored(fill: Fill, blocks: Box<[Block]>) -> Self {
         Self {
             blocks,
@@ -93,16 +100,16 @@ impl Filter {
             capacity: fill.capacity,
             keys: AtomicU64::new(fill.keys),
             dead: AtomicU64::new(fill.dead),
-            scanned: AtomicU64::new(u64::MAX),
+            highest_page: AtomicU64::new(u64::MAX),
             ready: AtomicBool::new(false),
         }
     }
 
-    /// Adds a key. Who learns of the key later than this call finds it.
+    /// Adds a key.
     pub(super) fn insert(&self, hash: IdHash) {
         let (mixed, mut new) = (mix(hash), false);
         for (word, mask) in self.block(mixed).iter().zip(masks(mixed)) {
-            // A look first: most keys that are added again, by loads, change nothing.
+            // Loads add most keys again, which changes nothing. Then there is no write.
             if word.load(Ordering::Acquire) & mask != mask {
                 new |= word.fetch_or(mask, Ordering::AcqRel) & mask != mask;
             }
@@ -112,12 +119,14 @@ impl Filter {
         }
     }
 
-    /// An alias was deleted. (Twice counts twice: so it is filled anew a little sooner.)
+    /// Counts a dead id. An alias that is deleted twice counts twice, so the filter is replaced a
+    /// little sooner.
     pub(super) fn deleted(&self) {
         self.dead.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// False: it was surely not added.
+    /// Whether the key was perhaps added. False means: surely not.
+    #[inline]
     pub(super) fn may_hold(&self, hash: IdHash) -> bool {
         let mixed = mix(hash);
         self.block(mixed)
@@ -126,34 +135,39 @@ impl Filter {
             .all(|(word, mask)| word.load(Ordering::Acquire) & mask == mask)
     }
 
-    /// Brings what [`may_hold`](Self::may_hold) will look at into the processor's cache.
+    /// Brings what [`may_hold`](Self::may_hold) needs into the processor's cache.
+    #[inline]
     pub(super) fn touch(&self, hash: IdHash) {
-        // Nothing waits for this load.
+        // The result is not used, so nothing waits for this load.
         black_box(self.block(mix(hash))[0].load(Ordering::Relaxed));
     }
 
+    #[inline]
     fn block(&self, mixed: u64) -> &Block {
-        // The high half, scaled to the number of blocks; the low half chooses the bits.
+        // The high half, scaled to the number of blocks. The low half chooses the bits.
         let index = ((mixed >> 32) * self.blocks.len() as u64) >> 32;
         &self.blocks[index as usize]
     }
 
+    /// Whether it may answer.
+    #[inline]
     pub(super) fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
     }
 
-    /// The scan is over, its pages were read at this seq at the latest.
-    pub(super) fn scanned(&self, seq: u64) {
-        self.scanned.store(seq, Ordering::Release);
+    /// The last page is in. `highest`: the highest seq that a page was read at.
+    pub(super) fn filled(&self, highest: u64) {
+        self.highest_page.store(highest, Ordering::Release);
     }
 
-    pub(super) fn is_scanned(&self) -> bool {
-        self.scanned.load(Ordering::Acquire) != u64::MAX
+    /// Whether the last page is in.
+    pub(super) fn is_filled(&self) -> bool {
+        self.highest_page.load(Ordering::Acquire) != u64::MAX
     }
 
-    /// The feed has applied all changes up to `seq`.
-    pub(super) fn applied(&self, seq: u64) {
-        if self.scanned.load(Ordering::Acquire) <= seq {
+    /// The feed has applied all changes up to `cursor`.
+    pub(super) fn applied(&self, cursor: u64) {
+        if law::has_applied_pages(self.highest_page.load(Ordering::Acquire), cursor) {
             self.ready.store(true, Ordering::Release);
         }
     }
@@ -163,52 +177,55 @@ impl Filter {
         self.keys.load(Ordering::Relaxed)
     }
 
+    /// Whether no key is in it.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// About how many of them are aliases no more.
+    /// About how many dead ids are in it.
     pub fn dead(&self) -> u64 {
         self.dead.load(Ordering::Relaxed)
     }
 
-    /// Whether another should be filled: it holds more keys than it was made for, or too many that are
-    /// dead, of which it says "perhaps" as long as it lives.
+    /// Whether another filter should be filled: this one holds more keys than it was made for, or
+    /// too many dead ids. It says "perhaps" of a dead id as long as it lives.
     ///
-    /// Too many is one in 32: where one id in ten is an alias, and all are asked for alike, "perhaps" is
-    /// then said of 0.35 % of those that are none, beside the 0.1 % that chance adds.
+    /// One dead id in 32 is too many. Suppose that one id in ten is an alias, and that all ids are
+    /// asked for equally often. Then dead ids make it say "perhaps" of 0.35 % of the ids that are
+    /// not aliases, in addition to the 0.1 % by chance.
     pub fn is_worn(&self) -> bool {
         self.len() > self.capacity || self.dead() > self.len().max(self.capacity) / 32
     }
 
-    /// How many aliases another one should have room for, at least.
+    /// For how many aliases the next filter must have room.
     pub(super) fn alive(&self) -> u64 {
         self.len().saturating_sub(self.dead())
     }
 
+    /// How full it is.
     pub(super) fn fill(&self) -> Fill {
         Fill { capacity: self.capacity, keys: self.len(), dead: self.dead() }
     }
 
+    /// All its bits.
     pub(super) fn blocks(&self) -> &[Block] {
         &self.blocks
     }
 
-    /// The memory that it takes, in bytes.
+    /// The bytes of memory that it takes.
     pub fn bytes(&self) -> u64 {
         std::mem::size_of_val::<[Block]>(&self.blocks) as u64
     }
-}
 
-impl Filter {
-    /// The bits of a block, as they are at some moment.
+    /// The bits of a block. Other threads may set more of them meanwhile.
     pub(super) fn words(block: &Block) -> [u64; 4] {
         std::array::from_fn(|word| block[word].load(Ordering::Relaxed))
     }
 }
 
-/// The same hash, spread out (the finalizer of A. Appleby's MurmurHash3): the top bits, which are the
-/// slot, are nearly the same in all keys of a shard that owns few slots.
+/// Spreads the hash over all bits (the finalizer of A. Appleby's MurmurHash3). The top bits are the
+/// slot, so they are nearly the same in all keys of a shard that owns few slots.
+#[inline]
 fn mix(hash: IdHash) -> u64 {
     let mut mixed = hash.get();
     mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
@@ -216,9 +233,44 @@ fn mix(hash: IdHash) -> u64 {
     mixed ^ (mixed >> 33)
 }
 
-/// The bits of a key in each of its block's atomics.
+/// The bits of a key in each atomic of its block.
+#[inline]
 fn masks(mixed: u64) -> [u64; 4] {
     let half = mixed as u32;
     let bit = |salt: u32| 1_u64 << (half.wrapping_mul(salt) >> 27);
     std::array::from_fn(|pair| bit(SALTS[2 * pair]) | bit(SALTS[2 * pair + 1]) << 32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Project;
+
+    fn hash(number: u64) -> IdHash {
+        IdHash::of(Project::new(7).expect("a project"), &number.to_be_bytes())
+    }
+
+    #[test]
+    fn it_finds_all_keys_and_is_seldom_wrong() {
+        let filter = Filter::new(1_000_000, 1);
+        (0..1_000_000).for_each(|number| filter.insert(hash(number)));
+        assert!((0..1_000_000).all(|number| filter.may_hold(hash(number))));
+        let perhaps = (1_000_000..2_000_000).filter(|&number| filter.may_hold(hash(number)));
+        let perhaps = perhaps.count();
+        assert!(perhaps < 5_000, "{perhaps} of a million taken for aliases");
+        assert!(filter.bytes() <= 2_400_000, "{} bytes", filter.bytes());
+        assert!(!filter.is_worn());
+        assert!((990_000..=1_000_000).contains(&filter.len()), "{}", filter.len());
+    }
+
+    /// All keys of a shard that owns a single slot have the same top bits.
+    #[test]
+    fn one_slot_is_spread_over_all_blocks() {
+        let in_slot = || (0..).map(hash).filter(|hash| hash.slot().get() == 0);
+        let filter = Filter::new(1_000, 1);
+        in_slot().take(1_000).for_each(|hash| filter.insert(hash));
+        let others = in_slot().skip(1_000).take(1_000);
+        let perhaps = others.filter(|&hash| filter.may_hold(hash)).count();
+        assert!(perhaps < 10, "{perhaps} of a thousand taken for aliases");
+    }
 }

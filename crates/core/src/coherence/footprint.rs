@@ -1,16 +1,18 @@
-//! What stands for a key in the cache.
+//! Footprints: what stands for a key in the cache.
+//!
+//! Invariant: a footprint is taken for its key, so no two keys of a process may have the same one.
 
 use crate::domain::Key;
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-/// What stands for a key in memory: 128 bits of SipHash-1-3 (J.-P. Aumasson, D. J. Bernstein, 2012)
-/// over project and id, keyed at random in each process.
+/// 128 bits of SipHash-1-3 (J.-P. Aumasson, D. J. Bernstein, 2012) over project and id, keyed at
+/// random in each process.
 ///
-/// Two keys with one footprint would be taken for one person. That ten million remembered keys meet one
-/// of a million billion others by chance has odds of 3 in 10^17. Nor can it be brought about: SipHash is
-/// made so that who does not know its key cannot find keys that collide, however many answers they see.
+/// Two keys with one footprint would be taken for the same person. With ten million remembered keys
+/// and 10^15 lookups of other keys, the probability of one collision is 3 in 10^17. Nobody can
+/// search for collisions either: SipHash is designed so that they cannot be found without its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Footprint {
     hash: u64,
@@ -24,10 +26,13 @@ impl Footprint {
     }
 
     /// The half that chooses the stripe and the place in moka.
+    #[inline]
     pub(super) fn hash(self) -> u64 {
         self.hash
     }
 
+    /// The half that chooses the place in the hot table.
+    #[inline]
     pub(super) fn check(self) -> u64 {
         self.check
     }
@@ -45,7 +50,7 @@ impl fmt::Display for Footprint {
     }
 }
 
-/// Makes footprints, keyed at random in each process, so that nobody can choose ids that collide.
+/// Makes footprints with one key.
 pub(super) struct Footprints(SipHasher13);
 
 impl Footprints {
@@ -53,6 +58,7 @@ impl Footprints {
         Self(SipHasher13::new_with_keys(key, more_key))
     }
 
+    #[inline]
     pub fn of(&self, project: u64, id: &[u8]) -> Footprint {
         let mut hasher = self.0;
         hasher.write(&project.to_le_bytes());

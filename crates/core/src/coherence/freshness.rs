@@ -1,14 +1,14 @@
-//! When was this shard's change log last seen whole?
+//! When a shard's change log was last seen whole (rule 6).
 
 use crate::clock::Boottime;
 use crate::sync::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The start of the last complete look at a shard's change log. The *start*: what was committed
-/// after it may be missing from what the look saw.
+/// The start of the last complete poll of a shard. The start counts: a change that commits after it
+/// may be missing from what the poll saw.
 #[derive(Debug, Default)]
 pub struct Freshness {
-    /// Nanoseconds of [`Boottime`]; 0 means never.
+    /// Nanoseconds of [`Boottime`]; 0 if there was no complete poll.
     polled: AtomicU64,
 }
 
@@ -21,7 +21,8 @@ impl Freshness {
         self.polled.store(0, Ordering::Release);
     }
 
-    /// How old memory may be at `now`; `None` if there was no complete look.
+    /// How old memory may be at `now`; `None` if there was no complete poll.
+    #[inline]
     pub fn age(&self, now: Boottime) -> Option<Duration> {
         match self.polled.load(Ordering::Acquire) {
             0 => None,

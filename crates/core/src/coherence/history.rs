@@ -1,35 +1,22 @@
-//! Where in a shard's history this instance is, and whether others are in the same one.
+//! The history of a shard that this instance follows (rule 7).
 //!
-//! A seq alone does not name a point in time: after a failover that lost the last writes, a new
-//! primary reaches the same seq again with other changes. The nonce tells the two apart.
+//! Invariant: the applied positions have no gap, and the last one is the cursor. Each position
+//! ahead of the cursor is remembered until the feed arrives there and compares the nonces.
 
-use super::law;
+use super::law::{self, Standing};
 use crate::domain::Position;
 use std::collections::{BTreeMap, VecDeque};
 
-/// How a position that a load, a look or a write brings stands to this history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// No cursor is set yet: nothing can be said.
-    Unknown,
-    /// It was applied here, with this nonce.
-    Applied,
-    /// Applied too long ago to be checked.
-    Forgotten,
-    /// The feed is not there yet; it is remembered and checked when the feed arrives.
-    Ahead,
-    /// It is of another history.
-    Contradiction,
-}
-
+/// The positions of the history that are remembered.
 #[derive(Debug)]
 pub(super) struct History {
-    /// Newest last, without gaps; the last is the cursor. Empty: no cursor is set.
+    /// The newest position is last. Empty if no cursor is set.
     applied: VecDeque<Position>,
+    /// Nonces by seq. Before the first cursor every position counts as ahead.
     ahead: BTreeMap<u64, u64>,
-    /// How many of the last applied positions are remembered, to check what comes in late.
+    /// How many applied positions are remembered.
     most_applied: usize,
-    /// How many positions ahead of the cursor are remembered until the feed arrives there.
+    /// How many positions ahead of the cursor are remembered.
     most_ahead: usize,
 }
 
@@ -43,13 +30,14 @@ impl History {
         self.applied.back().copied()
     }
 
-    /// The greatest seq that anybody has brought.
+    /// The greatest seq that is known.
     pub fn greatest(&self) -> u64 {
         let ahead = self.ahead.last_key_value().map_or(0, |(&seq, _)| seq);
         ahead.max(self.cursor().map_or(0, |at| at.seq))
     }
 
-    /// Checks a position that a load or a write brings, and remembers one that is ahead.
+    /// The standing of a position that a load, a page or a write brings. One that is ahead is
+    /// remembered.
     pub fn observe(&mut self, at: Position) -> Standing {
         let standing = self.standing(at);
         if standing == Standing::Ahead || standing == Standing::Unknown {
@@ -58,29 +46,27 @@ impl History {
                 _ => {}
             }
             if self.ahead.len() > self.most_ahead {
-                // The feed stands still while others go on. What is forgotten could not be checked
-                // any more: better to begin anew.
+                // The feed stands still while others go on. A position that was dropped here could
+                // never be checked, so a new epoch is right.
                 return Standing::Contradiction;
             }
         }
         standing
     }
 
-    /// Whether `at` was applied here, is ahead, or is of another history.
+    /// The standing of a position.
     pub fn standing(&self, at: Position) -> Standing {
-        let Some(cursor) = self.cursor() else { return Standing::Unknown };
-        if at.seq > cursor.seq {
-            return Standing::Ahead;
-        }
-        let back = (cursor.seq - at.seq) as usize;
-        match self.applied.len().checked_sub(1 + back).and_then(|index| self.applied.get(index)) {
-            Some(applied) if law::is_same_position(*applied, at) => Standing::Applied,
-            Some(_) => Standing::Contradiction,
-            None => Standing::Forgotten,
-        }
+        law::standing(at, self.cursor(), self.applied_at(at.seq))
     }
 
-    /// Sets the cursor where none is. False if what was brought before contradicts it.
+    /// The position that was applied at this seq, if it is remembered.
+    fn applied_at(&self, seq: u64) -> Option<Position> {
+        let back = usize::try_from(self.cursor()?.seq.checked_sub(seq)?).ok()?;
+        let index = self.applied.len().checked_sub(1)?.checked_sub(back)?;
+        self.applied.get(index).copied()
+    }
+
+    /// Sets the first cursor. False if a remembered position contradicts it.
     pub fn start(&mut self, at: Position) -> bool {
         let fits = self.ahead.get(&at.seq).is_none_or(|&nonce| law::agrees(nonce, at));
         self.ahead = self.ahead.split_off(&(at.seq + 1));
@@ -89,7 +75,7 @@ impl History {
         fits
     }
 
-    /// Moves the cursor to the next position. False if somebody brought another nonce for it.
+    /// Moves the cursor to the next position. False if another nonce was remembered for it.
     pub fn advance(&mut self, at: Position) -> bool {
         if self.applied.len() == self.most_applied {
             self.applied.pop_front();
@@ -98,7 +84,7 @@ impl History {
         self.ahead.remove(&at.seq).is_none_or(|nonce| law::agrees(nonce, at))
     }
 
-    /// Forgets all: a new history begins.
+    /// Forgets everything, because another history begins.
     pub fn forget(&mut self) {
         *self = Self::new(self.most_applied, self.most_ahead);
     }
@@ -113,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn positions_stand_as_they_should() {
+    fn each_standing_is_recognized() {
         let mut history = History::new(9, 9);
         assert_eq!(history.observe(at(5, 50)), Standing::Unknown);
         assert!(history.start(at(5, 50)));
@@ -129,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_that_contradicts_what_was_brought() {
+    fn a_first_cursor_may_contradict_a_remembered_position() {
         let mut history = History::new(9, 9);
         history.observe(at(5, 50));
         assert!(!history.start(at(5, 51)));

@@ -1,6 +1,14 @@
-//! All that one instance remembers of one shard.
+//! Memory: all that one instance remembers of one shard.
+//!
+//! Each of its callers has a file of its own: readers `reading` and `join`, the lanes `land`, the
+//! writer `writes`, the feed `polls`, the filter's task `filters` and `replay`, the auditor
+//! `audit`. All of them may find a contradiction, which `epochs` deals with.
+//!
+//! Invariant, the order of locks: `beginning`, then a stripe, then the history. No other lock of a
+//! memory is taken while the history is held, and no second stripe while one is held.
 
 mod audit;
+mod epochs;
 mod filters;
 mod join;
 mod land;
@@ -15,55 +23,56 @@ pub use join::Lookup;
 pub use land::Batch;
 pub use polls::{PendingPoll, PollEnd};
 pub use reading::Reading;
-pub use replay::{FilterImage, FilterReplay, Replayed, SavedFilter};
+pub use replay::{FilterReplay, Replayed};
 
 use super::cache::Cache;
-use super::filter::Filter;
+use super::filter_pair::FilterPair;
 use super::footprint::Footprint;
 use super::freshness::Freshness;
-use super::history::{History, Standing};
-use super::law::{self, Held};
+use super::history::History;
+use super::law::{self, Held, Standing};
 use super::stripe::Stripes;
 use crate::clock::Boottime;
 use crate::domain::{Position, ShardId, Token};
-use crate::mutant::sabotage;
-use crate::sync::{ArcSwapOption, AtomicU64, Mutex, Ordering};
+use crate::sync::{AtomicU64, Mutex, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How old an answer may be.
+/// How old an answer may be (rule 6).
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Older answers are not given from memory. 0: no answer is.
+    /// The staleness limit. Memory gives no older answer. With 0 it gives none.
     pub staleness: Duration,
-    /// Older answers are given, marked as degraded, if the database does not answer. 0: never.
+    /// The degraded limit. If the database does not answer, memory gives answers up to this age,
+    /// marked as degraded. With 0 it gives none.
     pub degraded: Duration,
 }
 
-/// What a reader needs.
+/// What a reader needs of an answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Need {
     /// When its request arrived.
     pub arrived: Boottime,
-    /// The position that its token names on this shard.
+    /// The position that its token names on this shard (rule 8).
     pub mark: Option<Position>,
 }
 
 impl Need {
     /// What a reader with this token needs of this shard.
+    #[inline]
     pub fn new(arrived: Boottime, token: Option<&Token>, shard: ShardId) -> Self {
-        let mut mark = token.and_then(|token| token.mark(shard));
-        sabotage!(TokenIgnored => mark = None);
-        Self { arrived, mark }
+        Self { arrived, mark: law::needed_position(token, shard) }
     }
 }
 
-/// How much a memory keeps beside the entries.
+/// How much a memory keeps besides the entries.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
-    /// Stripes: enough that a change of one key hardly ever keeps out a load of another.
+    /// How many stripes there are. With many, a change of one key seldom keeps out a load of
+    /// another.
     pub stripes: usize,
-    /// How many of the last applied positions are remembered, to check what comes in late.
+    /// How many of the last applied positions are remembered. Positions that arrive late are
+    /// compared with them.
     pub applied: usize,
     /// How many positions ahead of the cursor are remembered until the feed arrives there.
     pub ahead: usize,
@@ -77,44 +86,40 @@ impl Default for Sizes {
     }
 }
 
-/// The history that was followed when a connection was about to be opened: see [`Memory::may_use`].
+/// How many contradictions there had been when a connection was about to open. See
+/// [`Memory::may_use`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Opened {
     contradictions: u64,
 }
 
 /// All that one instance remembers of one shard.
-///
-/// What each of its callers does is in a file of its own: readers in `reading` and `join`, the lanes in
-/// `land`, the writer in `writes`, the feed in `polls`, the filter's task in `filters` and `replay`, the
-/// auditor in `audit`.
 pub struct Memory {
     cache: Arc<Cache>,
     stripes: Stripes,
     history: Mutex<History>,
     freshness: Freshness,
     limits: Limits,
-    /// Held while an epoch begins, so that two never begin at once. Taken before all other locks; a
-    /// stripe's lock is taken before that of the history, which is never held while taking another.
+    /// Held while an epoch begins, so that two never begin at once.
     beginning: Mutex<()>,
-    /// Rises with each new history and with each setting of the cursor, under the history's lock.
+    /// Rises with each new epoch, under the history's lock.
     epoch: AtomicU64,
-    /// Rises with each contradiction: connections that were opened before may lead to an old primary.
+    /// Rises with each contradiction. Connections that were opened before may lead to an old
+    /// primary.
     contradictions: AtomicU64,
     polls_begun: AtomicU64,
-    /// The filter that answers, as soon as it may.
-    filter: ArcSwapOption<Filter>,
+    filters: FilterPair,
     least_filter_keys: u64,
-    /// The filter that is being filled to replace it.
-    next_filter: ArcSwapOption<Filter>,
 }
 
 impl Memory {
+    /// An empty memory of one shard. The cache may be shared with those of other shards.
     pub fn new(cache: Arc<Cache>, limits: Limits) -> Self {
         Self::with_sizes(cache, limits, Sizes::default())
     }
 
-    /// A simulation makes everything small, so that everything collides often.
+    /// The same with other sizes. A simulation makes everything small, so that everything collides
+    /// often.
     pub fn with_sizes(cache: Arc<Cache>, limits: Limits, sizes: Sizes) -> Self {
         Self {
             cache,
@@ -126,17 +131,17 @@ impl Memory {
             epoch: AtomicU64::new(0),
             contradictions: AtomicU64::new(0),
             polls_begun: AtomicU64::new(0),
-            filter: ArcSwapOption::empty(),
+            filters: FilterPair::new(),
             least_filter_keys: sizes.filter_keys,
-            next_filter: ArcSwapOption::empty(),
         }
     }
 
+    /// When the shard's log was last seen whole.
     pub fn freshness(&self) -> &Freshness {
         &self.freshness
     }
 
-    /// Whether memory may not answer at the moment, although it is there to answer (rule 6).
+    /// Whether memory is too old to answer at `now` (rule 6). False if it is never to answer.
     pub fn is_stale(&self, now: Boottime) -> bool {
         !self.limits.staleness.is_zero()
             && !law::may_answer(self.freshness.age(now), self.limits.staleness)
@@ -147,18 +152,17 @@ impl Memory {
         self.history.lock().cursor()
     }
 
-    /// Whether tokens and tests may count on `at` having been applied here.
+    /// Whether this position was applied here, with this nonce.
     pub fn has_applied(&self, at: Position) -> bool {
         self.history.lock().standing(at) == Standing::Applied
     }
 
-    /// How many histories were given up.
+    /// How many contradictions there have been.
     pub fn contradictions(&self) -> u64 {
         self.contradictions.load(Ordering::Acquire)
     }
 
-    /// A connection is about to be opened. To be called before, not after: a history that is given up
-    /// while the connection opens counts against it.
+    /// To be called before a connection opens. A contradiction while it opens counts against it.
     pub fn opening(&self) -> Opened {
         Opened { contradictions: self.contradictions() }
     }
@@ -168,6 +172,7 @@ impl Memory {
         law::may_use_connection(opened.contradictions, self.contradictions())
     }
 
+    #[inline]
     fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }

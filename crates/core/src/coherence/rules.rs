@@ -1,41 +1,70 @@
-//! The rules of coherence that are decisions, each a pure function.
+//! The rules of coherence that are decisions, each as a pure function.
 //!
-//! The numbers are those of `docs/design.md`, section 5, which also says which wrong answer each rule
-//! prevents. Rules that are steps in an order stand where the steps are, in [`Memory`](super::Memory).
+//! The numbers are those of `docs/design.md`, section 5, which also says which wrong answer each
+//! rule prevents. A rule that is an order of steps is kept where the steps are: in `memory` and,
+//! for the two filters, in `filter_pair`.
 
-use super::history::Standing;
 use crate::clock::Boottime;
-use crate::domain::Position;
+use crate::domain::{Position, ShardId, Token};
 use std::time::Duration;
 
-/// An answered load of one key, as rule 3 judges it.
+// ---- What the rules judge
+
+/// Rule 7: how a position that a load, a page or a write brings relates to the history that is
+/// followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// No cursor is set yet.
+    Unknown,
+    /// It was applied here with this nonce.
+    Applied,
+    /// It was applied too long ago to be checked.
+    Forgotten,
+    /// The feed is not there yet. It is remembered, and checked when the feed arrives.
+    Ahead,
+    /// It belongs to another history.
+    Contradiction,
+}
+
+/// Rules 3 and 5: an entry that the cache holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    /// The seq at which the entry was read or changed.
+    pub as_of: u64,
+    /// The entry belongs to the present epoch.
+    pub same_epoch: bool,
+}
+
+/// Rule 3: the load of one key, when its answer has come.
 #[derive(Clone, Copy, Debug)]
 pub struct Landing {
-    /// The seq that the load is as of.
+    /// The seq at which the row was read.
     pub seq: u64,
-    /// The shard's epoch is the one in which the query was sent.
+    /// The present epoch is the one in which the query was sent.
     pub same_epoch: bool,
-    /// How the load's position stands to the history that is followed.
+    /// The standing of the position at which the row was read.
     pub standing: Standing,
     /// The fence of the key's stripe.
     pub fence: u64,
     /// The key changed while the query was out.
     pub overtaken: bool,
-    /// A poll of the change log began since the query was sent.
+    /// A poll began after the query was sent.
     pub polled_since: bool,
 }
 
-/// An entry that the cache holds for a key.
-#[derive(Clone, Copy, Debug)]
-pub struct Held {
-    /// The seq that it was read or changed at.
-    pub as_of: u64,
-    /// It belongs to the shard's present epoch.
-    pub same_epoch: bool,
+// ---- Rule 2: feed
+
+/// Rule 2: whether the feed updates an entry. A newer entry has seen the change already.
+#[inline]
+pub fn feed_must_update(as_of: u64, seq: u64) -> bool {
+    as_of < seq
 }
 
-/// Rule 3: whether a load may be given to its readers at all. It belongs to the history that is followed,
-/// as far as that can still be checked.
+// ---- Rule 3: fill
+
+/// Rule 3: whether a load may answer any reader. A load of another epoch may come from a history
+/// that was lost, and a forgotten position cannot be checked. (A contradiction begins an epoch
+/// before this.)
 #[inline]
 pub fn is_current(load: &Landing) -> bool {
     load.same_epoch && load.standing != Standing::Forgotten
@@ -43,100 +72,138 @@ pub fn is_current(load: &Landing) -> bool {
 
 /// Rule 3: whether a load may enter the cache.
 ///
-/// A load below the fence has missed a change. A load ahead of the cursor is of a history that nobody has
-/// checked yet: a poll that began since may already have left it behind.
+/// A load from below the fence has missed a change. The position of a load from ahead of the cursor
+/// is not checked yet, and a poll that has begun since does not compare it.
 #[inline]
 pub fn may_enter(load: &Landing) -> bool {
-    is_current(load)
-        && load.seq >= load.fence
-        && !load.overtaken
-        && match load.standing {
-            Standing::Applied => true,
-            Standing::Ahead => !load.polled_since,
-            // Nothing is kept before the first cursor is set.
-            Standing::Unknown | Standing::Forgotten | Standing::Contradiction => false,
-        }
+    let is_checked = match load.standing {
+        Standing::Applied => true,
+        Standing::Ahead => !load.polled_since,
+        // Nothing is kept before the first cursor is set.
+        Standing::Unknown | Standing::Forgotten | Standing::Contradiction => false,
+    };
+    is_current(load) && load.seq >= load.fence && !load.overtaken && is_checked
 }
 
-/// Rule 3: whether a load that may not enter must remove the entry that is there, because it is older.
+/// Rule 3: whether a load that may not enter drops the entry. If an older entry stayed, the next
+/// reader would go back in time.
 #[inline]
 pub fn load_must_drop(held: Held, seq: u64) -> bool {
     is_older(held, seq)
 }
 
-/// Whether an entry is of another epoch, or of an earlier seq.
+/// Whether an entry belongs to another epoch or to an earlier seq.
 #[inline]
 fn is_older(held: Held, seq: u64) -> bool {
     !held.same_epoch || held.as_of < seq
 }
 
-/// Rule 4: the least seq that a reader takes, from the fence of its key's stripe when it came.
+// ---- Rule 4: joining
+
+/// Rule 4: the least seq that a waiter takes. `fence`: that of the stripe when the waiter joins. A
+/// load from below it may lack a write that the reader knows of.
 #[inline]
 pub fn reader_floor(fence: u64) -> u64 {
     fence
 }
 
-/// Rule 4: whether a reader takes only a query that is sent after it came. A reader with a token does.
+/// Rule 4: whether a waiter takes only a query that is sent after it came. A token may name a
+/// position that this instance cannot check, so an earlier load proves nothing for it.
 #[inline]
 pub fn needs_later_query(token: Option<Position>) -> bool {
     token.is_some()
 }
 
-/// Rule 4: whether a reader may take the query that is out. `oldest`: when it may have been sent at the
-/// earliest.
+/// Rule 4: whether a waiter may take the query that is out. `oldest`: the staleness limit before
+/// the reader arrived. An overtaken query may have read the state from before a change.
 #[inline]
 pub fn may_take_query(sent: Boottime, oldest: Boottime, overtaken: bool) -> bool {
     !overtaken && sent >= oldest
 }
 
-/// Rule 5: whether a local write at `seq` must remove the entry that is there.
+/// Rule 4: whether a waiter takes a load as of `seq`. `in_time`: the query is one that it may take.
+#[inline]
+pub fn satisfies(seq: u64, floor: u64, in_time: bool) -> bool {
+    in_time && seq >= floor
+}
+
+// ---- Rule 5: local writes
+
+/// Rule 5: whether a local write at `seq` removes the entry.
 ///
-/// Seqs of two histories do not compare: an entry that was loaded ahead of the cursor may be of an old
-/// primary that had a longer history. Which of the two is newer is known only where the feed has been,
-/// with the write and with the entry.
+/// It does unless the order of the two is known. The feed must have applied the write, and must
+/// have been where the entry was read: an entry from ahead of the cursor may come from an old
+/// primary with a longer history, so its greater seq proves nothing.
 #[inline]
 pub fn write_must_drop(held: Held, seq: u64, standing: Standing, cursor: u64) -> bool {
     standing != Standing::Applied || held.as_of > cursor || is_older(held, seq)
 }
 
-/// Rule 2: whether the feed must change the entry that is there: it is older than the change.
-#[inline]
-pub fn feed_must_update(as_of: u64, seq: u64) -> bool {
-    as_of < seq
-}
+// ---- Rule 6: freshness, and degraded answers
 
-/// Rule 6: whether memory may answer. `age`: how long ago the last complete poll began.
+/// Rule 6: whether memory may answer. `age`: the time from the start of the last complete poll to
+/// the arrival of the request. This is what bounds staleness (P3).
 #[inline]
 pub fn may_answer(age: Option<Duration>, staleness_limit: Duration) -> bool {
     age.is_some_and(|age| age < staleness_limit)
 }
 
-/// Rules 6 and 8: whether the last known state may be given, marked as degraded. Never for a token.
+/// Rule 6: whether a poll is complete. `last`: the last position that is applied. A poll that did
+/// not reach the shard's clock has seen only a part.
 #[inline]
-pub fn may_degrade(token: Option<Position>, age: Option<Duration>, limit: Duration) -> bool {
-    token.is_none() && age.is_some_and(|age| age < limit)
+pub fn is_complete(last: Position, clock: Position) -> bool {
+    last == clock
 }
 
-/// Rule 6: since when memory is fresh, after a complete poll. What was committed after the poll began may
-/// be missing from what it saw, so its start counts.
+/// Rule 6: since when memory is fresh, after a complete poll. A change that commits after the start
+/// of the poll may be missing from what the poll saw.
 #[inline]
 pub fn fresh_since(poll_start: Boottime) -> Boottime {
     poll_start
 }
 
-/// Rule 7: whether the shard's clock went back. `greatest`: the greatest seq that was known before the poll
-/// began.
+/// Rules 6 and 8: whether the last known state may be given as a degraded answer. `age`: the time
+/// since the start of the last complete poll. A reader with a token never gets one.
+#[inline]
+pub fn may_degrade(token: Option<Position>, age: Option<Duration>, limit: Duration) -> bool {
+    token.is_none() && age.is_some_and(|age| age < limit)
+}
+
+// ---- Rule 7: epochs
+
+/// Rule 7: the standing of a position. `applied`: what was applied at its seq, if that is
+/// remembered. The seq alone does not name a point in a history, so the nonces are compared.
+#[inline]
+pub fn standing(at: Position, cursor: Option<Position>, applied: Option<Position>) -> Standing {
+    match (cursor, applied) {
+        (None, _) => Standing::Unknown,
+        (Some(cursor), _) if at.seq > cursor.seq => Standing::Ahead,
+        (_, None) => Standing::Forgotten,
+        (_, Some(applied)) if applied == at => Standing::Applied,
+        (_, Some(_)) => Standing::Contradiction,
+    }
+}
+
+/// Rule 7: whether a remembered nonce is the one that turned out to be at its seq. Otherwise the
+/// load or write that brought it saw another history.
+#[inline]
+pub fn agrees(remembered_nonce: u64, at: Position) -> bool {
+    remembered_nonce == at.nonce
+}
+
+/// Rule 7: whether the shard's clock went back. `greatest`: the greatest seq that was known before
+/// the poll began. What was learnt later may be newer than the poll's snapshot.
 #[inline]
 pub fn clock_went_back(clock: u64, greatest: u64) -> bool {
     clock < greatest
 }
 
-/// How the lines of a log follow a position that is known.
+/// Rule 7: how a page of the log continues from a known position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogStart {
-    /// The first line is the known position; the news comes after it.
+    /// The first line is the known position. The news comes after it.
     AtPosition,
-    /// The log has no line for the known position and needs none.
+    /// The first line is news. Before the first change there is no line to compare.
     AfterPosition,
     /// The log holds another change at the position.
     OtherChange,
@@ -144,71 +211,79 @@ pub enum LogStart {
     Missing,
 }
 
-/// Rule 7: how a polled log follows the cursor. `first`: its first line. `clock`: the shard's position.
+/// Rule 7: how a page of the log continues from the cursor. `first`: its first line. `clock`: the
+/// shard's position.
 #[inline]
 pub fn log_start(cursor: Position, first: Option<Position>, clock: Position) -> LogStart {
     match first {
         Some(first) if first == cursor => LogStart::AtPosition,
         Some(first) if first.seq == cursor.seq => LogStart::OtherChange,
-        // Before the first change there is no line to compare, only the clock.
         _ if cursor.seq == 0 && (clock.seq > 0 || clock == cursor) => LogStart::AfterPosition,
         _ => LogStart::Missing,
     }
 }
 
-/// Rule 7: whether a line of the log comes right after another.
+/// Rule 7: whether a line of the log follows the previous one without a gap.
 #[inline]
 pub fn is_next(seq: u64, previous: u64) -> bool {
     seq == previous + 1
 }
 
-/// Rule 7: whether a position that somebody brings is the one that was applied at its seq.
-#[inline]
-pub fn is_same_position(applied: Position, brought: Position) -> bool {
-    applied == brought
-}
-
-/// Rule 7: whether the nonce that was brought for a seq ahead of the cursor is the one that turned out to
-/// be there.
-#[inline]
-pub fn agrees(remembered_nonce: u64, at: Position) -> bool {
-    remembered_nonce == at.nonce
-}
-
-/// Rule 7: whether a connection may be used. One that was opened before a change of history may lead to
-/// the old primary. Both are counts of the histories that were given up.
+/// Rule 7: whether a connection may be used. One that was opened before a contradiction may lead to
+/// the old primary. Both arguments count contradictions.
 #[inline]
 pub fn may_use_connection(opened: u64, now: u64) -> bool {
     opened == now
 }
 
-/// Rule 8: whether memory has applied the position that a token names. `standing`: how it stands to the
-/// history that is followed.
+// ---- Rule 8: tokens
+
+/// Rule 8: the position that memory must have applied for a reader with this token.
+#[inline]
+pub fn needed_position(token: Option<&Token>, shard: ShardId) -> Option<Position> {
+    token.and_then(|token| token.mark(shard))
+}
+
+/// Rule 8: whether memory has applied the position of a token. After a failover another change may
+/// have its seq, so the nonce must be the same.
 #[inline]
 pub fn has_applied_token(standing: Standing) -> bool {
     standing == Standing::Applied
 }
 
-/// Rule 8: whether an entry serves a reader. `token_cursor`: where the feed was, for a reader with a token.
-/// An entry ahead of the feed is of a history that nobody has checked yet.
+/// Rules 7 and 8: whether an entry may be told to a reader. `token_cursor`: the cursor, for a
+/// reader with a token. The history of an entry from ahead of the cursor is not checked yet.
 #[inline]
-pub fn may_tell(as_of: u64, token_cursor: Option<Position>) -> bool {
-    token_cursor.is_none_or(|cursor| as_of <= cursor.seq)
+pub fn may_tell(as_of: u64, same_epoch: bool, token_cursor: Option<Position>) -> bool {
+    same_epoch && token_cursor.is_none_or(|cursor| as_of <= cursor.seq)
 }
 
-/// The filter: whether it says of an id that it is surely no alias.
+// ---- The filter
+
+/// The filter: whether a page may be added. `from`: the cursor when the scan or the replay began.
+/// The feed does not repeat what came before that, so an older page leaves a gap. A forgotten
+/// position cannot be checked (rule 7).
+#[inline]
+pub fn may_add_page(seq: u64, from: u64, standing: Standing, same_epoch: bool) -> bool {
+    same_epoch && seq >= from && standing != Standing::Forgotten
+}
+
+/// The filter: whether it may begin to answer. `highest`: the highest seq that a page was read at.
+/// A change after a page was read is in the filter once the feed has applied it.
+#[inline]
+pub fn has_applied_pages(highest: u64, cursor: u64) -> bool {
+    highest <= cursor
+}
+
+/// The filter: whether it says that an id is surely not an alias.
 #[inline]
 pub fn rules_out(is_ready: bool, may_hold: bool, same_epoch: bool) -> bool {
     is_ready && !may_hold && same_epoch
 }
 
-/// The filter: whether one that was filled may take the place of the one that answers.
-#[inline]
-pub fn may_take_over(is_ready: bool) -> bool {
-    is_ready
-}
-
-/// The snapshot: how the log follows the position that a filter was saved at.
+/// The filter snapshot: how a page of the log continues from the position that a filter was saved
+/// at. Other than in [`log_start`], a position without a line is worth nothing: nothing says that
+/// it is of this history.
 #[inline]
 pub fn replay_start(saved: Position, first: Option<Position>) -> LogStart {
     match first {
@@ -218,17 +293,28 @@ pub fn replay_start(saved: Position, first: Option<Position>) -> LogStart {
     }
 }
 
-/// The snapshot: whether a line of the log comes right after what was replayed.
+/// The filter snapshot: whether a line of the log follows what was replayed without a gap.
 #[inline]
 pub fn replays_next(seq: u64, previous: u64) -> bool {
     is_next(seq, previous)
 }
 
-/// The snapshot: whether enough was replayed: beyond the cursor, or up to the end of the log.
+/// The filter snapshot: whether enough was replayed: beyond the cursor, or up to the end of the
+/// log.
 ///
-/// Beyond, because the feed may be about to move the cursor to a change that it added just before there
-/// was this filter. That change is in the log already.
+/// Up to the cursor is not enough. The feed may have added the next change just before this filter
+/// was registered, and may be about to move the cursor to it. That change is in the log already.
 #[inline]
 pub fn is_replayed(at: Position, cursor: u64, clock: Position) -> bool {
     at.seq > cursor || at == clock
+}
+
+// ---- The auditor
+
+/// The auditor: whether an entry must equal the row that the primary had as of `at`. It must if the
+/// feed has applied `at` and the entry is not newer: then nothing changed from the entry's seq to
+/// the cursor.
+#[inline]
+pub fn must_be_equal(as_of: u64, at: u64, standing: Standing) -> bool {
+    standing == Standing::Applied && as_of <= at
 }

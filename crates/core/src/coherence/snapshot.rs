@@ -1,30 +1,35 @@
-//! A filter as bytes, so that it can be kept on disk and spare the next process a scan.
+//! The filter snapshot: a filter as bytes, so that it can be stored on disk and spare the next
+//! process a scan.
 //!
 //! ```text
-//! magic, version                                what this is
-//! shard, shards, cluster, slots                 whose aliases
-//! seq, nonce                                    all aliases up to this position are in it
-//! capacity, keys, dead                          how full it is
-//! blocks                                        the bits, 32 bytes a block
-//! checksum                                      XXH3-128 of all before
+//! magic, version                    that this is a filter of this format
+//! shard, shards, cluster, slots     whose aliases it holds
+//! seq, nonce                        the position that the bits are complete up to
+//! capacity, keys, dead              how full it is
+//! blocks                            the bits, 32 bytes for each block
+//! checksum                          XXH3-128 of all bytes before
 //! ```
 //!
-//! Numbers are little-endian. What is read is not trusted further than this: the checksum says that the
-//! bytes are those that were written, the identity that they are of this shard, and whether the position
-//! is one of the shard's history is for the change log to say ([`Memory::replay`](super::Memory::replay)).
-//! Who may write to the folder may make a filter that hides aliases, as who may write to the database may.
+//! Numbers are little-endian.
+//!
+//! Invariant: the checksum proves that the bytes are those that were written, and the identity that
+//! they belong to this shard. Only the change log can prove that the position belongs to the
+//! shard's history ([`Memory::begin_replay`](super::Memory::begin_replay)). The folder must be as
+//! well protected as the database: a forged filter could hide aliases.
+
+#[cfg(test)]
+mod tests;
 
 use super::filter::{Block, Fill, Filter};
-use super::memory::{FilterImage, SavedFilter};
-use crate::domain::Identity;
-use crate::domain::Position;
+use crate::domain::{Identity, Position};
 use crate::sync::AtomicU64;
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3Default;
 
 const MAGIC: [u8; 8] = *b"aka-flt\n";
 
-/// To be raised when anything above changes, or where a key's bits are (a test has them).
+/// Raise it when the format changes, or when a key gets other bits. A test notices both.
 const VERSION: u32 = 1;
 
 const HEADER: u64 = 8 + 4 + 2 + 2 + 8 + SLOT_BYTES as u64 + 5 * 8;
@@ -32,24 +37,42 @@ const SLOT_BYTES: usize = crate::domain::SLOTS as usize / 8;
 const CHECKSUM: u64 = 16;
 const BLOCK: u64 = 32;
 
-/// Blocks that are written at once.
+/// How many blocks are read or written at once.
 const CHUNK: usize = 2_048;
 
-/// Why a snapshot is of no use.
+/// Why a snapshot cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotFault {
+    /// The file cannot be read.
     #[error("it cannot be read: {0}")]
     Unreadable(#[from] io::Error),
+    /// It is something else, or of another version of the format.
     #[error("it is no filter of this version")]
     Unknown,
+    /// It holds the aliases of another shard, or of other slots.
     #[error("it is of another shard, or of other slots")]
     Foreign,
+    /// Its bytes are not those that were written.
     #[error("it is damaged")]
     Damaged,
 }
 
+/// The filter that answers, to be saved.
+pub struct FilterImage {
+    /// The position that the bits are complete up to.
+    pub at: Position,
+    pub(super) filter: Arc<Filter>,
+}
+
+/// A filter that was saved.
+pub struct SavedFilter {
+    /// The position that the bits are complete up to.
+    pub at: Position,
+    pub(super) filter: Filter,
+}
+
 impl FilterImage {
-    /// Writes the snapshot of a shard's filter.
+    /// Writes a snapshot of the filter of this shard.
     ///
     /// # Errors
     /// Those of `to`.
@@ -59,14 +82,13 @@ impl FilterImage {
             sum.update(bytes);
             to.write_all(bytes)
         };
-        let filter = self.filter();
-        let Fill { capacity, keys, dead } = filter.fill();
-        put(&of(identity))?;
+        let Fill { capacity, keys, dead } = self.filter.fill();
+        put(&heading(identity))?;
         for number in [self.at.seq, self.at.nonce, capacity, keys, dead] {
             put(&number.to_le_bytes())?;
         }
         let mut chunk = Vec::with_capacity(CHUNK * BLOCK as usize);
-        for blocks in filter.blocks().chunks(CHUNK) {
+        for blocks in self.filter.blocks().chunks(CHUNK) {
             chunk.clear();
             chunk.extend(blocks.iter().flat_map(Filter::words).flat_map(u64::to_le_bytes));
             put(&chunk)?;
@@ -77,19 +99,19 @@ impl FilterImage {
 }
 
 impl SavedFilter {
-    /// Reads a snapshot, `length` bytes long, of this shard's filter.
+    /// Reads a snapshot of the filter of this shard, `length` bytes long.
     ///
     /// # Errors
-    /// If it is of no use.
+    /// If it cannot be used.
     pub fn read(
         identity: &Identity,
         length: u64,
         from: &mut impl Read,
     ) -> Result<Self, SnapshotFault> {
-        let mut from = Summed { from, sum: Xxh3Default::new() };
-        let expected = of(identity);
+        let mut from = SummingReader { from, sum: Xxh3Default::new() };
+        let expected = heading(identity);
         let mut found = vec![0; expected.len()];
-        // Shorter than a header: it is none.
+        // It is too short for the parts that every snapshot has.
         if length < HEADER + CHECKSUM {
             return Err(SnapshotFault::Unknown);
         }
@@ -103,7 +125,7 @@ impl SavedFilter {
         }
         let at = Position { seq: from.number()?, nonce: from.number()? };
         let fill = Fill { capacity: from.number()?, keys: from.number()?, dead: from.number()? };
-        // Before anything is reserved: a damaged number must not be believed.
+        // A damaged number must not reserve memory, so it is checked first.
         let count = (length - HEADER - CHECKSUM) / BLOCK;
         if length != HEADER + count * BLOCK + CHECKSUM || fill.blocks() != Some(count) {
             return Err(SnapshotFault::Damaged);
@@ -127,7 +149,7 @@ impl SavedFilter {
     }
 }
 
-/// Thirty-two bytes; fewer are taken for the first of them.
+/// The block of these 32 bytes. If bytes are missing, they are 0.
 fn block(bytes: &[u8]) -> Block {
     let mut words = bytes.chunks_exact(8).map(|word| {
         let word = word.first_chunk().copied().unwrap_or_default();
@@ -136,8 +158,8 @@ fn block(bytes: &[u8]) -> Block {
     std::array::from_fn(|_| words.next().unwrap_or_default())
 }
 
-/// What it is, and whose.
-fn of(identity: &Identity) -> Vec<u8> {
+/// The first part: the format, and whose aliases they are.
+fn heading(identity: &Identity) -> Vec<u8> {
     let mut slots = [0_u8; SLOT_BYTES];
     for slot in identity.slots.iter() {
         slots[usize::from(slot.get() / 8)] |= 1 << (slot.get() % 8);
@@ -153,13 +175,13 @@ fn of(identity: &Identity) -> Vec<u8> {
     .concat()
 }
 
-/// Reads, and sums up what was read.
-struct Summed<'a, R> {
+/// A reader that computes the checksum of what it reads.
+struct SummingReader<'a, R> {
     from: &'a mut R,
     sum: Xxh3Default,
 }
 
-impl<R: Read> Summed<'_, R> {
+impl<R: Read> SummingReader<'_, R> {
     fn bytes(&mut self, bytes: &mut [u8]) -> io::Result<()> {
         self.from.read_exact(bytes)?;
         self.sum.update(bytes);

@@ -1,4 +1,7 @@
-//! Stripes: the fence and the flights of a few keys, under one lock.
+//! Stripes: the fence and the flights of a group of keys, under one lock (rules 2 to 5).
+//!
+//! Invariant: within an epoch a fence only rises. Entries are changed under the lock of their key's
+//! stripe.
 
 use super::flight::Flight;
 use super::footprint::Footprint;
@@ -7,17 +10,18 @@ use crate::mutant::step;
 use crate::sync::{Mutex, MutexGuard};
 use std::collections::HashMap;
 
-/// What the lock of a stripe protects, beside the entries of its keys in the cache.
+/// What the lock of a stripe protects, besides the cache's entries of its keys.
 #[derive(Default)]
 pub(super) struct Stripe {
-    /// The seq of the newest change of any key of the stripe that this instance knows of. A load
-    /// that read an earlier state does not enter the cache. It only rises, but for a new epoch.
+    /// The seq of the newest change of the stripe's keys that this instance knows of. A load from
+    /// below it does not enter the cache.
     pub fence: u64,
     pub flights: HashMap<Key, Flight>,
 }
 
 impl Stripe {
-    /// `key` changed at `seq`: a load that is out and read an earlier state must not enter any more.
+    /// `key` changed at `seq`. A load that is out and has read an earlier state must not enter the
+    /// cache.
     pub fn raise(&mut self, key: &Key, seq: u64) {
         self.fence = self.fence.max(seq);
         if let Some(flight) = self.flights.get_mut(key) {
@@ -30,8 +34,8 @@ impl Stripe {
 pub(super) struct Stripes(Box<[Mutex<Stripe>]>);
 
 impl Stripes {
-    /// At least one. A change of one key keeps out loads, older than the change, of the other keys
-    /// of its stripe too.
+    /// At least one stripe. The more there are, the more seldom a change of one key keeps out a
+    /// load of another.
     pub fn new(count: usize) -> Self {
         Self((0..count.max(1)).map(|_| Mutex::default()).collect())
     }
@@ -40,17 +44,17 @@ impl Stripes {
         self.of(footprint).lock()
     }
 
-    /// Nothing if somebody has the lock.
+    /// `None` if another thread has the lock.
     pub fn try_lock(&self, footprint: Footprint) -> Option<MutexGuard<'_, Stripe>> {
         self.of(footprint).try_lock()
     }
 
     fn of(&self, footprint: Footprint) -> &Mutex<Stripe> {
-        // The low half, scaled, chooses the stripe; moka takes the high bits.
+        // The low half of the hash, scaled to the number of stripes. moka uses the high bits.
         &self.0[((u64::from(footprint.hash() as u32) * self.0.len() as u64) >> 32) as usize]
     }
 
-    /// A new epoch: all fences start at the cursor, and no query that is out is anybody's.
+    /// A new epoch begins: all fences start at the cursor, and queries that are out answer nobody.
     pub fn restart(&self, cursor: u64) {
         for stripe in &self.0 {
             let mut stripe = stripe.lock();

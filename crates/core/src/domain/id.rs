@@ -1,34 +1,15 @@
-//! Projects and ids: what may name a person, compared byte for byte.
+//! Ids: what may name a person.
+//!
+//! Invariant: an [`Id`] is valid by type. It is 1 to 255 bytes of UTF-8 without control characters,
+//! and ids are compared byte for byte (`docs/design.md`, section 2).
 
-use super::{IdHash, Slot};
 use bytes::Bytes;
 use std::fmt;
 
-/// The longest id, in bytes of UTF-8.
+/// The length of the longest id, in bytes of UTF-8.
 pub const MAX_ID_BYTES: usize = 255;
 
-/// A tenant: 1 to 2^63 − 1. Nothing is ever shared between two projects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Project(u64);
-
-impl Project {
-    /// `None` for 0 and above 2^63 − 1, which no shard could store.
-    pub fn new(project: u64) -> Option<Self> {
-        (1..=i64::MAX as u64).contains(&project).then_some(Self(project))
-    }
-
-    pub fn get(self) -> u64 {
-        self.0
-    }
-}
-
-impl fmt::Display for Project {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// Why some bytes cannot be an id.
+/// Why some bytes are not an id. The messages complete a sentence that begins with a field's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdFault {
     #[error("is empty")]
@@ -41,34 +22,44 @@ pub enum IdFault {
     Control,
 }
 
-/// A valid `distinct_id`: 1 to 255 bytes of UTF-8 without control characters, compared byte for byte.
+/// A valid `distinct_id`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Id(Bytes);
 
 impl Id {
+    /// Checks the bytes.
+    ///
+    /// # Errors
+    /// The first reason why they are not an id.
+    #[inline]
     pub fn new(bytes: Bytes) -> Result<Self, IdFault> {
         validate(&bytes)?;
         Ok(Self(bytes))
     }
 
+    /// The bytes of the id, which are UTF-8.
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
+    /// The same as a buffer that can be cloned without a copy.
+    #[inline]
     pub fn bytes(&self) -> &Bytes {
         &self.0
     }
 
+    /// The same, without the type.
     pub fn into_bytes(self) -> Bytes {
         self.0
     }
 
-    /// The id as text; it is UTF-8 by construction, so nothing is ever replaced.
+    /// The id as text. An id is valid UTF-8, so no character is replaced.
     pub fn to_text(&self) -> String {
         String::from_utf8_lossy(&self.0).into_owned()
     }
 
-    /// The same id in memory of its own, so that it does not keep a whole request message alive.
+    /// A copy in memory of its own. It does not keep the request's whole buffer alive.
     pub fn detached(&self) -> Self {
         Self(Bytes::copy_from_slice(&self.0))
     }
@@ -88,10 +79,11 @@ impl TryFrom<&str> for Id {
     }
 }
 
-/// Whether these bytes are an id.
+/// Checks whether these bytes are an id.
 ///
 /// # Errors
-/// If they are not, with the first reason.
+/// The first reason why they are not.
+#[inline]
 pub fn validate(bytes: &[u8]) -> Result<(), IdFault> {
     if bytes.is_empty() {
         return Err(IdFault::Empty);
@@ -99,60 +91,14 @@ pub fn validate(bytes: &[u8]) -> Result<(), IdFault> {
     if bytes.len() > MAX_ID_BYTES {
         return Err(IdFault::TooLong(bytes.len()));
     }
-    // Almost every id is printable ASCII: one pass settles those. It looks at all bytes, many at a time,
-    // which is quicker than to stop at the first that is not.
+    // Almost every id is printable ASCII, and one pass accepts those. The pass does not stop at the
+    // first other byte: without an early exit the compiler checks many bytes at a time.
     if bytes.iter().fold(true, |all, byte| all & (0x20..0x7f).contains(byte)) {
         return Ok(());
     }
     let text = std::str::from_utf8(bytes).map_err(|_| IdFault::NotUtf8)?;
-    // `char::is_control` is exactly C0, DEL and C1 (Unicode category Cc).
+    // `char::is_control` means exactly C0, DEL and C1 (Unicode category Cc).
     if text.chars().any(char::is_control) { Err(IdFault::Control) } else { Ok(()) }
-}
-
-/// An id in its project, with the slot that owns it.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key {
-    slot: Slot,
-    project: Project,
-    id: Id,
-}
-
-impl Key {
-    pub fn new(project: Project, id: Id) -> Self {
-        Self { slot: Slot::of(project, id.as_bytes()), project, id }
-    }
-
-    pub fn slot(&self) -> Slot {
-        self.slot
-    }
-
-    /// Computed anew: it is wanted seldom.
-    pub fn id_hash(&self) -> IdHash {
-        IdHash::of(self.project, self.id.as_bytes())
-    }
-
-    pub fn project(&self) -> Project {
-        self.project
-    }
-
-    pub fn id(&self) -> &Id {
-        &self.id
-    }
-
-    pub fn into_id(self) -> Id {
-        self.id
-    }
-
-    /// Another id of the same project.
-    pub fn sibling(&self, id: Id) -> Self {
-        Self::new(self.project, id)
-    }
-}
-
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{:?}", self.project, self.id)
-    }
 }
 
 #[cfg(test)]
@@ -181,13 +127,5 @@ mod tests {
             assert_eq!(fault(fine.as_bytes()), None, "{fine:?}");
         }
         assert_eq!(fault(b"\xff"), Some(IdFault::NotUtf8));
-    }
-
-    #[test]
-    fn projects_fit_a_signed_column() {
-        assert!(Project::new(0).is_none());
-        assert!(Project::new(1).is_some());
-        assert!(Project::new(i64::MAX as u64).is_some());
-        assert!(Project::new(i64::MAX as u64 + 1).is_none());
     }
 }

@@ -1,10 +1,12 @@
-//! Ids that broken clients send in place of an id. Aliasing one would merge strangers.
+//! Placeholders: ids that broken clients send in place of an id, such as `null`.
+//!
+//! They cannot be aliased: an alias of `null` would merge strangers (`docs/design.md`, section 2).
 
 use std::collections::HashSet;
 
-/// The ids refused by default; compared without regard to ASCII case, also inside one pair of quotes.
+/// The placeholders of the default configuration.
 ///
-/// Collected from what analytics vendors document that broken SDKs and templates send.
+/// The list was collected from what analytics vendors document about broken SDKs and templates.
 pub const DEFAULT_PLACEHOLDERS: [&str; 33] = [
     "anonymous",
     "anonymous_id",
@@ -41,16 +43,18 @@ pub const DEFAULT_PLACEHOLDERS: [&str; 33] = [
     "<null>",
 ];
 
-/// A set of placeholder ids.
+/// A set of placeholders. Ids are compared without regard to ASCII case, also inside one pair of
+/// quotes.
 #[derive(Clone, Debug)]
 pub struct Placeholders {
     lowercase: HashSet<Box<[u8]>>,
     longest: usize,
-    /// Whether some placeholder has this length: settles nearly every id without a hash.
+    /// Whether a placeholder has this length. Nearly every id is settled by this, without a hash.
     lengths: [bool; 256],
 }
 
 impl Placeholders {
+    /// The placeholders of this list.
     pub fn new<S: AsRef<str>>(list: impl IntoIterator<Item = S>) -> Self {
         let lowercase: HashSet<Box<[u8]>> = list
             .into_iter()
@@ -74,11 +78,13 @@ impl Placeholders {
         list.into_iter()
     }
 
-    /// Whether this id stands for nobody in particular.
+    /// Whether the id is a placeholder.
+    #[inline]
     pub fn contains(&self, id: &[u8]) -> bool {
         self.contains_bare(id) || unquoted(id).is_some_and(|inner| self.contains_bare(inner))
     }
 
+    #[inline]
     fn contains_bare(&self, id: &[u8]) -> bool {
         id.len() <= self.longest
             && self.lengths[id.len().min(255)]
@@ -92,6 +98,8 @@ impl Default for Placeholders {
     }
 }
 
+/// The text between one pair of quotes.
+#[inline]
 fn unquoted(id: &[u8]) -> Option<&[u8]> {
     match id {
         [b'"', inner @ .., b'"'] | [b'\'', inner @ .., b'\''] => Some(inner),

@@ -1,24 +1,29 @@
-//! What one read of a shard's database brings.
+//! What one read of a shard brings: rows or lines of the log, and the position that they are as of
+//! (rule 1).
 
 use super::{Change, ForwardRow, Identity, Key, Micros, Position};
 use std::collections::HashMap;
 
-/// What a load found.
+/// The answer to a load of some keys. All of it is one snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct Loaded {
-    /// Everything below is as of this position.
+    /// The shard's position in the snapshot.
     pub at: Position,
+    /// The database's time.
     pub now: Micros,
-    /// A key that is missing here is no alias.
+    /// The forward rows. A key that is missing here is not an alias.
     pub rows: HashMap<Key, ForwardRow>,
 }
 
-/// What a look at the change log found.
+/// A page of the change log. All of it is one snapshot.
 #[derive(Clone, Debug)]
 pub struct LogPage {
+    /// What the shard says about itself.
     pub identity: Identity,
+    /// The shard's position in the snapshot.
     pub at: Position,
+    /// The database's time.
     pub now: Micros,
-    /// In seq order.
+    /// Lines of the log, in seq order.
     pub changes: Vec<Change>,
 }

@@ -1,4 +1,5 @@
-//! Consistency tokens: "answer me at least as fresh as that write".
+//! Tokens: a read that carries one is answered at least as fresh as the write that returned it
+//! (rule 8).
 
 use super::{ClusterId, Position, ShardId};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -7,18 +8,19 @@ use std::fmt;
 const FORMAT: u8 = 1;
 const MARK_BYTES: usize = 18;
 
-/// A position in the history of one or several shards of a cluster.
+/// A position in the history of one or more shards of a cluster.
 ///
-/// As text it is opaque to clients: base64url of a format byte, the cluster, and for each shard its
-/// number, seq and nonce, all big-endian. Several tokens joined with commas are a token, too.
+/// Clients treat the text as opaque. It is base64url of a format byte, the cluster, and for each
+/// shard its number, seq and nonce, all big-endian. Several tokens joined with commas are a token
+/// too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
     cluster: ClusterId,
-    /// At most one mark a shard, sorted by shard.
+    /// At most one position for each shard, sorted by shard.
     marks: Vec<(ShardId, Position)>,
 }
 
-/// The text is no token of this cluster. It says nothing more: a token is opaque.
+/// Why a text is not a token of this cluster. A token is opaque, so no detail is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedToken {
     #[error("is not a token that aka returned")]
@@ -28,6 +30,7 @@ pub enum MalformedToken {
 }
 
 impl Token {
+    /// The token of a write at this position.
     pub fn new(cluster: ClusterId, shard: ShardId, at: Position) -> Self {
         Self { cluster, marks: vec![(shard, at)] }
     }
@@ -41,12 +44,16 @@ impl Token {
     }
 
     /// The position that a read on this shard must have reached, if the token names the shard.
+    #[inline]
     pub fn mark(&self, shard: ShardId) -> Option<Position> {
         let index = self.marks.binary_search_by_key(&shard, |mark| mark.0).ok()?;
         Some(self.marks[index].1)
     }
 
-    /// Reads a client's text. `None` for an empty one.
+    /// Reads a client's text. An empty text is no token.
+    ///
+    /// # Errors
+    /// If the text is not a token, or names another cluster.
     pub fn parse(text: &str, cluster: ClusterId) -> Result<Option<Self>, MalformedToken> {
         if text.is_empty() {
             return Ok(None);
@@ -55,7 +62,8 @@ impl Token {
         for part in text.split(',') {
             token.parse_part(part)?;
         }
-        // The greatest of each shard, without an insertion for each: a token may be long.
+        // Sorts once and keeps the greatest position of each shard. A client can send a long token,
+        // and sorted insertion of each position would take quadratic time.
         token.marks.sort_unstable_by_key(|&(shard, at)| (shard, std::cmp::Reverse(at.seq)));
         token.marks.dedup_by_key(|mark| mark.0);
         Ok(Some(token))

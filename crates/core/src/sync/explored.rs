@@ -1,6 +1,8 @@
-//! Stands in for `real`: the same names, but at each use the scheduler decides which thread goes on.
-//! Where the real thing is more than a lock, each call of it is one step.
+//! Stand-ins for the types of `real`, under the same names. At each use of a lock or an atomic the
+//! scheduler decides which thread goes on. A call of a type that is more than a lock is one step.
 
+use moka::Equivalent;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -24,7 +26,7 @@ impl<T> Mutex<T> {
     }
 }
 
-/// What a load of an `ArcSwapOption` gives.
+/// What [`ArcSwapOption::load`] returns.
 pub type Guard<T> = T;
 
 pub struct ArcSwapOption<T>(Mutex<Option<Arc<T>>>);
@@ -69,72 +71,55 @@ impl AtomicWaker {
     }
 }
 
-/// As much of moka as `coherence` uses, without evictions.
-pub mod moka {
-    pub use moka::Equivalent;
+/// The part of `moka::sync::Cache` that `coherence` uses. It evicts nothing.
+pub struct MokaCache<K, V, S> {
+    entries: Mutex<Vec<(K, V)>>,
+    hasher: PhantomData<S>,
+}
 
-    pub mod sync {
-        use super::Equivalent;
-        use crate::sync::Mutex;
-        use std::marker::PhantomData;
-
-        pub struct Cache<K, V, S> {
-            entries: Mutex<Vec<(K, V)>>,
-            hasher: PhantomData<S>,
-        }
-
-        impl<K, V: Clone, S> Cache<K, V, S> {
-            pub fn builder() -> Self {
-                Self { entries: Mutex::new(Vec::new()), hasher: PhantomData }
-            }
-
-            pub fn max_capacity(self, _: u64) -> Self {
-                self
-            }
-
-            pub fn weigher(self, _: impl Fn(&K, &V) -> u32) -> Self {
-                self
-            }
-
-            pub fn build_with_hasher(self, _: S) -> Self {
-                self
-            }
-
-            pub fn get(&self, key: &impl Equivalent<K>) -> Option<V> {
-                let entries = self.entries.lock();
-                entries.iter().find(|(it, _)| key.equivalent(it)).map(|(_, value)| value.clone())
-            }
-
-            pub fn contains_key(&self, key: &impl Equivalent<K>) -> bool {
-                self.get(key).is_some()
-            }
-
-            pub fn insert(&self, key: K, value: V)
-            where
-                K: PartialEq,
-            {
-                let mut entries = self.entries.lock();
-                entries.retain(|(it, _)| *it != key);
-                entries.push((key, value));
-            }
-
-            pub fn invalidate(&self, key: &impl Equivalent<K>) {
-                self.entries.lock().retain(|(it, _)| !key.equivalent(it));
-            }
-
-            pub fn entry_count(&self) -> u64 {
-                self.entries.lock().len() as u64
-            }
-
-            pub fn weighted_size(&self) -> u64 {
-                self.entry_count()
-            }
-
-            pub fn policy(&self) -> moka::Policy {
-                unreachable!("nobody asks for the budget")
-            }
-
-            pub fn run_pending_tasks(&self) {}
-        }
+impl<K: PartialEq, V: Clone, S> MokaCache<K, V, S> {
+    pub fn builder() -> Self {
+        Self { entries: Mutex::new(Vec::new()), hasher: PhantomData }
     }
+
+    pub fn max_capacity(self, _: u64) -> Self {
+        self
+    }
+
+    pub fn weigher(self, _: impl Fn(&K, &V) -> u32) -> Self {
+        self
+    }
+
+    pub fn build_with_hasher(self, _: S) -> Self {
+        self
+    }
+
+    pub fn get(&self, key: &impl Equivalent<K>) -> Option<V> {
+        let entries = self.entries.lock();
+        entries.iter().find(|(it, _)| key.equivalent(it)).map(|(_, value)| value.clone())
+    }
+
+    pub fn contains_key(&self, key: &impl Equivalent<K>) -> bool {
+        self.get(key).is_some()
+    }
+
+    pub fn insert(&self, key: K, value: V) {
+        let mut entries = self.entries.lock();
+        entries.retain(|(it, _)| *it != key);
+        entries.push((key, value));
+    }
+
+    pub fn invalidate(&self, key: &impl Equivalent<K>) {
+        self.entries.lock().retain(|(it, _)| !key.equivalent(it));
+    }
+
+    pub fn entry_count(&self) -> u64 {
+        self.entries.lock().len() as u64
+    }
+
+    pub fn weighted_size(&self) -> u64 {
+        self.entry_count()
+    }
+
+    pub fn run_pending_tasks(&self) {}
 }

@@ -2,6 +2,6 @@
 
 pub use arc_swap::{ArcSwapOption, Guard};
 pub use atomic_waker::AtomicWaker;
-pub use moka;
+pub use moka::sync::Cache as MokaCache;
 pub use parking_lot::{Mutex, MutexGuard};
 pub use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};

@@ -1,18 +1,19 @@
-//! The coherence core, in one order after another of what its threads do: the simulation, on one
-//! thread, cannot see what happens between two locks of one call.
+//! The coherence code in many orders of its threads' steps. The simulation runs on one thread, so
+//! it cannot see what happens between two locks of one call.
 //!
 //! The feature `shuttle` builds the real `coherence` over the locks and atomics of `shuttle`
-//! (`src/sync/explored.rs`), whose scheduler decides at each of them which thread goes on. Half of the orders are
-//! random; the others have a thread stopped a few times only, for as long as it may be (PCT). They are
-//! the same in each run: `AKA_ORDERS` asks for more of them, `SHUTTLE_RANDOM_SEED` for others. A failure
-//! prints its schedule, which `shuttle::replay` runs again.
+//! (`src/sync/explored.rs`). At each of them, its scheduler decides which thread goes on. In half
+//! of the orders it decides at random. In the other half it stops a thread only a few times, but
+//! for as long as possible (PCT). The orders are the same in each run. `AKA_ORDERS` asks for more
+//! of them, `SHUTTLE_RANDOM_SEED` for others. A failure prints its schedule, which
+//! `shuttle::replay` runs again.
 //!
-//! Not in it: what the processor's memory allows beyond sequential consistency, and orders within one
-//! call of moka or arc-swap.
+//! Two things are not explored: what a processor's memory allows beyond sequential consistency, and
+//! orders within one call of moka or arc-swap.
 
 mod mutants;
 mod scenarios;
-mod world;
+mod scene;
 
 use aka_core::mutant::{self, Mutant};
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
@@ -25,11 +26,11 @@ use std::time::Instant;
 /// How many orders of each kind a scenario is run in.
 const ORDERS: usize = 5_000;
 
-/// How often a thread is stopped, where that is bounded: most faults need one or two.
+/// How often PCT stops a thread. Most faults need one or two stops.
 const STOPS: usize = 3;
 
 thread_local! {
-    /// The orders that were run.
+    /// How many orders were run.
     static RUN: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -43,24 +44,25 @@ fn run(scheduler: impl Scheduler + 'static, persistence: FailurePersistence, sce
     });
 }
 
-/// Runs it in orders of both kinds.
+/// Runs a scenario in orders of both kinds.
 fn run_all(persistence: FailurePersistence, scenario: fn()) {
     let set = std::env::var("AKA_ORDERS").ok();
     let orders = set.map_or(ORDERS, |text| text.parse().expect("a number"));
     RUN.set(0);
-    // PCT counts the first choice of a thread, too.
+    // PCT counts the choice of the first thread too.
     run(PctScheduler::new_from_seed(1, STOPS + 1, orders), persistence.clone(), scenario);
     run(RandomScheduler::new_from_seed(1, orders), persistence, scenario);
 }
 
-/// The promises hold in every order.
+/// Checks that the promises hold in every order.
 fn explore(name: &str, scenario: fn()) {
     let started = Instant::now();
     run_all(FailurePersistence::Print, scenario);
     println!("{name}: {} orders in {:.1} s", RUN.get(), started.elapsed().as_secs_f64());
 }
 
-/// The program is wrong in this way: after how many orders a promise is broken, and what is said.
+/// Runs a scenario with a mutant. Returns how many orders were run before a promise was broken, and
+/// the message.
 fn caught(mutant: Mutant, scenario: fn()) -> Option<(usize, String)> {
     mutant::set_thread_mutant(Some(mutant));
     let run = AssertUnwindSafe(|| run_all(FailurePersistence::None, scenario));

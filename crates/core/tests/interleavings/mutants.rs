@@ -1,14 +1,14 @@
-//! The program made wrong on purpose: an order must be found in which a promise is broken.
+//! Mutants: for each there must be an order in which a promise is broken.
 
 use crate::caught;
-use crate::scenarios as these;
+use crate::scenarios;
 use aka_core::mutant::{CaughtBy, Mutant};
 
 macro_rules! caught {
     ($($mutant:ident: $scenario:ident)*) => {
-        /// Every mutant that says that the interleavings catch it is caught here.
+        /// The list below has every mutant that the interleavings are said to catch.
         #[test]
-        fn the_list_is_whole() {
+        fn the_list_is_complete() {
             let listed = [$(stringify!($mutant)),*];
             for mutant in Mutant::ALL {
                 let said = mutant.caught_by().contains(&CaughtBy::Interleavings);
@@ -20,7 +20,7 @@ macro_rules! caught {
         #[test]
         fn $mutant() {
             let mutant = Mutant::named(stringify!($mutant)).expect("a mutant");
-            let found = caught(mutant, these::$scenario);
+            let found = caught(mutant, scenarios::$scenario);
             let (orders, wrong) = found.expect("the mutant was not caught");
             let wrong = wrong.lines().next().unwrap_or("");
             println!("{}: caught in order {orders}: {wrong}", mutant.name());
@@ -29,7 +29,7 @@ macro_rules! caught {
 }
 
 caught! {
-    // Only the order of steps is wrong: nothing that one thread does shows it.
+    // Only the order of two threads' steps shows these.
     answered_first: tokens_against_feed
     copies_unlocked: fill_against_feed
     joins_blindly: a_burst_of_misses
@@ -37,7 +37,8 @@ caught! {
     filter_next_last: filter_against_write
     filter_in_neither: filter_against_load_and_feed
     snapshot_ends_at_cursor: restore_against_feed
-    // The simulation catches these, too: here they show that the scenarios look where they should.
+    // The simulation catches these too. Here they show that the scenarios test what they are meant
+    // to.
     no_fence: fill_against_feed
     feed_no_fence: refill_against_feed
     fence_with_entry: flight_against_leaving

@@ -1,15 +1,15 @@
-//! Two or three threads each, and what must hold in whatever order their steps come.
+//! The scenarios: two or three threads each, and what must hold in every order of their steps.
 
 use crate::explore;
-use crate::world::World;
+use crate::scene::Scene;
 use shuttle::thread;
 use std::sync::Arc;
 
-/// Runs the threads to their ends.
-fn together(world: &Arc<World>, threads: &[fn(&World)]) {
-    let spawn = |&thread: &fn(&World)| {
-        let world = world.clone();
-        thread::spawn(move || thread(&world))
+/// Runs the threads until all have ended.
+fn together(scene: &Arc<Scene>, threads: &[fn(&Scene)]) {
+    let spawn = |&thread: &fn(&Scene)| {
+        let scene = scene.clone();
+        thread::spawn(move || thread(&scene))
     };
     let threads: Vec<_> = threads.iter().map(spawn).collect();
     threads.into_iter().for_each(|thread| thread.join().expect("a thread"));
@@ -17,182 +17,183 @@ fn together(world: &Arc<World>, threads: &[fn(&World)]) {
 
 /// A load lands while the feed applies a change of the key.
 pub fn fill_against_feed() {
-    let world = World::new(&[Some("a")]);
-    let feed = |world: &World| {
-        world.change(Some("b"));
-        world.follow();
+    let scene = Scene::new(&[Some("a")]);
+    let feed = |scene: &Scene| {
+        scene.change(Some("b"));
+        scene.follow();
     };
-    together(&world, &[World::read, feed, World::read]);
-    world.is_quiet();
+    together(&scene, &[Scene::read, feed, Scene::read]);
+    scene.is_quiet();
 }
 
-/// The same where there is an entry, which the load replaces, and the alias is deleted.
+/// The same, but there is an entry that the load replaces, and the alias is deleted.
 pub fn refill_against_feed() {
-    let world = World::new(&[None]);
-    world.read();
-    let feed = |world: &World| {
-        world.change(Some("a"));
-        world.follow();
-        world.change(None);
-        world.follow();
+    let scene = Scene::new(&[None]);
+    scene.read();
+    let feed = |scene: &Scene| {
+        scene.change(Some("a"));
+        scene.follow();
+        scene.change(None);
+        scene.follow();
     };
-    let token = |world: &World| {
-        let at = world.change(Some("b"));
-        world.read_with(Some(at));
-        world.read();
+    let token = |scene: &Scene| {
+        let at = scene.change(Some("b"));
+        scene.read_with(Some(at));
+        scene.read();
     };
-    together(&world, &[token, feed]);
-    world.is_quiet();
+    together(&scene, &[token, feed]);
+    scene.is_quiet();
 }
 
-/// Readers come to a flight, and leave it, while its load lands and the feed makes it read again.
+/// Readers join a flight and leave it, while its load lands and the feed overtakes it.
 pub fn flight_against_leaving() {
-    let world = World::new(&[Some("a")]);
-    let leaver = |world: &World| {
-        if world.come_and_leave() {
-            world.load();
+    let scene = Scene::new(&[Some("a")]);
+    let leaver = |scene: &Scene| {
+        if scene.come_and_leave() {
+            scene.load();
         }
-        world.read();
+        scene.read();
     };
-    let feed = |world: &World| {
-        world.change(Some("b"));
-        world.follow();
+    let feed = |scene: &Scene| {
+        scene.change(Some("b"));
+        scene.follow();
     };
-    together(&world, &[World::read, leaver, feed]);
-    world.is_quiet();
+    together(&scene, &[Scene::read, leaver, feed]);
+    scene.is_quiet();
 }
 
 /// A burst of misses on one key is one query.
 pub fn a_burst_of_misses() {
-    let world = World::new(&[Some("a")]);
-    together(&world, &[World::read, World::read, World::read]);
-    assert_eq!(world.loads(), 1, "a burst of misses on one key is one query");
+    let scene = Scene::new(&[Some("a")]);
+    together(&scene, &[Scene::read, Scene::read, Scene::read]);
+    assert_eq!(scene.loads(), 1, "a burst of misses on one key is one query");
 }
 
-/// The writer tells of a change that the feed applies, too, while somebody reads.
+/// The writer reports a change that the feed applies too, while there are readers.
 pub fn write_against_feed() {
-    let world = World::new(&[Some("a")]);
-    let writer = |world: &World| {
-        world.write(Some("b"));
-        world.read();
+    let scene = Scene::new(&[Some("a")]);
+    let writer = |scene: &Scene| {
+        scene.write(Some("b"));
+        scene.read();
     };
-    let reader = |world: &World| {
-        world.read();
-        world.read();
+    let reader = |scene: &Scene| {
+        scene.read();
+        scene.read();
     };
-    together(&world, &[writer, World::follow, reader]);
-    world.is_quiet();
+    together(&scene, &[writer, Scene::follow, reader]);
+    scene.is_quiet();
 }
 
-/// The primary dies and loses a change. One finds out while a load is out.
+/// The primary dies and loses a change. Memory learns of it while a load is out.
 pub fn epoch_against_load() {
-    let world = World::new(&[Some("a")]);
-    world.change(Some("lost"));
-    world.follow();
-    let failover = |world: &World| {
-        world.fail_over(1);
-        world.contradict();
-        world.follow();
-        world.read();
+    let scene = Scene::new(&[Some("a")]);
+    scene.change(Some("lost"));
+    scene.follow();
+    let failover = |scene: &Scene| {
+        scene.fail_over(1);
+        scene.contradict();
+        scene.follow();
+        scene.read();
     };
-    together(&world, &[World::read, failover, World::read]);
-    world.is_quiet();
+    together(&scene, &[Scene::read, failover, Scene::read]);
+    scene.is_quiet();
 }
 
-/// The same, found out by the feed, while somebody writes to the new primary.
+/// The same, but the feed notices it, while a write goes to the new primary.
 pub fn epoch_against_write() {
-    let world = World::new(&[Some("a")]);
-    world.change(Some("lost"));
-    world.follow();
-    world.read();
-    let feed = |world: &World| {
-        world.fail_over(1);
-        world.follow();
-        world.read();
+    let scene = Scene::new(&[Some("a")]);
+    scene.change(Some("lost"));
+    scene.follow();
+    scene.read();
+    let feed = |scene: &Scene| {
+        scene.fail_over(1);
+        scene.follow();
+        scene.read();
     };
-    let writer = |world: &World| {
-        world.write(Some("b"));
-        world.read();
+    let writer = |scene: &Scene| {
+        scene.write(Some("b"));
+        scene.read();
     };
-    together(&world, &[feed, writer]);
-    world.is_quiet();
+    together(&scene, &[feed, writer]);
+    scene.is_quiet();
 }
 
-/// A filter is filled, and begins to answer, while a load finds an alias that the feed applies.
+/// A filter is filled and begins to answer, while a load finds an alias that the feed applies.
 pub fn filter_against_load_and_feed() {
-    let world = World::new(&[None]);
-    let reader = |world: &World| {
-        world.change(Some("a"));
-        world.read();
-        world.read();
+    let scene = Scene::new(&[None]);
+    let reader = |scene: &Scene| {
+        scene.change(Some("a"));
+        scene.read();
+        scene.read();
     };
-    together(&world, &[World::scan, reader, World::follow]);
-    world.is_quiet();
+    together(&scene, &[Scene::scan, reader, Scene::follow]);
+    scene.is_quiet();
 }
 
-/// A filter answers and another replaces it while an alias is written.
+/// A filter answers, and another one replaces it while an alias is written.
 pub fn filter_against_write() {
-    let world = World::new(&[None]);
-    world.scan();
-    let writer = |world: &World| {
-        world.write(Some("a"));
-        world.read();
+    let scene = Scene::new(&[None]);
+    scene.scan();
+    let writer = |scene: &Scene| {
+        scene.write(Some("a"));
+        scene.read();
     };
-    together(&world, &[World::scan, writer, World::follow]);
-    world.is_quiet();
+    together(&scene, &[Scene::scan, writer, Scene::follow]);
+    scene.is_quiet();
 }
 
-/// A filter that was saved is restored while an alias is made elsewhere, and the feed brings it.
+/// A saved filter is restored, while an alias is created elsewhere and the feed applies it.
 pub fn restore_against_feed() {
-    let world = World::new(&[None]);
-    world.scan();
-    world.save();
-    // The first page ends here, at the cursor.
-    world.change(None);
-    world.contradict();
-    world.follow();
-    let feed = |world: &World| {
-        world.change(Some("a"));
-        world.follow();
-        world.read();
+    let scene = Scene::new(&[None]);
+    scene.scan();
+    scene.save();
+    // The first page of the replay ends here, at the cursor.
+    scene.change(None);
+    scene.contradict();
+    scene.follow();
+    let feed = |scene: &Scene| {
+        scene.change(Some("a"));
+        scene.follow();
+        scene.read();
     };
-    together(&world, &[World::restore, feed]);
-    world.is_quiet();
+    together(&scene, &[Scene::restore, feed]);
+    scene.is_quiet();
 }
 
-/// A filter is saved while an alias is made and the feed brings it, and restored afterwards.
+/// A filter is saved while an alias is created and the feed applies it. Then the filter is
+/// restored.
 pub fn save_against_feed() {
-    let world = World::new(&[None]);
-    world.scan();
-    let feed = |world: &World| {
-        world.change(Some("a"));
-        world.follow();
-        world.change(None);
-        world.change(Some("b"));
-        world.follow();
+    let scene = Scene::new(&[None]);
+    scene.scan();
+    let feed = |scene: &Scene| {
+        scene.change(Some("a"));
+        scene.follow();
+        scene.change(None);
+        scene.change(Some("b"));
+        scene.follow();
     };
-    together(&world, &[World::save, feed]);
-    world.contradict();
-    world.follow();
-    world.restore();
-    world.is_quiet();
+    together(&scene, &[Scene::save, feed]);
+    scene.contradict();
+    scene.follow();
+    scene.restore();
+    scene.is_quiet();
 }
 
-/// Readers with tokens of changes that the feed is about to apply.
+/// Readers have tokens of changes that the feed is about to apply.
 pub fn tokens_against_feed() {
-    let world = World::new(&[Some("a")]);
-    world.read();
-    let reader = |world: &World| {
-        let at = world.change(Some("b"));
-        world.read_with(Some(at));
-        world.read();
+    let scene = Scene::new(&[Some("a")]);
+    scene.read();
+    let reader = |scene: &Scene| {
+        let at = scene.change(Some("b"));
+        scene.read_with(Some(at));
+        scene.read();
     };
-    let other = |world: &World| {
-        let at = world.change(None);
-        world.read_with(Some(at));
+    let other = |scene: &Scene| {
+        let at = scene.change(None);
+        scene.read_with(Some(at));
     };
-    together(&world, &[reader, other, World::follow]);
-    world.is_quiet();
+    together(&scene, &[reader, other, Scene::follow]);
+    scene.is_quiet();
 }
 
 macro_rules! explored {

@@ -1,37 +1,42 @@
-//! Holds every answer against what was promised (P2 to P6), with all that the model knows.
+//! The checker: compares every answer with the promises P2 to P6 and with all that the model knows.
 //!
-//! An answer is right if some primary, alive late enough, had this value at some time late enough. So
-//! for each line the checker finds the first seq that the answer may be as of, and looks whether the
-//! key has had the value since. "Late enough" is the greatest of:
+//! An answer is right if a primary that was alive late enough had this value late enough. So for
+//! each line the checker finds the first seq that the answer may be as of, and asks whether the key
+//! has had the value since. "Late enough" is the latest of these:
 //!
-//! - P3: `staleness_limit` before the request's arrival (`degraded_limit` before the answer, if that
-//!   is marked degraded);
-//! - P2: the writes that this instance had acknowledged, and the rows that it had shown to an admin,
-//!   before the request arrived; and the position of the request's token;
-//! - P5: what an earlier answer of this instance, given before the request arrived, was as of.
+//! - P3: `staleness_limit` before the request's arrival, or `degraded_limit` before a degraded
+//!   answer;
+//! - P2: the writes that this instance had acknowledged before the request arrived, the rows that
+//!   it had shown to an admin, and the position of the request's token;
+//! - P5: the state that this instance had shown before the request arrived.
 //!
-//! A negative answer is a value like any other (P6), and a value that nobody wrote is in no line.
+//! "Not an alias" is a value like any other (P6). A value that nobody wrote is in no line.
 //!
-//! **Two primaries at once.** The promises hold while a shard's address leads to one primary. Where
-//! the old one goes on answering its connections after a failover, an answer may be of any line that
-//! was alive late enough, and what is checked is this: it is not older than the limit within its own
-//! line; a line that died before a write was committed explains nothing to whoever must see the
-//! write; and once an instance has given up a history (a contradiction), what arrives later is not
-//! answered from a primary that was deposed before, though that may live on: its connections are
-//! closed. Not checked while the old primary lives: that a write to one is seen by who reads from the
-//! other. And never: that answers go forward from one line to another, and writes that a failover lost.
+//! **Two primaries at once.** The promises hold while a shard's address leads to one primary. After
+//! a failover the old primary may go on answering its connections. Then an answer may be of any
+//! line that was alive late enough. These are checked:
+//!
+//! - The answer is not older than the limit within its own line.
+//! - A line that died before a write was committed does not count for a reader that must see the
+//!   write.
+//! - After an instance has noticed a contradiction, requests that arrive later are not answered by
+//!   a primary that was deposed before. That primary may live on, but its connections are closed.
+//!
+//! Not checked while the old primary lives: that a write to one primary is seen by a reader of the
+//! other. Never checked: that answers go forward from one line to another, and writes that a
+//! failover lost.
 
 use crate::model::{Line, Micro, Value};
 use aka_core::domain::Position;
 
-/// Something that a reader must see: what was committed at `time`.
+/// A state that a reader must see, or a later one. It was committed at `time`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bound {
     pub at: Position,
     pub time: Micro,
 }
 
-/// What was promised to a reader of one key when its request arrived.
+/// The states that a reader of one key must see, or later ones, as of its arrival.
 #[derive(Clone, Debug, Default)]
 pub struct Promised {
     own: Vec<Bound>,
@@ -49,7 +54,7 @@ pub struct Answer<'a> {
     pub degraded: bool,
     /// The position of the request's token on this shard.
     pub token: Option<Bound>,
-    /// As of the arrival; `None`: it arrives now.
+    /// As of the arrival. `None` if the request arrives now.
     pub promised: Option<&'a Promised>,
 }
 
@@ -58,7 +63,7 @@ pub struct Checker {
     degraded: Micro,
     /// For each instance and key.
     promised: Vec<Vec<Promised>>,
-    /// For each instance and shard: when it last gave up a history, and who was the primary then.
+    /// For each instance and shard: the time of the last contradiction, and the primary then.
     given_up: Vec<Vec<(Micro, usize)>>,
     pub answers: u64,
     pub degraded_answers: u64,
@@ -117,7 +122,7 @@ impl Checker {
         if !explained {
             return Err(self.explain(lines, answer));
         }
-        // What is as of one of several states, nobody knows which, binds nobody.
+        // If the answer may be of several states, nothing is known for later readers.
         if let Some(bound) = as_of.filter(|_| !ambiguous && !answer.degraded) {
             remember(&mut self.promised[answer.instance][answer.key].seen, bound, lines);
         }
@@ -138,10 +143,11 @@ impl Checker {
         if !late_enough(index) {
             return None;
         }
-        // Before its birth its primary was none: what it has from then is in the line before, too.
+        // Before it was the primary, another was. Its changes from then are in that line too.
         let mut from = line.forked_at.max(line.seq_at(oldest));
-        // What is fresh as of a line before may have taken a few of this line's changes since: a look
-        // brings them a few at a time, and only the last makes it fresh as of this line.
+        // A memory that was fresh by an earlier line may have applied a few changes of this line
+        // since. A poll brings a few at a time, and only the last one makes memory fresh by this
+        // line.
         for before in (0..index).filter(|&before| late_enough(before)) {
             let shared = lines[before + 1..=index].iter().map(|line| line.forked_at).min();
             if let Some(shared) = shared.filter(|&seq| lines[before].seq_at(oldest) <= seq) {
@@ -191,7 +197,7 @@ fn describe(answer: &Answer<'_>) -> String {
     )
 }
 
-/// Keeps the bounds that say most: one for each line, about.
+/// Adds a bound, and drops those that others imply. About one for each line is left.
 fn remember(bounds: &mut Vec<Bound>, new: Bound, lines: &[Line]) {
     if new.at.seq == 0 {
         return;

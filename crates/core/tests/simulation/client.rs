@@ -1,4 +1,4 @@
-//! The clients of all instances.
+//! The clients: they read and write through any instance, and check each answer.
 
 use crate::checker::{Answer, Bound};
 use crate::instance::{Miss, Request, Write, WriteKind};
@@ -6,17 +6,17 @@ use crate::world::{CLUSTER, Event, World};
 use aka_core::coherence::{Found, Gather, Lookup, LookupFailure, Need, Outcome};
 use aka_core::domain::{ShardId, Token};
 
-/// A token of one shard.
+/// A token of one shard, with the time that the checker needs.
 #[derive(Clone, Copy)]
 pub struct Mark {
     pub shard: usize,
     pub bound: Bound,
 }
 
-/// Tokens that are kept, to be read with.
+/// How many tokens are kept for later reads.
 const TOKENS: usize = 6;
 
-/// Writes that may wait for the writer of a shard; more are refused.
+/// How many writes may wait for the writer of a shard. More are refused.
 const WRITES: usize = 4;
 
 impl World {
@@ -57,7 +57,7 @@ impl World {
             return;
         }
         let shard = self.shard_of(key);
-        // Mostly what the newest table allows; what is refused shows a row.
+        // Mostly a write that the newest table allows. A refused write shows a row.
         let is_alias = self.shards[shard].newest().table[key].is_some() != self.rng.chance(100);
         let kind = match is_alias {
             false => WriteKind::Create(self.new_value()),
@@ -81,7 +81,7 @@ impl World {
     fn read_something(&mut self, instance: usize, key: usize) {
         let mut keys = vec![key];
         if self.rng.chance(200) {
-            // A batch; it may name a key twice.
+            // A batch. It may hold a key twice.
             let more = self.rng.between(1, 3);
             keys.extend((0..more).map(|_| self.rng.index(self.schedule.keys)));
         }
@@ -89,7 +89,7 @@ impl World {
         if self.rng.chance(300) && !self.tokens.is_empty() {
             let count = if self.rng.chance(300) { 2 } else { 1 };
             for _ in 0..count {
-                // The newest mostly.
+                // Mostly the newest one.
                 let index = match self.rng.chance(500) {
                     true => self.tokens.len() - 1,
                     false => self.rng.index(self.tokens.len()),
@@ -100,7 +100,7 @@ impl World {
         self.read(instance, &keys, &marks);
     }
 
-    /// One request, from its arrival until its misses wait.
+    /// A request arrives. What memory has is checked, and the misses wait.
     pub fn read(&mut self, instance: usize, keys: &[usize], marks: &[Mark]) {
         let arrived_clock = self.clock(instance);
         let token = join_tokens(marks);
@@ -169,7 +169,7 @@ impl World {
         self.note("waits", &[instance as u64, index as u64, missing as u64]);
         self.requests[index] = Some(request);
         self.instances[instance].waiting.push(index);
-        // An index is used again: the arrival tells the requests apart.
+        // Indexes are used again, so each request has a number too.
         let life = self.requests_life(index);
         self.push(limit, Event::Deadline { request: index, life });
         match self.rng.chance(200) {
@@ -189,7 +189,7 @@ impl World {
         self.calls
     }
 
-    /// The misses join their flights; the keys of new flights go to the lanes.
+    /// The misses join their flights. The keys of new flights go to the lanes.
     pub fn join(&mut self, index: usize, life: u64) {
         let Some(request) = self.requests[index].as_ref().filter(|it| it.life == life) else {
             return;
@@ -212,7 +212,7 @@ impl World {
         self.collect(instance);
     }
 
-    /// Looks which requests of an instance have got all their answers.
+    /// Ends the requests of an instance that have all their answers.
     pub fn collect(&mut self, instance: usize) {
         let mut place = 0;
         while let Some(&index) = self.instances[instance].waiting.get(place) {
@@ -223,7 +223,7 @@ impl World {
         }
     }
 
-    /// True if all answers are there.
+    /// True if all answers have come.
     fn take_answers(&mut self, index: usize) -> bool {
         let Some(request) = &mut self.requests[index] else { return false };
         for (at, answer) in request.gather.take() {
@@ -242,7 +242,7 @@ impl World {
         }
     }
 
-    /// The request is answered: with what has come, else from the last known state, else not.
+    /// The request is answered: with what has come, or with a degraded answer, or not at all.
     fn settle(&mut self, index: usize) {
         let Some(request) = self.requests[index].take() else { return };
         self.free.push(index);
@@ -287,7 +287,7 @@ fn join_tokens(marks: &[Mark]) -> Option<Token> {
     Some(rest.iter().fold(token(first), |joined, mark| joined.join(&token(mark))))
 }
 
-/// What a joined token says of a shard: the greatest seq, whatever its history.
+/// The position of a joined token on a shard: that with the greatest seq, of whatever history.
 fn mark_of(token: Option<&Token>, marks: &[Mark], shard: usize) -> Option<Bound> {
     let at = token?.mark(ShardId(shard as u16))?;
     marks.iter().find(|mark| mark.shard == shard && mark.bound.at == at).map(|mark| mark.bound)

@@ -1,20 +1,19 @@
 //! What a shard's database does with a call: a snapshot of one line, or a commit.
 
 use crate::checker::Bound;
-use crate::instance::{Done, Page, Shown, Task, Transaction, Write, WriteKind};
-use crate::world::{LinkRef, World, key_index};
-use aka_core::domain::{Change, ForwardRow, Micros, Stamp};
-use aka_core::domain::{Loaded, LogPage};
+use crate::instance::{Done, ScanPage, Shown, Task, Transaction, Write, WriteKind};
+use crate::world::{CallRef, World, key_index};
+use aka_core::domain::{Change, ForwardRow, Loaded, LogPage, Micros, Stamp};
 
 impl World {
-    /// Does on the line what the call asks for.
-    pub fn carry_out(&mut self, at: LinkRef, line: usize) {
+    /// Does what a call asks for, on this line.
+    pub fn carry_out(&mut self, at: CallRef, line: usize) {
         let task = std::mem::take(&mut self.side(at.instance, at.shard).links[at.link].task);
         let task = match task {
-            Task::LogPage(Some(ahead), _) => {
-                let from = ahead.cursor.map_or(u64::MAX, |cursor| cursor.seq);
-                let look = self.look_at(at.shard, line, from);
-                Task::LogPage(Some(ahead), Some(Box::new(look)))
+            Task::Poll(Some(poll), _) => {
+                let from = poll.cursor.map_or(u64::MAX, |cursor| cursor.seq);
+                let page = self.log_page(at.shard, line, from);
+                Task::Poll(Some(poll), Some(Box::new(page)))
             }
             Task::Load(batch, _) => {
                 let loaded = self.load_from(at.shard, line, &batch.keys);
@@ -26,12 +25,12 @@ impl World {
             }
             Task::Scan(scan, key, _) => {
                 let line = &self.shards[at.shard].lines[line];
-                let page = Page { at: line.clock(), is_alias: line.table[key].is_some() };
+                let page = ScanPage { at: line.clock(), is_alias: line.table[key].is_some() };
                 Task::Scan(scan, key, Some(page))
             }
             Task::Replay(replay, _) => {
-                let look = self.look_at(at.shard, line, replay.next());
-                Task::Replay(replay, Some(Box::new(look)))
+                let page = self.log_page(at.shard, line, replay.next());
+                Task::Replay(replay, Some(Box::new(page)))
             }
             Task::Show(key, _) => {
                 let line = &self.shards[at.shard].lines[line];
@@ -45,9 +44,9 @@ impl World {
         self.side(at.instance, at.shard).links[at.link].task = task;
     }
 
-    fn look_at(&self, shard: usize, line: usize, from: u64) -> LogPage {
+    fn log_page(&self, shard: usize, line: usize, from: u64) -> LogPage {
         let line = &self.shards[shard].lines[line];
-        let (first, limit) = (from.max(line.kept_from), self.schedule.look_limit);
+        let (first, limit) = (from.max(line.kept_from), self.schedule.poll_limit);
         let changes = (first..=line.seq()).take(limit);
         LogPage {
             identity: self.identity.clone(),
@@ -80,7 +79,7 @@ impl World {
         loaded
     }
 
-    /// Commits a group of writes; some of them may be refused.
+    /// Commits a group of writes. Some of them may be refused.
     pub fn commit(&mut self, shard: usize, line: usize, writes: &[Write]) -> Transaction {
         let (now, before) = (self.now, self.shards[shard].lines[line].seq());
         let mut done = Vec::new();

@@ -1,16 +1,16 @@
-//! Whoever pulls plugs.
+//! The faults: failovers, pruning, broken connections, pauses, clocks that jump, restarts.
 
 use crate::instance::{Instance, LANE, Task, Write, WriteKind};
 use crate::model::Micro;
 use crate::rng::Rng;
 use crate::schedule::Fault;
-use crate::world::{LinkRef, World, key_index};
+use crate::world::{CallRef, World, key_index};
 
 impl World {
     pub fn fault(&mut self) {
         let shard = self.rng.index(self.schedule.shards);
         let instance = self.rng.index(self.schedule.instances);
-        // Short ones mostly.
+        // Most faults are short.
         let longest = self.schedule.fault >> self.rng.below(5);
         let (now, time) = (self.now, self.rng.between(1, longest));
         match self.rng.pick(&self.schedule.fault_kinds) {
@@ -53,9 +53,9 @@ impl World {
         }
     }
 
-    /// The worst moment: a load's snapshot was just taken, and is on its way back, slowly. Now somebody
-    /// changes the key, or the primary fails. Returns how much longer the answer takes.
-    pub fn bad_moment(&mut self, at: LinkRef) -> Micro {
+    /// The worst moment: a load's snapshot was taken, and its answer is on its way. Now the key
+    /// changes, or the primary fails. Returns how much longer the answer takes.
+    pub fn bad_moment(&mut self, at: CallRef) -> Micro {
         let Task::Load(batch, _) = &self.instances[at.instance].sides[at.shard].links[at.link].task
         else {
             return 0;
@@ -85,7 +85,8 @@ impl World {
         };
         self.shards[shard].fail_over(lost, self.now, self.now + lives);
         if lives > 0 {
-            // Some connections are cut at once: then some links lead here and some there.
+            // Some connections are cut at once. Then some lead to the old primary and some to the
+            // new one.
             for instance in 0..self.schedule.instances {
                 for link in 0..LANE + self.schedule.lanes {
                     let cut = self.rng.chance(500);
@@ -94,13 +95,13 @@ impl World {
             }
         }
         if self.rng.chance(400) {
-            // The new history catches up with the old one before anybody has looked.
+            // The new history catches up with the old one before any poll.
             self.burst(shard, lost + 1);
         }
         self.note("failover", &[shard as u64, lost, lives]);
     }
 
-    /// Others than these instances change some keys at once, and the feeds are kept waiting a little.
+    /// Other instances change some keys at once, and the feeds are delayed a little.
     fn burst(&mut self, shard: usize, least: u64) {
         for instance in 0..self.schedule.instances {
             let wait = self.rng.below(2 * self.schedule.feed_interval);
@@ -125,7 +126,8 @@ impl World {
 
     fn restart(&mut self, instance: usize) {
         self.note("restarted", &[instance as u64]);
-        // Drawn aside; else it was killed.
+        // A generator of its own, so that other draws stay as they are. Otherwise the process was
+        // killed.
         if Rng::new(self.rng.clone().next()).chance(300) {
             (0..self.schedule.shards).for_each(|shard| self.save_filter(instance, shard));
         }

@@ -1,9 +1,9 @@
-//! The filter's task, step by step: what `shard::filter` does between two awaits. The disks are real
-//! snapshots in memory.
+//! The filter's task, step by step: what `shard::filter` does between two awaits. The snapshots are
+//! real, but are kept in memory.
 
-use crate::instance::{FILTER, Page, Task};
+use crate::instance::{FILTER, ScanPage, Task};
 use crate::rng::Rng;
-use crate::world::{Event, LinkRef, World};
+use crate::world::{CallRef, Event, World};
 use aka_core::coherence::{FilterReplay, FilterScan, Replayed, SavedFilter};
 use aka_core::domain::LogPage;
 
@@ -14,14 +14,14 @@ impl World {
         self.push(pause, Event::Filter { instance, life, shard });
     }
 
-    /// Fills a filter if there is none, from what was saved if anything was, and sometimes if there is
-    /// one.
+    /// Restores or fills a filter if there is none. Sometimes fills another one.
     pub fn look_after_filter(&mut self, instance: usize, life: u64, shard: usize) {
         if self.instances[instance].life != life {
             return;
         }
         let again = !self.quiet() && self.rng.chance(100);
-        // Drawn aside. Seldom: what is saved is to be old.
+        // A generator of its own, so that other draws stay as they are. It saves seldom, so that
+        // snapshots are old.
         if Rng::new(self.rng.clone().next()).chance(50) {
             self.save_filter(instance, shard);
         }
@@ -42,7 +42,7 @@ impl World {
         self.note("saved", &[instance as u64, shard as u64, image.at.seq]);
     }
 
-    /// Begins to bring up to date what was saved; false if there is nothing.
+    /// Begins to bring a snapshot up to date. False if there is none.
     fn restore(&mut self, instance: usize, shard: usize) -> bool {
         let Some(bytes) = &self.disks[instance][shard] else { return false };
         let length = bytes.len() as u64;
@@ -55,12 +55,12 @@ impl World {
         true
     }
 
-    pub fn replayed(&mut self, at: LinkRef, mut replay: FilterReplay, look: &LogPage) {
-        let LinkRef { instance, shard, .. } = at;
+    pub fn replayed(&mut self, at: CallRef, mut replay: FilterReplay, page: &LogPage) {
+        let CallRef { instance, shard, .. } = at;
         let memory = self.side(instance, shard).memory.clone();
-        let came = memory.replay(&mut replay, look);
+        let came = memory.replay(&mut replay, page);
         let next = replay.next();
-        self.note("replayed", &[instance as u64, shard as u64, look.at.seq, next]);
+        self.note("replayed", &[instance as u64, shard as u64, page.at.seq, next]);
         self.note_contradictions(instance, shard);
         match came {
             Replayed::More => {
@@ -73,7 +73,8 @@ impl World {
 
     fn scan(&mut self, instance: usize, shard: usize) {
         let memory = self.side(instance, shard).memory.clone();
-        // Keys are dealt out to the shards in turn: the shard's first is the one of its number.
+        // Keys are dealt out to the shards in turn, so the first key of a shard has the shard's
+        // number.
         let scan = (shard < self.keys.len()).then(|| memory.begin_filter(4)).flatten();
         match scan {
             Some(scan) => self.begin(instance, shard, FILTER, Task::Scan(scan, shard, None)),
@@ -81,8 +82,8 @@ impl World {
         }
     }
 
-    pub fn scanned(&mut self, at: LinkRef, mut scan: FilterScan, key: usize, page: Page) {
-        let LinkRef { instance, shard, .. } = at;
+    pub fn scanned(&mut self, at: CallRef, mut scan: FilterScan, key: usize, page: ScanPage) {
+        let CallRef { instance, shard, .. } = at;
         let memory = self.side(instance, shard).memory.clone();
         let found = page.is_alias.then(|| &self.keys[key]);
         let goes_on = memory.add_filter_page(&mut scan, page.at, found);

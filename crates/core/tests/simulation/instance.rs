@@ -1,4 +1,4 @@
-//! One running `aka`: the real memory, and of its tasks just what they hold between two steps.
+//! One running `aka`: the real memory, and what its tasks hold between two steps.
 
 use crate::checker::{Bound, Promised};
 use crate::model::Micro;
@@ -8,39 +8,38 @@ use aka_core::coherence::{
     Batch, Cache, FilterReplay, FilterScan, Found, Gather, Limits, LookupFailure, Memory, Need,
     Opened, PendingPoll,
 };
-use aka_core::domain::{Change, Position, ShardId, Token};
-use aka_core::domain::{Loaded, LogPage};
+use aka_core::domain::{Change, Loaded, LogPage, Position, ShardId, Token};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The links of a shard; from [`LANE`] on they are the lanes'.
+/// The shard connections of a shard, by index. From [`LANE`] on they belong to the lanes.
 pub const FEED: usize = 0;
 pub const WRITER: usize = 1;
 pub const ADMIN: usize = 2;
 pub const FILTER: usize = 3;
 pub const LANE: usize = 4;
 
-/// What a task has under way on its link.
+/// What a task does on its connection at the moment.
 #[derive(Default)]
 pub enum Task {
     #[default]
     Idle,
     /// A lane connects, or pauses before it does.
     Connect,
-    LogPage(Option<PendingPoll>, Option<Box<LogPage>>),
+    Poll(Option<PendingPoll>, Option<Box<LogPage>>),
     Load(Batch, Loaded),
     Write(Vec<Write>, Option<Transaction>),
     Show(usize, Option<Shown>),
-    /// A page of the filter's scan, one key long: which key, and what the database said.
-    Scan(FilterScan, usize, Option<Page>),
-    /// Lines of the log for a filter that was saved.
+    /// A page of the filter's scan. It is one key long: which key, and what the database said.
+    Scan(FilterScan, usize, Option<ScanPage>),
+    /// A page of the log, for a filter that was saved.
     Replay(FilterReplay, Option<Box<LogPage>>),
 }
 
-/// As of where, and whether the key was an alias.
+/// A page of a filter's scan: its position, and whether the key was an alias.
 #[derive(Clone, Copy)]
-pub struct Page {
+pub struct ScanPage {
     pub at: Position,
     pub is_alias: bool,
 }
@@ -54,9 +53,9 @@ pub struct Write {
 
 #[derive(Clone, Copy)]
 pub enum WriteKind {
-    /// StepRefusal if it is an alias already.
+    /// Refused if the key is an alias already.
     Create(u32),
-    /// StepRefusal if it is none.
+    /// Refused if the key is not an alias.
     Update(u32),
     Delete,
 }
@@ -69,17 +68,17 @@ pub struct Transaction {
     pub at: Position,
 }
 
-/// What came of one write.
+/// The result of one write.
 #[derive(Clone, Copy)]
 pub struct Done {
-    /// Else it was refused, and the row is shown.
+    /// If not, it was refused, and the row is shown.
     pub written: bool,
-    /// As of where, and when the last change up to there was committed.
+    /// The position after the write, and when the last change up to there was committed.
     pub bound: Bound,
     pub is_alias: bool,
 }
 
-/// A row that an admin is to be shown.
+/// A row that an admin is shown.
 #[derive(Clone, Copy)]
 pub struct Shown {
     pub at: Position,
@@ -90,25 +89,25 @@ pub struct Shown {
 
 #[derive(Default)]
 pub struct ShardConnection {
-    /// The line that it leads to.
+    /// The line that the connection leads to, if it is open.
     pub session: Option<usize>,
-    /// The session will turn out to be broken when it is used.
+    /// The connection fails when it is used next.
     pub broken: bool,
     pub opened: Opened,
     pub task: Task,
-    /// Which task's events are to be heard.
+    /// The number of the present call. Events of earlier calls are ignored.
     pub number: u64,
-    /// The session was open before the call: if it is broken the call is made once more.
+    /// The connection was open before the call. If it is broken, the call is made once more.
     pub was_open: bool,
-    /// The call is made for the second time, because a new epoch began during the first.
+    /// The call is repeated, because a new epoch began during the first attempt.
     pub repeated: bool,
-    /// When the call that is out is given up.
+    /// When the present call is given up.
     pub until: Micro,
-    /// A lane that takes keys.
+    /// The connection belongs to a lane that takes keys.
     pub serves: bool,
 }
 
-/// What an instance has of one shard.
+/// What an instance holds for one shard.
 pub struct Side {
     pub memory: Arc<Memory>,
     pub queue: VecDeque<usize>,
@@ -122,7 +121,7 @@ pub struct Side {
 }
 
 impl Side {
-    /// As in the link: a session that may lead to an old primary is not open.
+    /// Whether a connection is open and may be used (rule 7).
     pub fn is_open(&self, link: usize) -> bool {
         let link = &self.links[link];
         link.session.is_some() && self.memory.may_use(link.opened)
@@ -130,14 +129,14 @@ impl Side {
 }
 
 pub struct Instance {
-    /// Which of its lives it is in.
+    /// How often it was restarted.
     pub life: u64,
     pub cache: Arc<Cache>,
     pub sides: Vec<Side>,
-    /// How far its clock is ahead: it has been put forward.
+    /// How far its clock was put forward.
     pub ahead: Micro,
     pub suspended_until: Micro,
-    /// Requests that wait for loads.
+    /// The requests that wait for loads.
     pub waiting: Vec<usize>,
 }
 
@@ -162,7 +161,7 @@ impl Instance {
         Self { life, cache, sides, ahead, suspended_until: 0, waiting: Vec::new() }
     }
 
-    /// What its clock says.
+    /// The time by its clock.
     pub fn clock(&self, now: Micro) -> Boottime {
         Boottime::from_nanos((now + self.ahead) * 1_000)
     }

@@ -1,10 +1,17 @@
-//! The coherence core, simulated: many instances, shards and clients on one thread and a clock that
-//! is only a number, from a seed. What runs is the real `coherence` code; what is simulated is what
-//! lies around it, down to failovers, and every answer is held against the promises (`checker`).
+//! The simulation: many instances, shards and clients on one thread, with a clock that is only a
+//! number. A seed decides everything that happens.
 //!
-//! `AKA_SIM_SEEDS` says how many seeds to run, `AKA_SIM_FIRST` from which on (another each night),
-//! `AKA_SIM_OPS` how many operations each. A seed that fails is printed with the command that
-//! replays it: `AKA_SIM_SEED` runs that one and prints what happens.
+//! The `coherence` code is the real one. What surrounds it is simulated, down to failovers. Every
+//! answer is checked against the promises (`checker`).
+//!
+//! `AKA_SIM_SEEDS` says how many seeds to run, `AKA_SIM_FIRST` which one is first, and
+//! `AKA_SIM_OPS` how many operations each has. A seed that fails is printed with the command that
+//! replays it: `AKA_SIM_SEED` runs that seed alone and prints what happens.
+//!
+//! In reading order: `schedule` says what a seed stands for. `world` is the event loop. `model` is
+//! the truth of a shard, and `database` what it does with a call. `instance` is what one running
+//! aka holds, `tasks` and `filters` what it does. `client` reads and writes, `faults` break things.
+//! `checker` and `quiet` check. `mutants` and `scripts` break the program itself.
 
 mod checker;
 mod client;
@@ -36,7 +43,7 @@ fn operations() -> u64 {
     number("AKA_SIM_OPS").unwrap_or(OPERATIONS)
 }
 
-/// Runs one seed; the world as it was at the end.
+/// Runs one seed. Returns the world at its end.
 fn run(seed: u64, operations: u64, print: bool) -> Result<World, String> {
     let mut world = World::new(seed, operations, print);
     match world.run() {

@@ -1,15 +1,15 @@
-//! The model of a shard: the histories that its primaries have written, and who of them is alive.
+//! The model of a shard: the histories of its primaries, and which of them are alive.
 //!
 //! A [`Line`] is the whole history of one primary. A failover begins another line with a prefix of
-//! the one before: what came after the prefix is lost, and the same seqs are drawn again with other
-//! nonces. Lines are never forgotten: the checker asks what any of them said at any time.
+//! the previous one. What came after the prefix is lost, and the same seqs are drawn again with
+//! other nonces. All lines are kept, because the checker asks what any of them said at any time.
 
 use aka_core::domain::Position;
 
 /// Microseconds of the simulated time.
 pub type Micro = u64;
 
-/// Of whom a key is an alias: each write points it at somebody else, so a value names its write.
+/// The canonical id of a key. Each write points a key at another one, so a value names its write.
 pub type Value = Option<u32>;
 
 #[derive(Clone, Copy)]
@@ -23,14 +23,14 @@ pub struct Committed {
 
 pub struct Line {
     pub log: Vec<Committed>,
-    /// What each key is now.
+    /// The present value of each key.
     pub table: Vec<Value>,
     /// The seqs at which each key changed.
     changes: Vec<Vec<u64>>,
     /// The change log was pruned below this seq.
     pub kept_from: u64,
     pub born: Micro,
-    /// What it knew when it was born.
+    /// The seq that it began with.
     pub forked_at: u64,
     /// When the last connection to this primary was, or will be, cut.
     pub died: Micro,
@@ -49,7 +49,7 @@ impl Line {
         }
     }
 
-    /// Another primary that knows of this one's changes up to `seq`.
+    /// The line of another primary, which has this one's changes up to `seq`.
     pub fn fork(&self, seq: u64, now: Micro) -> Self {
         let changes: Vec<Vec<u64>> = self
             .changes
@@ -95,7 +95,7 @@ impl Line {
         self.log[seqs[last] as usize - 1].new
     }
 
-    /// The first seq, not below `from`, at which the key had this value.
+    /// The first seq from `from` on at which the key had this value.
     pub fn first_seq_of(&self, key: usize, value: Value, from: u64) -> Option<u64> {
         if self.value_at(key, from) == value {
             return Some(from);
@@ -114,10 +114,10 @@ impl Line {
     }
 }
 
-/// The primaries of one shard, in the order of their reigns; new connections lead to the last.
+/// The primaries of one shard, in order. New connections lead to the last one.
 pub struct ShardModel {
     pub lines: Vec<Line>,
-    /// Nobody can reach it until then.
+    /// The shard cannot be reached until then.
     pub away_until: Micro,
 }
 
@@ -134,7 +134,8 @@ impl ShardModel {
         &self.lines[self.primary()]
     }
 
-    /// The newest `lost` changes are lost; connections to the old primary live until `died`.
+    /// A new primary without the newest `lost` changes. Connections to the old one live until
+    /// `died`.
     pub fn fail_over(&mut self, lost: u64, now: Micro, died: Micro) {
         let old = self.newest();
         let seq = old.seq().saturating_sub(lost);

@@ -1,11 +1,10 @@
-//! The program made wrong on purpose, one rule at a time: the simulation must find a broken promise.
-//! It is given the seeds with which the right program passes.
+//! Mutants: for each, one of the seeds that the right program passes must find a broken promise.
 
 use crate::{SEEDS, number, operations, run};
 use aka_core::mutant::{self, CaughtBy, Mutant};
 
-/// Runs seeds until one finds a violation; all that there are, and says how many did, if
-/// `AKA_SIM_SEEDS` is set: to be looked at when the schedule is changed.
+/// Runs seeds until one finds a broken promise. If `AKA_SIM_SEEDS` is set, runs all of them and
+/// prints how many find one: look at the numbers after a change of the schedule.
 fn caught(mutant: Mutant) -> Option<(u64, String)> {
     mutant::set_thread_mutant(Some(mutant));
     let seeds = number("AKA_SIM_SEEDS");
@@ -20,7 +19,8 @@ fn caught(mutant: Mutant) -> Option<(u64, String)> {
     found
 }
 
-/// Seeds that the right program failed with once: too rare for the seeds of CI.
+/// Seeds that found a fault of the program once. Such seeds are too rare for the usual run to have
+/// one.
 const FAILED_ONCE: [u64; 4] = [5_014_281, 5_040_812, 5_045_553, 7_066_582];
 
 #[test]
@@ -32,9 +32,9 @@ fn seeds_that_failed_once() {
 
 macro_rules! caught {
     ($($mutant:ident)*) => {
-        /// Every mutant that says that the simulation catches it is caught here.
+        /// The list below is that of the mutants that the simulation is said to catch.
         #[test]
-        fn the_list_is_whole() {
+        fn the_list_is_complete() {
             let listed = [$(stringify!($mutant)),*];
             let said = Mutant::ALL.iter().filter(|it| it.caught_by().contains(&CaughtBy::Simulation));
             let said: Vec<_> = said.map(|it| it.name()).collect();
@@ -89,7 +89,7 @@ caught! {
     start_keeps_epoch
     connections_stay
     epoch_keeps_entries
-    // The front.
+    // The hot table.
     front_keeps_changes
     // The filter.
     filter_too_early

@@ -1,5 +1,5 @@
-//! When the changes have stopped and all has settled: every memory agrees with the tables (P4), follows
-//! the newest primary, and nobody waits.
+//! The checks after the changes have stopped and all has settled: every memory follows the newest
+//! primary and agrees with the tables (P4), and no reader waits.
 
 use crate::checker::Bound;
 use crate::client::Mark;
@@ -9,14 +9,14 @@ use aka_core::coherence::{Gather, Lookup, LookupFailure, Need};
 use aka_core::domain::Position;
 
 impl World {
-    /// From then on nobody may be left without an answer.
+    /// From then on every read must be answered.
     pub fn settled_at(&self) -> Micro {
         self.settled
     }
 
     pub fn check_quiet(&mut self) -> Result<(), String> {
-        // What an old primary committed last may have raised a fence above the clock. The next look
-        // sees that, and begins an epoch.
+        // The last commit of an old primary may have raised a fence above the clock. The next poll
+        // notices that and begins a new epoch.
         self.run_for(2 * self.schedule.feed_interval + 8 * self.schedule.delay)?;
         self.run_until_settled()?;
         self.settled = self.now;
@@ -34,7 +34,8 @@ impl World {
             }
             self.entries_agree(instance)?;
         }
-        // Each once without a token, so that it is loaded, once more from memory, and with a token.
+        // Each key is read three times: without a token, so that it is loaded; from memory; with a
+        // token.
         self.now += 1;
         for round in 0..3 {
             for key in 0..self.schedule.keys {
@@ -44,7 +45,7 @@ impl World {
                 let marks = &marks[..usize::from(round == 2)];
                 (0..self.schedule.instances)
                     .for_each(|instance| self.read(instance, &[key], marks));
-                // One after the other: the queues are short.
+                // The queues are short, so one key at a time.
                 self.run_for(8 * self.schedule.delay)?;
             }
             (0..self.schedule.instances).try_for_each(|instance| self.entries_agree(instance))?;
@@ -53,7 +54,7 @@ impl World {
         self.nobody_waits()
     }
 
-    /// What memory would say is what the tables say.
+    /// What memory would answer is what the tables say.
     fn entries_agree(&self, instance: usize) -> Result<(), String> {
         for (index, key) in self.keys.iter().enumerate() {
             let shard = self.shard_of(index);
@@ -75,7 +76,8 @@ impl World {
         Ok(())
     }
 
-    /// A reader whom memory cannot serve starts a flight: where it only joins one, that was left over.
+    /// A reader that memory cannot answer must start a flight. If it joins one, that flight was
+    /// left over.
     fn nobody_waits(&mut self) -> Result<(), String> {
         if self.requests.iter().any(Option::is_some) {
             return Err("a reader was left waiting".to_owned());

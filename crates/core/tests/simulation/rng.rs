@@ -1,4 +1,4 @@
-//! Chance that repeats: the same seed draws the same numbers on every machine (SplitMix64).
+//! Random numbers from a seed, the same on every machine (SplitMix64).
 
 #[derive(Clone)]
 pub struct Rng(u64);
@@ -18,7 +18,7 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// 0 to `bound` − 1; 0 if there is no such number.
+    /// A number from 0 to `bound` − 1; 0 if `bound` is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
     }
@@ -27,7 +27,7 @@ impl Rng {
         self.below(bound as u64) as usize
     }
 
-    /// Both ends included.
+    /// A number from `low` to `high`, both included.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.below(high - low + 1)
     }

@@ -1,10 +1,11 @@
-//! What a seed stands for: how large everything is, how long things take, and what goes wrong.
+//! The schedule: what a seed decides before the start. How large everything is, how long things
+//! take, and what goes wrong.
 
 use crate::model::Micro;
 use crate::rng::Rng;
 use aka_core::coherence::Sizes;
 
-/// Everything is small, so that everything collides often.
+/// The parameters of one run. Everything is small, so that everything collides often.
 pub struct Schedule {
     pub instances: usize,
     pub shards: usize,
@@ -12,30 +13,30 @@ pub struct Schedule {
     pub lanes: usize,
     pub lane_batch: usize,
     pub lane_queue: usize,
-    pub look_limit: usize,
+    pub poll_limit: usize,
     pub write_batch: usize,
     pub sizes: Sizes,
-    /// Whether there are filters: they take the place of entries, so not always.
+    /// Whether there are filters. They answer in place of entries, so not every run has them.
     pub filters: bool,
-    /// 0: no answer is given from memory.
+    /// The staleness limit. With 0 no answer is given from memory.
     pub staleness: Micro,
     pub degraded: Micro,
     pub query_timeout: Micro,
     pub feed_interval: Micro,
     pub reconnect_pause: Micro,
-    /// What a message takes, mostly.
+    /// How long most messages take, at most.
     pub delay: Micro,
-    /// Of a thousand messages so many take very long.
+    /// How many of a thousand messages are much slower.
     pub slow: u64,
-    /// Between two operations of the clients, at most.
+    /// The longest time between two operations of the clients.
     pub gap: Micro,
-    /// Of a thousand operations so many are faults.
+    /// How many of a thousand operations are faults.
     pub faults: u64,
-    /// Of a thousand operations of clients so many are writes.
+    /// How many of a thousand operations of clients are writes.
     pub writes: u64,
-    /// What goes wrong: some kinds of faults for each seed, so that they come thick.
+    /// The kinds of faults. A seed has only some, so that each kind comes often.
     pub fault_kinds: Vec<Fault>,
-    /// How long a fault lasts, at most.
+    /// The longest time that a fault lasts.
     pub fault: Micro,
     pub operations: u64,
 }
@@ -76,8 +77,8 @@ impl Schedule {
             lanes: rng.pick(&[1, 2, 2, 3]),
             lane_batch: rng.pick(&[1, 2, 4]),
             lane_queue: rng.pick(&[2, 4, 8]),
-            // A look brings the change at the cursor, too.
-            look_limit: rng.pick(&[2, 3, 4, 20]),
+            // A poll brings the change at the cursor too.
+            poll_limit: rng.pick(&[2, 3, 4, 20]),
             write_batch: rng.pick(&[1, 2, 3]),
             sizes: Sizes {
                 stripes: rng.pick(&[1, 1, 2, 4]),
@@ -85,7 +86,8 @@ impl Schedule {
                 ahead: rng.pick(&[2, 5, 100]),
                 filter_keys: 64,
             },
-            // Drawn aside, so that a seed without filters is what it was before there were any.
+            // A generator of its own, so that seeds without filters stay as they were before
+            // filters existed.
             filters: Rng::new(rng.clone().next()).chance(250),
             staleness,
             degraded: if rng.chance(200) { 0 } else { staleness * 4 },
@@ -103,23 +105,23 @@ impl Schedule {
         }
     }
 
-    /// How long a message, or a database, takes.
+    /// How long a message takes.
     pub fn delay(&self, rng: &mut Rng, quiet: bool) -> Micro {
         match rng.chance(self.slow) && !quiet {
-            // Beyond the timeout, too.
+            // It may be longer than the timeout.
             true => rng.below(self.query_timeout * 3 / 2) >> rng.below(4),
             false => rng.between(1, self.delay),
         }
     }
 
-    /// When the changes have stopped: by then everything must have settled, at the latest.
+    /// How long everything may take to settle after the changes have stopped.
     pub fn quiet_time(&self) -> Micro {
         let cycle = self.query_timeout + self.reconnect_pause + self.feed_interval;
         2 * self.fault + self.staleness + 30 * cycle
     }
 }
 
-/// Each kind in half of the seeds; a failover in most, because most of the rules are there for it.
+/// Each kind is in half of the seeds. Failovers are in most, because most rules are there for them.
 fn fault_kinds(rng: &mut Rng) -> Vec<Fault> {
     let mut kinds: Vec<Fault> = FAULTS.into_iter().filter(|_| rng.chance(500)).collect();
     if kinds.is_empty() || rng.chance(500) {

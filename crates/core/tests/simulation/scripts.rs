@@ -1,27 +1,26 @@
-//! Interleavings that need too many coincidences to be met by chance: written down, step by step,
-//! on the real memory. The right program and the mutant are told the same.
+//! Scripts: sequences of events that need too many coincidences to be met by chance. Each is
+//! written down step by step, on the real memory. The right program and the mutant go through the
+//! same steps.
 //!
-//! The first three are of a failover that lost the old primary's changes 6 to 9, and of an answer of the old
-//! primary, as of 9, that lands while the feed looks at the new one.
+//! In the first three a failover lost the old primary's changes 6 to 9, and a load of the old
+//! primary, as of seq 9, lands while the feed polls the new one.
 
 use aka_core::clock::Boottime;
-use aka_core::coherence::{Cache, Gather, Limits, Memory, Need, Outcome, PollEnd, SavedFilter};
-use aka_core::domain::{
-    Change, ClusterId, ForwardRow, Id, Key, Micros, Position, Project, ShardId,
-};
-use aka_core::domain::{Identity, Loaded, LogPage};
-use aka_core::domain::{SlotSet, Stamp};
-use aka_core::mutant::{self, Mutant};
+use aka_core::coherence::{Batch, Cache, Gather, Limits, Memory, Need, Outcome, PendingPoll};
+use aka_core::coherence::{PollEnd, SavedFilter};
+use aka_core::domain::{Change, ClusterId, ForwardRow, Id, Identity, Key, Loaded, LogPage};
+use aka_core::domain::{Micros, Position, Project, ShardId, SlotSet, Stamp};
+use aka_core::mutant::{self, CaughtBy, Mutant};
 use std::sync::Arc;
 use std::time::Duration;
 
 const STALENESS_MS: u64 = 1_000;
 
-/// Both primaries know it.
+/// The last change that both primaries have.
 const FORK: Position = Position { seq: 5, nonce: 50 };
 /// The newest change of the old primary.
 const OLD: Position = Position { seq: 9, nonce: 90 };
-/// The first change of the new one, after the old one has died.
+/// The first change of the new primary.
 const NEW: Position = Position { seq: 6, nonce: 61 };
 
 fn at(ms: u64) -> Boottime {
@@ -39,15 +38,15 @@ struct Script {
 }
 
 impl Script {
-    /// An instance that follows the shard, up to the fork.
+    /// An instance that follows the shard up to the fork.
     fn new() -> Self {
         let script = Self::unborn();
         let first = script.memory.begin_poll(at(1));
-        assert_eq!(script.memory.end_poll(&first, &script.seen(FORK, &[])), PollEnd::Complete(0));
+        assert_eq!(script.memory.end_poll(&first, &script.page(FORK, &[])), PollEnd::Complete(0));
         script
     }
 
-    /// One that has not looked yet.
+    /// An instance that has not polled yet.
     fn unborn() -> Self {
         let cache = Arc::new(Cache::seeded(1 << 20, 1));
         let staleness = Duration::from_millis(STALENESS_MS);
@@ -57,7 +56,7 @@ impl Script {
         Self { cache, memory, key }
     }
 
-    fn seen(&self, at: Position, changes: &[Position]) -> LogPage {
+    fn page(&self, at: Position, changes: &[Position]) -> LogPage {
         let change = |&at| Change {
             at,
             alias: self.key.clone(),
@@ -71,7 +70,7 @@ impl Script {
         LogPage { identity, at, now: Micros(0), changes: changes.iter().map(change).collect() }
     }
 
-    /// What the old primary says of the key.
+    /// What the old primary says about the key.
     fn old_row(&self) -> Loaded {
         let (stamp, time) = (Stamp(0), Micros(0));
         let canonical = id("old");
@@ -79,17 +78,17 @@ impl Script {
         Loaded { at: OLD, now: time, rows: [(self.key.clone(), row)].into() }
     }
 
-    /// A reader comes, and its key is sent to the old primary.
-    fn send(&self, now: Boottime) -> aka_core::coherence::Batch {
+    /// A reader comes, and a load is sent to the old primary.
+    fn send(&self, now: Boottime) -> Batch {
         let need = Need { arrived: now, mark: None };
         let gather = Gather::new(1, Boottime::MAX);
         self.memory.join(&self.key, &need, &gather, 0);
         self.memory.send(vec![self.key.clone()], now)
     }
 
-    /// The feed has seen the new primary's change.
-    fn looked(&self, ahead: &aka_core::coherence::PendingPoll) {
-        let end = self.memory.end_poll(ahead, &self.seen(NEW, &[FORK, NEW]));
+    /// The poll is answered with the new primary's change.
+    fn end_poll(&self, poll: &PendingPoll) {
+        let end = self.memory.end_poll(poll, &self.page(NEW, &[FORK, NEW]));
         assert_eq!(end, PollEnd::Complete(1));
     }
 
@@ -101,19 +100,21 @@ impl Script {
     }
 }
 
-/// The look begins, on the new primary; a load is sent to the old one and read there; the old one
-/// dies, and the key is changed on the new one; the load lands, ahead; the look's answer, which has the
-/// change, comes.
+/// 1. A poll begins on the new primary.
+/// 2. A load is sent to the old primary and read there.
+/// 3. The old primary dies, and the key is changed on the new one.
+/// 4. The load lands. Its position is ahead of the cursor.
+/// 5. The poll is answered with the change.
 fn overtaken() -> Script {
     let script = Script::new();
-    let look = script.memory.begin_poll(at(10));
+    let poll = script.memory.begin_poll(at(10));
     let load = script.send(at(11));
     script.memory.land(load, &script.old_row());
-    script.looked(&look);
+    script.end_poll(&poll);
     script
 }
 
-/// A client gets the token of the change, and reads with it.
+/// Then a client reads with the token of the change.
 fn read_with_token() -> Option<String> {
     let script = overtaken();
     script.get(at(20), Some(NEW))
@@ -127,28 +128,31 @@ fn an_entry_ahead_of_the_feed_serves_no_token() {
     mutant::set_thread_mutant(None);
 }
 
-/// A load is sent to the old primary and read there, which dies at 15; the look begins at 20, on the
-/// new one; the load lands, ahead; the look ends. Who comes when the old primary is dead for longer
-/// than the limit finds memory fresh: the look began later.
+/// 1. At 10 a load is sent to the old primary and read there. The old primary dies at 15.
+/// 2. At 20 a poll begins on the new primary.
+/// 3. The load lands. Its position is ahead of the cursor.
+/// 4. The poll is answered.
+/// 5. A reader comes when the old primary has been dead for longer than the limit. Memory is fresh,
+///    because the poll began later.
 fn read_late() -> Option<String> {
     let script = Script::new();
     let load = script.send(at(10));
-    let look = script.memory.begin_poll(at(20));
+    let poll = script.memory.begin_poll(at(20));
     script.memory.land(load, &script.old_row());
-    script.looked(&look);
+    script.end_poll(&poll);
     script.get(at(15 + STALENESS_MS + 1), None)
 }
 
 #[test]
-fn a_load_ahead_does_not_enter_if_a_look_began_since() {
+fn a_load_ahead_does_not_enter_if_a_poll_began_since() {
     assert_eq!(read_late(), None, "it is read from the primary");
     mutant::set_thread_mutant(Some(Mutant::AheadEnters));
     assert_eq!(read_late().as_deref(), Some("old"), "the mutant was not caught");
     mutant::set_thread_mutant(None);
 }
 
-/// The change is a write of this instance, which the look has seen before the writer is told that it is
-/// committed. Then it is acknowledged, and somebody reads.
+/// The change is a local write. The poll sees it before the writer learns that it is committed.
+/// Then it is acknowledged, and a reader comes.
 fn read_own_write() -> Option<String> {
     let script = overtaken();
     script.memory.wrote(&script.key, NEW, true);
@@ -163,34 +167,35 @@ fn a_write_drops_an_entry_that_is_ahead_of_the_feed() {
     mutant::set_thread_mutant(None);
 }
 
-/// A filter without the key is saved at the fork. When the process starts again the log holds `lines`; an
-/// alias was made of the key at `made`. What memory says of the key then, if anything.
+/// A filter without the key is saved at the fork. When the process starts again, the log holds
+/// `lines`, and the key became an alias at `made`. Returns what memory says about the key then, if
+/// anything.
 fn restored(lines: &[Position], made: Option<Position>) -> Option<Outcome> {
     let before = Script::new();
     let mut scan = before.memory.begin_filter(1).expect("a cursor is set");
     assert!(before.memory.add_filter_page(&mut scan, FORK, []));
     before.memory.end_filter(scan);
-    let (mut saved, identity) = (Vec::new(), before.seen(FORK, &[]).identity);
+    let (mut saved, identity) = (Vec::new(), before.page(FORK, &[]).identity);
     let image = before.memory.filter_image().expect("a filter that answers");
     image.write(&identity, &mut saved).expect("there is room");
 
     let clock = *lines.last().expect("a line");
-    let mut look = before.seen(clock, lines);
-    for change in look.changes.iter_mut().filter(|change| Some(change.at) != made) {
+    let mut page = before.page(clock, lines);
+    for change in page.changes.iter_mut().filter(|change| Some(change.at) != made) {
         change.alias = change.alias.sibling(id("somebody else"));
     }
     let now = Script::unborn();
     let first = now.memory.begin_poll(at(1));
-    now.memory.end_poll(&first, &now.seen(clock, &[]));
+    now.memory.end_poll(&first, &now.page(clock, &[]));
     let saved = SavedFilter::read(&identity, saved.len() as u64, &mut saved.as_slice());
     let replay = now.memory.begin_replay(saved.expect("what was saved"));
-    now.memory.replay(&mut replay.expect("a cursor is set"), &look);
+    now.memory.replay(&mut replay.expect("a cursor is set"), &page);
     let need = Need { arrived: at(2), mark: None };
-    let place = || now.cache.footprint(1, now.key.id().as_bytes());
-    now.memory.get(now.key.id_hash(), place, &need).map(|found| found.outcome)
+    let footprint = || now.cache.footprint(1, now.key.id().as_bytes());
+    now.memory.get(now.key.id_hash(), footprint, &need).map(|found| found.outcome)
 }
 
-/// The same with the program made wrong: it says that the key is surely no alias.
+/// The mutant says that the key is surely no alias.
 fn misled(mutant: Mutant, lines: &[Position], made: Position) {
     assert_eq!(restored(lines, Some(made)), None, "it is read from the primary");
     mutant::set_thread_mutant(Some(mutant));
@@ -200,19 +205,34 @@ fn misled(mutant: Mutant, lines: &[Position], made: Position) {
 }
 
 #[test]
-fn a_filter_goes_on_where_it_was_saved() {
+fn a_filter_is_brought_up_to_date() {
     assert_eq!(restored(&[FORK, NEW], None), Some(Outcome::Filtered), "it is used");
     assert_eq!(restored(&[FORK, NEW], Some(NEW)), None, "it knows the new alias");
 }
 
 #[test]
-fn a_filter_of_a_history_that_is_lost_is_not_used() {
+fn a_filter_of_a_lost_history_is_not_used() {
     let instead = Position { nonce: FORK.nonce + 1, ..FORK };
     misled(Mutant::SnapshotIgnoresNonce, &[instead, NEW], instead);
 }
 
 #[test]
-fn a_filter_from_before_the_log_begins_is_not_used() {
+fn a_filter_from_before_the_log_is_not_used() {
     let pruned = Position { seq: 6, nonce: 60 };
     misled(Mutant::SnapshotIgnoresPruning, &[Position { seq: 7, nonce: 70 }], pruned);
+}
+
+/// The mutants of this file are those that the scripts are said to catch.
+#[test]
+fn the_list_is_complete() {
+    let mutants = Mutant::ALL.iter().copied();
+    let said: Vec<_> = mutants.filter(|it| it.caught_by().contains(&CaughtBy::Scripts)).collect();
+    let here = [
+        Mutant::AheadEnters,
+        Mutant::WriteTrustsEntry,
+        Mutant::SnapshotIgnoresNonce,
+        Mutant::SnapshotIgnoresPruning,
+        Mutant::AheadServesToken,
+    ];
+    assert_eq!(said, here);
 }

@@ -1,15 +1,15 @@
-//! The tasks of an instance, step by step: what `lane`, `feed`, `link`, `reader` and `group_commit`
+//! The tasks of an instance, step by step: what the lanes, the feed, the writer and the admin reads
 //! do between two awaits, around the real memory.
 
 use crate::checker::Bound;
 use crate::client::Mark;
 use crate::instance::{ADMIN, Done, FEED, LANE, Shown, Task, Transaction, WRITER, Write};
 use crate::model::Micro;
-use crate::world::{Event, LinkRef, World, key_index};
+use crate::world::{CallRef, Event, World, key_index};
 use aka_core::coherence::{LookupFailure, PollEnd};
 use aka_core::domain::Loaded;
 
-/// How far a call on a link is.
+/// How far a call on a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// The connection reaches the database.
@@ -27,17 +27,17 @@ pub enum Phase {
 }
 
 impl World {
-    // ---- links
+    // ---- connections
 
-    fn next(&mut self, at: LinkRef, delay: Micro, phase: Phase) {
+    fn next(&mut self, at: CallRef, delay: Micro, phase: Phase) {
         self.push(delay, Event::ShardConnection { at, phase });
     }
 
-    /// Begins a call: connects, if the session is not one that may be used.
+    /// Begins a call. Connects first, if the connection is not open.
     pub fn begin(&mut self, instance: usize, shard: usize, link: usize, task: Task) {
         self.calls += 1;
         let number = self.calls;
-        let at = LinkRef { instance, shard, link, number };
+        let at = CallRef { instance, shard, link, number };
         let side = self.side(instance, shard);
         let open = side.is_open(link);
         let state = &mut side.links[link];
@@ -49,7 +49,7 @@ impl World {
         }
     }
 
-    fn open(&mut self, at: LinkRef) {
+    fn open(&mut self, at: CallRef) {
         let side = self.side(at.instance, at.shard);
         let opening = side.memory.opening();
         let state = &mut side.links[at.link];
@@ -58,16 +58,16 @@ impl World {
         self.next(at, delay, Phase::Connect);
     }
 
-    /// Sends the query of a link that is open.
-    fn send(&mut self, at: LinkRef) {
+    /// Sends the query on an open connection.
+    fn send(&mut self, at: CallRef) {
         let clock = self.clock(at.instance);
         let (there, limit) = (self.delay(), self.schedule.query_timeout);
         let until = self.now + limit;
         let side = self.side(at.instance, at.shard);
         let state = &mut side.links[at.link];
         state.until = until;
-        if let Task::LogPage(ahead @ None, _) = &mut state.task {
-            *ahead = Some(side.memory.begin_poll(clock));
+        if let Task::Poll(poll @ None, _) = &mut state.task {
+            *poll = Some(side.memory.begin_poll(clock));
         }
         if there <= limit {
             return self.next(at, there, Phase::Serve);
@@ -81,7 +81,7 @@ impl World {
         self.next(at, limit, Phase::Failed);
     }
 
-    pub fn advance(&mut self, at: LinkRef, phase: Phase) {
+    pub fn advance(&mut self, at: CallRef, phase: Phase) {
         if self.side(at.instance, at.shard).links[at.link].number != at.number {
             // The process was restarted.
             return;
@@ -103,19 +103,20 @@ impl World {
         }
     }
 
-    fn is_connecting(&mut self, at: LinkRef) -> bool {
+    fn is_connecting(&mut self, at: CallRef) -> bool {
         matches!(self.side(at.instance, at.shard).links[at.link].task, Task::Connect)
     }
 
-    /// The database's part.
-    fn serve(&mut self, at: LinkRef) {
+    /// What the database does.
+    fn serve(&mut self, at: CallRef) {
         let (now, away) = (self.now, self.is_away(at.shard));
         let state = &self.instances[at.instance].sides[at.shard].links[at.link];
         let (until, was_open) = (state.until, state.was_open);
         let session = state.session.filter(|_| !state.broken);
         let alive = session.filter(|&line| self.shards[at.shard].lines[line].died > now);
         let Some(line) = alive.filter(|_| !away) else {
-            // Silence, or a broken connection: that is opened anew, once.
+            // The database is silent, or the connection is broken. A broken one is opened again,
+            // once.
             if away && self.rng.chance(500) {
                 return self.next(at, until - now, Phase::Failed);
             }
@@ -133,8 +134,8 @@ impl World {
         }
     }
 
-    fn answered(&mut self, at: LinkRef) {
-        let LinkRef { instance, shard, link, .. } = at;
+    fn answered(&mut self, at: CallRef) {
+        let CallRef { instance, shard, link, .. } = at;
         let side = self.side(instance, shard);
         let open = side.is_open(link);
         let state = &mut side.links[link];
@@ -142,20 +143,18 @@ impl World {
             && !state.repeated
             && !open
         {
-            // A new epoch began: it may be an old primary that has answered.
+            // A new epoch began. The answer may come from an old primary.
             state.repeated = true;
             return self.open(at);
         }
         match std::mem::take(&mut state.task) {
-            Task::LogPage(Some(ahead), Some(look)) => {
+            Task::Poll(Some(poll), Some(page)) => {
                 self.clock(instance);
-                let end = self.side(instance, shard).memory.end_poll(&ahead, &look);
-                self.note("looked", &[instance as u64, shard as u64, look.at.seq]);
+                let end = self.side(instance, shard).memory.end_poll(&poll, &page);
+                self.note("polled", &[instance as u64, shard as u64, page.at.seq]);
                 self.note_contradictions(instance, shard);
                 match end {
-                    PollEnd::More(_) => {
-                        self.begin(instance, shard, FEED, Task::LogPage(None, None))
-                    }
+                    PollEnd::More(_) => self.begin(instance, shard, FEED, Task::Poll(None, None)),
                     _ => self.tick_later(instance, shard, self.schedule.feed_interval),
                 }
             }
@@ -171,26 +170,26 @@ impl World {
             Task::Write(writes, Some(done)) => self.acknowledge(at, &writes, done),
             Task::Show(key, Some(shown)) => self.show(at, key, shown),
             Task::Scan(scan, key, Some(page)) => self.scanned(at, scan, key, page),
-            Task::Replay(replay, Some(look)) => self.replayed(at, replay, &look),
+            Task::Replay(replay, Some(page)) => self.replayed(at, replay, &page),
             _ => {}
         }
     }
 
-    fn failed(&mut self, at: LinkRef) {
-        let LinkRef { instance, shard, link, .. } = at;
+    fn failed(&mut self, at: CallRef) {
+        let CallRef { instance, shard, link, .. } = at;
         let state = &mut self.side(instance, shard).links[link];
         state.session = None;
         let task = std::mem::take(&mut state.task);
         self.note("failed", &[instance as u64, shard as u64, link as u64]);
         match task {
             Task::Connect => self.lane_is_down(at),
-            Task::LogPage(..) => self.tick_later(instance, shard, self.schedule.reconnect_pause),
+            Task::Poll(..) => self.tick_later(instance, shard, self.schedule.reconnect_pause),
             Task::Load(batch, _) => {
                 self.side(instance, shard).memory.fail(&batch.keys, LookupFailure::Unavailable);
                 self.lane_done(at);
                 self.collect(instance);
             }
-            // The outcome is unknown; nobody is answered.
+            // The outcome is unknown, so nobody is answered.
             Task::Write(..) => self.write_next(instance, shard),
             Task::Show(..) => self.show_next(instance, shard),
             Task::Scan(..) | Task::Replay(..) => self.filter_later(instance, shard),
@@ -212,7 +211,7 @@ impl World {
         let paused = self.side(instance, shard).feed_paused_until;
         match paused > self.now {
             true => self.tick_later(instance, shard, paused - self.now),
-            false => self.begin(instance, shard, FEED, Task::LogPage(None, None)),
+            false => self.begin(instance, shard, FEED, Task::Poll(None, None)),
         }
     }
 
@@ -222,7 +221,7 @@ impl World {
         self.begin(instance, shard, link, Task::Connect);
     }
 
-    fn lane_serves(&mut self, at: LinkRef) {
+    fn lane_serves(&mut self, at: CallRef) {
         let side = self.side(at.instance, at.shard);
         let lane = &mut side.links[at.link];
         (lane.task, lane.serves) = (Task::Idle, true);
@@ -230,7 +229,7 @@ impl World {
         self.pump(at.instance, at.shard);
     }
 
-    fn lane_is_down(&mut self, at: LinkRef) {
+    fn lane_is_down(&mut self, at: CallRef) {
         let side = self.side(at.instance, at.shard);
         side.links[at.link].task = Task::Connect;
         if !side.links.iter().any(|link| link.serves) {
@@ -247,8 +246,9 @@ impl World {
         self.side(instance, shard).memory.fail(&keys, failure);
     }
 
-    /// After a query a lane goes on if its session may still be used, else it connects anew.
-    fn lane_done(&mut self, at: LinkRef) {
+    /// After a query a lane goes on if its connection may still be used. Otherwise it connects
+    /// again.
+    fn lane_done(&mut self, at: CallRef) {
         let side = self.side(at.instance, at.shard);
         side.links[at.link].task = Task::Idle;
         if side.is_open(at.link) {
@@ -309,9 +309,9 @@ impl World {
         self.begin(instance, shard, WRITER, Task::Write(group, None));
     }
 
-    /// Tells memory, then the clients; they may read at once.
-    fn acknowledge(&mut self, at: LinkRef, writes: &[Write], done: Transaction) {
-        let LinkRef { instance, shard, .. } = at;
+    /// Tells memory, then the clients. A client may read at once.
+    fn acknowledge(&mut self, at: CallRef, writes: &[Write], done: Transaction) {
+        let CallRef { instance, shard, .. } = at;
         let memory = self.side(instance, shard).memory.clone();
         self.clock(instance);
         memory.committed(&done.log, || {
@@ -348,8 +348,8 @@ impl World {
         self.begin(instance, shard, ADMIN, Task::Show(key, None));
     }
 
-    fn show(&mut self, at: LinkRef, key: usize, shown: Shown) {
-        let LinkRef { instance, shard, .. } = at;
+    fn show(&mut self, at: CallRef, key: usize, shown: Shown) {
+        let CallRef { instance, shard, .. } = at;
         let memory = self.side(instance, shard).memory.clone();
         memory.wrote(&self.keys[key], shown.at, shown.is_alias);
         self.note_contradictions(instance, shard);

@@ -1,4 +1,4 @@
-//! What happened, as a hash, and as text where a seed is replayed.
+//! The trace: what happened, as a hash. It is printed as text when one seed is replayed.
 
 use crate::model::Micro;
 
@@ -13,7 +13,7 @@ impl Trace {
         Self { hash: 0xcbf2_9ce4_8422_2325, print, events: 0 }
     }
 
-    /// Something happened, to whom the numbers say.
+    /// Notes an event. The numbers say what it concerns.
     pub fn note(&mut self, now: Micro, what: &'static str, numbers: &[u64]) {
         self.events += 1;
         let first = what.as_bytes()[0] as u64 ^ ((what.len() as u64) << 8);

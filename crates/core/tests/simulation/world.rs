@@ -1,4 +1,4 @@
-//! The event loop: one thread, one queue of events, and a clock that jumps from each to the next.
+//! The world: one queue of events, and a clock that jumps from each event to the next.
 
 use crate::checker::{Answer, Checker};
 use crate::client::Mark;
@@ -9,8 +9,7 @@ use crate::schedule::Schedule;
 use crate::tasks::Phase;
 use crate::trace::Trace;
 use aka_core::clock::Boottime;
-use aka_core::domain::Identity;
-use aka_core::domain::{ClusterId, Id, Key, Project, ShardId, SlotSet};
+use aka_core::domain::{ClusterId, Id, Identity, Key, Project, ShardId, SlotSet};
 use aka_core::mutant;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -29,20 +28,20 @@ pub enum Event {
         request: usize,
         life: u64,
     },
-    /// The feed looks.
+    /// The feed polls.
     Tick {
         instance: usize,
         life: u64,
         shard: usize,
     },
-    /// A filter is looked after.
+    /// The filter's task runs.
     Filter {
         instance: usize,
         life: u64,
         shard: usize,
     },
     ShardConnection {
-        at: LinkRef,
+        at: CallRef,
         phase: Phase,
     },
     /// A commit whose writer has given up waiting.
@@ -51,11 +50,12 @@ pub enum Event {
     },
 }
 
-/// A call on a link.
+/// A call on a shard connection of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LinkRef {
+pub struct CallRef {
     pub instance: usize,
     pub shard: usize,
+    /// Which of the instance's connections to the shard.
     pub link: usize,
     pub number: u64,
 }
@@ -66,23 +66,23 @@ pub struct World {
     pub schedule: Schedule,
     pub shards: Vec<ShardModel>,
     pub instances: Vec<Instance>,
-    /// The snapshots of filters that each instance has saved, by shard: they outlive a restart.
+    /// The filter snapshots of each instance, by shard. They survive a restart.
     pub disks: Vec<Vec<Option<Vec<u8>>>>,
     pub checker: Checker,
     pub trace: Trace,
     pub keys: Vec<Key>,
     pub identity: Identity,
-    /// The ids that keys were pointed at: a value is an index.
+    /// The canonical ids that were used. A value is an index of this.
     pub values: Vec<Id>,
     pub requests: Vec<Option<Request>>,
     pub free: Vec<usize>,
-    /// Tokens that clients have got lately.
+    /// The tokens that clients got last.
     pub tokens: Vec<Mark>,
     pub late: Vec<(usize, usize, Vec<crate::instance::Write>)>,
     pub operations: u64,
     pub calls: u64,
     pub violation: Option<String>,
-    /// When all had settled after the last change.
+    /// When everything had settled after the last change.
     pub settled: Micro,
     events: BinaryHeap<Reverse<(Micro, u64, Event)>>,
     pushed: u64,
@@ -133,7 +133,7 @@ impl World {
         world
     }
 
-    /// Runs until the clients have done all their operations, and then until all is quiet.
+    /// Runs until the clients have done all operations, and then until everything has settled.
     ///
     /// # Errors
     /// The first answer that breaks a promise.
@@ -145,7 +145,7 @@ impl World {
         self.check_quiet()
     }
 
-    /// Until every fault is over and nobody waits for anybody, but for the next look.
+    /// Runs until every fault is over and only the next polls are due.
     pub fn run_until_settled(&mut self) -> Result<(), String> {
         let end = self.now + self.schedule.quiet_time();
         while self.now < end && !self.is_settled() {
@@ -160,17 +160,17 @@ impl World {
             let old = &shard.lines[..shard.primary()];
             over(shard.away_until) && old.iter().all(|line| over(line.died))
         };
-        // A look that is long under way may not know yet of a failover.
-        let look = Duration::from_micros(self.schedule.feed_interval + 8 * self.schedule.delay);
-        // One that began before the last change, or failover, has not seen it.
+        // A poll that takes long may not know of a failover yet.
+        let poll = Duration::from_micros(self.schedule.feed_interval + 8 * self.schedule.delay);
+        // A poll that began before the last change or failover has not seen it.
         let changed = |shard: &ShardModel| {
             let line = shard.newest();
             line.log.last().map_or(0, |change| change.time).max(line.born)
         };
         let last = self.shards.iter().map(changed).max().unwrap_or_default();
-        let look = look.min(Duration::from_micros(self.now.saturating_sub(last)));
+        let poll = poll.min(Duration::from_micros(self.now.saturating_sub(last)));
         let fresh = |instance: &Instance, side: &Side| {
-            side.memory.freshness().age(instance.clock(self.now)).is_some_and(|age| age < look)
+            side.memory.freshness().age(instance.clock(self.now)).is_some_and(|age| age < poll)
         };
         let side = |(side, shard): (&Side, &ShardModel)| {
             let rest = &side.links[WRITER..];
@@ -221,7 +221,7 @@ impl World {
     }
 
     fn handle(&mut self, event: Event) {
-        // What happens within a suspended instance happens when it wakes.
+        // The events of a suspended instance happen when it wakes.
         let instance = match event {
             Event::Client | Event::LateCommit { .. } => None,
             Event::ShardConnection { phase: Phase::Connect | Phase::Serve, .. } => None,
@@ -272,14 +272,14 @@ impl World {
         &mut self.instances[instance].sides[shard]
     }
 
-    /// What the instance's clock says.
+    /// The time by the instance's clock.
     pub fn clock(&self, instance: usize) -> Boottime {
         let clock = self.instances[instance].clock(self.now);
         mutant::set_thread_time(clock);
         clock
     }
 
-    /// To be called after all that may have made an instance give up a history.
+    /// To be called after every step that may have begun a new epoch by a contradiction.
     pub fn note_contradictions(&mut self, instance: usize, shard: usize) {
         let side = &mut self.instances[instance].sides[shard];
         let count = side.memory.contradictions();
@@ -307,7 +307,7 @@ impl World {
         self.shards[shard].away_until > self.now
     }
 
-    /// An id that nothing was pointed at before.
+    /// A canonical id that was not used before.
     pub fn new_value(&mut self) -> u32 {
         let number = self.values.len();
         self.values.push(Id::try_from(number.to_string().as_str()).expect("an id"));
@@ -318,7 +318,7 @@ impl World {
         value.map(|number| self.values[number as usize].clone())
     }
 
-    /// The value that an id stands for; one that nobody wrote stands for none.
+    /// The value that a canonical id stands for.
     pub fn value_of(&self, canonical: Option<&[u8]>) -> Value {
         let digits = canonical?.iter();
         Some(digits.fold(0, |number, digit| number * 10 + u32::from(digit - b'0')))

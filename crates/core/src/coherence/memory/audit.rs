@@ -1,56 +1,53 @@
-//! What the auditor asks: is what is remembered of a key what the primary says?
+//! The auditor asks whether what is remembered of a key equals what the primary says.
 //!
-//! An entry says more than it looks: that nothing changed from its seq up to the cursor. So a row
-//! that the primary had at a seq in between must be the entry's, and only then can the two be compared:
-//!
-//! 1. The auditor reads the row and the clock `at` in one snapshot.
-//! 2. It waits until the feed has applied `at`, with this nonce. Before that the entry may be behind
-//!    the row, as it is allowed to be.
-//! 3. It looks at the entry, under the lock of its stripe. The feed updates an entry under this lock
-//!    before it moves the cursor, so an entry whose seq is not above `at` has seen all changes up to
-//!    `at`, and those up to the cursor did not touch it. One whose seq is above `at` was changed or
-//!    read later: it says nothing about `at`. Each change is audited on its own.
-//!
-//! So no storm of writes makes a false alarm, and an entry that stays wrong is found whenever it is
-//! asked about.
+//! Invariant: there is no false alarm, however many writes there are. `docs/design.md`, section 5,
+//! says why its three steps see to that: the auditor reads the row and the position in one
+//! snapshot, waits until memory has [caught up](Memory::caught_up), and lets it
+//! [judge](Memory::judge).
 
-use super::{Memory, Standing};
+use super::Memory;
 use crate::coherence::footprint::Footprint;
+use crate::coherence::law::{self, Standing};
 use crate::domain::{Key, Position};
 use bytes::Bytes;
 
 /// What is remembered of a key.
 #[derive(Clone, Debug)]
 pub struct Recalled {
+    /// The canonical id; `None` if the id is not an alias.
     pub canonical: Option<Bytes>,
-    /// The seq that it was read or changed at.
+    /// The seq at which it was read or changed.
     pub as_of: u64,
+    /// The epoch that it belongs to.
     pub epoch: u64,
 }
 
-/// What came of a comparison.
+/// The result of a comparison.
 #[derive(Debug)]
 pub enum Verdict {
+    /// Memory and the primary agree.
     Right,
-    /// It was dropped.
+    /// They differ. What was remembered is dropped.
     Wrong {
+        /// What was remembered.
         recalled: Recalled,
-        /// Names the key in the log of this process, and to nobody else: it is keyed at random.
+        /// Names the key in the log of this process without its id.
         footprint: Footprint,
+        /// The last position that was applied.
         cursor: Option<Position>,
     },
-    /// There is nothing, or nothing as old, to compare any more.
+    /// Nothing is remembered any more that can be compared.
     Gone,
 }
 
 impl Memory {
-    /// Whether anything is remembered, whatever it is worth. It does not count as a use of it.
+    /// Whether anything is remembered, of any epoch. It does not count as a use of the entry.
     pub fn holds(&self, key: &Key) -> bool {
         let footprint = self.cache.footprint_of(key);
         self.is_surely_none(key.id_hash()) || self.cache.holds(footprint)
     }
 
-    /// What is remembered in the current epoch, if anything is: the filter's word, or an entry.
+    /// What is remembered in the present epoch: what the filter says, or an entry.
     pub fn recall(&self, key: &Key) -> Option<Recalled> {
         let footprint = self.cache.footprint_of(key);
         if self.is_surely_none(key.id_hash()) {
@@ -62,8 +59,8 @@ impl Memory {
         (epoch == self.epoch()).then_some(Recalled { canonical: entry.canonical, as_of, epoch })
     }
 
-    /// Whether the feed has applied a position that a load brought; `None` if that is of another
-    /// history, or too long ago to say (rule 7).
+    /// Whether the feed has applied a position that a load brought. `None` if that cannot be said:
+    /// the position belongs to another history or is forgotten (rule 7).
     pub fn caught_up(&self, at: Position) -> Option<bool> {
         match self.observe(at) {
             Standing::Applied => Some(true),
@@ -72,32 +69,31 @@ impl Memory {
         }
     }
 
-    /// Compares what is remembered of a key with what the primary said as of `at`, which the feed
-    /// has applied. A wrong entry is dropped.
+    /// Compares what is remembered of a key with the primary's row as of `at`. A wrong entry is
+    /// dropped.
     pub fn judge(&self, key: &Key, at: Position, primary: Option<&[u8]>) -> Verdict {
         let footprint = self.cache.footprint_of(key);
         let _stripe = self.stripes.lock(footprint);
-        // The epoch before the history and after the entry: if it is the same, all three are of one.
+        // The epoch is read before the history, and compared after the entry is read. If it is the
+        // same, all three belong to it.
         let epoch = self.epoch();
         let (standing, cursor) = {
             let history = self.history.lock();
             (history.standing(at), history.cursor())
         };
-        // The filter holds whatever was an alias at any time up to the cursor, so its word can be
-        // compared with any row from before.
+        // The filter holds every id that was an alias at any time up to the cursor. So what it says
+        // can be compared with any earlier row.
         let by_filter = self.is_surely_none(key.id_hash());
-        let recalled = self.recall(key).filter(|it| it.epoch == epoch);
-        let recalled = recalled.filter(|it| by_filter || it.as_of <= at.seq);
-        match recalled {
-            Some(recalled) if standing == Standing::Applied => {
-                if recalled.canonical.as_deref() == primary {
-                    return Verdict::Right;
-                }
-                self.cache.remove(footprint);
-                self.add_to_filters(key.id_hash());
-                Verdict::Wrong { recalled, footprint, cursor }
-            }
-            _ => Verdict::Gone,
+        let comparable = |it: &Recalled| {
+            let as_of = if by_filter { 0 } else { it.as_of };
+            it.epoch == epoch && law::must_be_equal(as_of, at.seq, standing)
+        };
+        let Some(recalled) = self.recall(key).filter(comparable) else { return Verdict::Gone };
+        if recalled.canonical.as_deref() == primary {
+            return Verdict::Right;
         }
+        self.cache.remove(footprint);
+        self.filters.add(key.id_hash());
+        Verdict::Wrong { recalled, footprint, cursor }
     }
 }

@@ -1,12 +1,13 @@
-//! Following a shard's history: polls of its change log, and the epochs that end one history and begin
-//! another (rules 2, 6, 7).
+//! The feed polls the change log and tells memory what it saw (rules 2, 6, 7).
+//!
+//! Invariant: changes are applied in seq order, and each is applied in the order filters, fence,
+//! entry, cursor. The first three are done under the stripe's lock.
 
-use super::{Memory, Standing};
+use super::Memory;
 use crate::clock::Boottime;
 use crate::coherence::entry::{Entry, detached};
 use crate::coherence::law::{self, LogStart};
-use crate::domain::LogPage;
-use crate::domain::{Change, Position};
+use crate::domain::{Change, LogPage, Position};
 use crate::mutant::{sabotage, step};
 use crate::sync::Ordering;
 
@@ -14,32 +15,34 @@ use crate::sync::Ordering;
 pub struct PendingPoll {
     started: Boottime,
     epoch: u64,
+    /// The greatest seq that is known.
     greatest: u64,
-    /// From where to read; `None`: only the clock is wanted.
+    /// The position to read from. `None`: only the clock is needed.
     pub cursor: Option<Position>,
 }
 
 /// How a poll ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PollEnd {
-    /// All changes are applied; so many.
+    /// All changes up to the clock are applied. There were this many.
     Complete(usize),
-    /// More changes are waiting: poll again at once.
+    /// There are more changes, so poll again at once. This many are applied.
     More(usize),
     /// A new epoch began, for this reason.
     NewEpoch(&'static str),
 }
 
-/// What came of one change.
+/// How the application of one change ended.
 enum Applied {
     Yes,
-    /// Another epoch began: the rest of the poll is worthless.
+    /// Another epoch began. The rest of the poll is worthless.
     OtherEpoch,
+    /// Another nonce was remembered for the change's seq.
     Contradiction,
 }
 
 impl Memory {
-    /// A poll is about to be sent.
+    /// To be called before a poll is sent.
     pub fn begin_poll(&self, now: Boottime) -> PendingPoll {
         let history = self.history.lock();
         self.polls_begun.fetch_add(1, Ordering::AcqRel);
@@ -51,48 +54,47 @@ impl Memory {
         }
     }
 
-    /// A poll was answered (rules 2, 6, 7).
+    /// A poll was answered.
     pub fn end_poll(&self, poll: &PendingPoll, page: &LogPage) -> PollEnd {
         if poll.epoch != self.epoch() {
-            // Somebody else began an epoch meanwhile; the next poll belongs to it.
+            // A new epoch began meanwhile. The next poll belongs to it.
             return PollEnd::More(0);
         }
-        // Compared with what was brought before the poll began: a write that was committed after the
-        // poll's snapshot is no contradiction.
         if law::clock_went_back(page.at.seq, poll.greatest) {
-            return self.contradicted("the shard's clock went back");
+            return self.give_up("the shard's clock went back");
         }
         let Some(cursor) = poll.cursor else {
-            return self.start(page.at, poll);
+            return self.set_cursor(page.at, poll);
         };
         let first = page.changes.first().map(|change| change.at);
         let changes = match law::log_start(cursor, first, page.at) {
             LogStart::AtPosition => &page.changes[1..],
             LogStart::AfterPosition => &page.changes[..],
             LogStart::OtherChange => {
-                return self.contradicted("the log holds another change at the cursor");
+                return self.give_up("the log holds another change at the cursor");
             }
-            LogStart::Missing => return self.contradicted("the log was pruned past the cursor"),
+            LogStart::Missing => return self.give_up("the log was pruned past the cursor"),
         };
         if let Err(end) = self.apply_all(changes, cursor, poll.epoch) {
             return end;
         }
-        if changes.last().map_or(cursor, |change| change.at) == page.at {
+        let last = changes.last().map_or(cursor, |change| change.at);
+        if law::is_complete(last, page.at) {
             return self.complete(poll, page.at.seq, changes.len());
         }
         sabotage!(FreshWhenPartial => self.freshness.polled_at(poll.started));
         match changes.len() {
-            0 => self.contradicted("the log does not reach the shard's clock"),
+            0 => self.give_up("the log does not reach the shard's clock"),
             count => PollEnd::More(count),
         }
     }
 
-    /// Applies changes that come after the cursor.
+    /// Applies the changes after the cursor.
     fn apply_all(&self, changes: &[Change], cursor: Position, epoch: u64) -> Result<(), PollEnd> {
         let mut previous = cursor.seq;
         for change in changes {
             if !law::is_next(change.at.seq, previous) {
-                return Err(self.contradicted("the log has a gap"));
+                return Err(self.give_up("the log has a gap"));
             }
             previous = change.at.seq;
             match self.apply(change, epoch) {
@@ -100,27 +102,26 @@ impl Memory {
                 Applied::OtherEpoch => return Err(PollEnd::More(0)),
                 Applied::Contradiction => {
                     let reason = "the log holds a change that others saw differently";
-                    return Err(self.contradicted(reason));
+                    return Err(self.give_up(reason));
                 }
             }
         }
         Ok(())
     }
 
-    /// Applies one change: the fence first, then the entry, then the cursor.
+    /// Applies one change (rule 2).
     fn apply(&self, change: &Change, epoch: u64) -> Applied {
         let (key, seq) = (&change.alias, change.at.seq);
         let footprint = self.cache.footprint_of(key);
         let mut stripe = self.stripes.lock(footprint);
-        // Each time under the lock: a lane may have begun another epoch since the poll ended.
+        // Checked for each change: a lane may have begun another epoch since the poll was answered.
         if epoch != self.epoch() {
             return Applied::OtherEpoch;
         }
         match change.new {
-            Some(_) => step!(FilterMissesFeed => self.add_to_filters(key.id_hash())),
-            None => self.deleted_from_filters(),
+            Some(_) => step!(FilterMissesFeed => self.filters.add(key.id_hash())),
+            None => self.filters.deleted(),
         }
-        // A load that is out and read an earlier state must not enter after this.
         let entry = self.cache.get(footprint);
         step!(FeedNoFence, FenceWithEntry if entry.is_none() => stripe.raise(key, seq));
         if let Some(entry) = entry.filter(|entry| law::feed_must_update(entry.as_of, seq)) {
@@ -140,19 +141,19 @@ impl Memory {
         }
     }
 
-    /// All changes up to the shard's clock are applied.
+    /// All changes up to the shard's clock are applied (rule 6).
     fn complete(&self, poll: &PendingPoll, seq: u64, changes: usize) -> PollEnd {
         let _history = self.history.lock();
         if poll.epoch != self.epoch() {
             return PollEnd::More(0);
         }
         self.freshness.polled_at(law::fresh_since(poll.started));
-        self.let_filters_answer(seq);
+        self.filters.applied(seq);
         PollEnd::Complete(changes)
     }
 
-    /// Sets the cursor for the first time in an epoch: nothing was kept before.
-    fn start(&self, at: Position, poll: &PendingPoll) -> PollEnd {
+    /// Sets the first cursor after a history was given up (rule 7). Nothing was kept before.
+    fn set_cursor(&self, at: Position, poll: &PendingPoll) -> PollEnd {
         let beginning = self.beginning.lock();
         let mut history = self.history.lock();
         if poll.epoch != self.epoch() {
@@ -160,7 +161,7 @@ impl Memory {
         }
         if !history.start(at) {
             drop((history, beginning));
-            return self.contradicted("the shard's clock is not the one that was seen before");
+            return self.give_up("the shard's clock is not the one that was seen before");
         }
         step!(StartKeepsEpoch, EpochKeepsEntries => self.next_epoch());
         self.freshness.polled_at(law::fresh_since(poll.started));
@@ -169,34 +170,9 @@ impl Memory {
         PollEnd::Complete(0)
     }
 
-    /// Entries and filters of the epoch that ends are worthless. The history's lock is held.
-    fn next_epoch(&self) {
-        step!(EpochKeepsEntries => self.epoch.fetch_add(1, Ordering::AcqRel));
-        self.drop_filters();
-    }
-
-    /// Checks a position that a load or a write brought (rule 7).
-    pub(super) fn observe(&self, at: Position) -> Standing {
-        let standing = self.history.lock().observe(at);
-        if standing == Standing::Contradiction {
-            self.contradicted("a load or a write saw another history");
-        }
-        standing
-    }
-
-    /// Another history than the one that was followed: all that is known of the shard is dropped.
-    pub fn contradicted(&self, reason: &'static str) -> PollEnd {
-        let beginning = self.beginning.lock();
-        let mut history = self.history.lock();
-        self.freshness.never();
-        history.forget();
-        // Connections first: nothing is sent in the new epoch over one that may lead to the old primary.
-        self.contradictions.fetch_add(1, Ordering::AcqRel);
-        self.next_epoch();
-        drop(history);
-        self.stripes.restart(0);
-        drop(beginning);
-        tracing::warn!(reason, "a shard's history is not the one that was followed; starting anew");
+    /// Begins a new epoch, for this reason.
+    fn give_up(&self, reason: &'static str) -> PollEnd {
+        self.contradicted(reason);
         PollEnd::NewEpoch(reason)
     }
 }

@@ -1,9 +1,12 @@
-//! Reading from memory: what a request may be told, and each of its ids.
+//! Reading from memory (rules 6, 7, 8).
+//!
+//! Invariant: what is the same for all ids of a request is checked once, before the first entry is
+//! read.
 
 use super::{Memory, Need};
-use crate::coherence::entry::{Entry, View};
+use crate::coherence::answer::{Found, Outcome};
+use crate::coherence::entry::View;
 use crate::coherence::filter::Filter;
-use crate::coherence::flight::{Found, Outcome};
 use crate::coherence::footprint::Footprint;
 use crate::coherence::law;
 use crate::domain::{IdHash, Position};
@@ -12,46 +15,52 @@ use crate::sync::Guard;
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// What may be answered from memory for one need, for as long as a thread works on its ids without a
-/// pause. All that is the same for each of them was looked at once, before the first: that it is fresh
-/// enough, and that it has the token's position.
+/// A memory that may answer a request. It is meant for one run over the request's ids without a
+/// pause.
 ///
-/// An id's answer is in three steps, [`is_surely_none`](Self::is_surely_none), [`touch`](Self::touch) and
-/// [`entry`](Self::entry), so that many ids can take each step together: then their ways to the memory of
-/// the machine, most of what an answer costs, are gone at the same time. (The idea is that of S. Chen and
-/// others, "Improving Hash Join Performance through Prefetching", 2004.)
+/// An id is answered in three steps: [`is_surely_none`](Self::is_surely_none),
+/// [`touch`](Self::touch) and [`entry`](Self::entry). Many ids can take each step together. Then
+/// the machine's memory serves them at the same time, and waiting for it is most of what an answer
+/// costs. (The idea is that of S. Chen and others, "Improving Hash Join Performance through
+/// Prefetching", 2004.)
 pub struct Reading<'a> {
     memory: &'a Memory,
-    /// The epoch that the cursor is of.
+    /// The epoch that the cursor belongs to.
     epoch: u64,
-    /// For a reader with a token: where the feed was.
+    /// The cursor, for a reader with a token.
     cursor: Option<Position>,
-    /// The filter that answered when the request came. Another that takes its place meanwhile knows more,
-    /// but of nobody who has been told anything before this request came.
+    /// The filter that answers. Another one may take its place meanwhile. That one knows more, but
+    /// nothing that anybody was told before this request came.
     filter: Guard<Option<Arc<Filter>>>,
 }
 
 impl Memory {
-    /// `None` if memory may not answer (rule 6), or has not the token's position (rule 8).
+    /// `None` if memory may not answer (rule 6), or has not applied the token's position (rule 8).
+    #[inline]
     pub fn read(&self, need: &Need) -> Option<Reading<'_>> {
         if !law::may_answer(self.freshness.age(need.arrived), self.limits.staleness) {
             return None;
         }
         let epoch = self.epoch();
-        // The token before the entries: a change that the feed applies in between is then in the entry.
+        // The token is checked before an entry is read. A change that the feed applies in between
+        // is then in the entry.
         let cursor = self.reached(need)?;
-        Some(Reading { memory: self, epoch, cursor, filter: self.filter.load() })
+        Some(Reading { memory: self, epoch, cursor, filter: self.filters.answering() })
     }
 
-    /// Answers from memory, if it knows and may say so. The key's footprint in the cache is wanted only
-    /// where the filter does not answer.
+    /// Answers one id from memory, if that is possible. The footprint is computed only if the
+    /// filter does not answer.
     pub fn get(
         &self,
         hash: IdHash,
         footprint: impl Fn() -> Footprint,
         need: &Need,
     ) -> Option<Found> {
-        sabotage!(TokenLast => return self.get_before_token(footprint(), need));
+        sabotage!(TokenLast => {
+            let entry = self.cache.get(footprint())?;
+            let outcome = self.read(need)?.told(entry.view())?;
+            return Some(Found { canonical: entry.canonical, outcome });
+        });
         let reading = self.read(need)?;
         if reading.is_surely_none(hash) {
             return Some(Found { canonical: None, outcome: Outcome::Filtered });
@@ -62,8 +71,24 @@ impl Memory {
         Some(Found { canonical, outcome })
     }
 
-    /// Copies an entry that was found in moka alone. It is read once more and copied under the stripe's lock,
-    /// like all that changes an entry. Where the lock is taken the copy is left to the next reader.
+    /// Whether the filter says that the id is surely not an alias.
+    pub(super) fn is_surely_none(&self, hash: IdHash) -> bool {
+        self.rules_out(&self.filters.answering(), hash)
+    }
+
+    /// Whether this filter says so. It speaks of the state at the cursor when it was taken, or of a
+    /// later one: an id that became known since is in it, or in the filter that took its place.
+    #[inline]
+    fn rules_out(&self, filter: &Option<Arc<Filter>>, hash: IdHash) -> bool {
+        filter.as_deref().is_some_and(|filter| {
+            let may_hold = filter.may_hold(hash);
+            // The epoch is read last, so the filter was asked within it.
+            law::rules_out(filter.is_ready(), may_hold, filter.epoch == self.epoch())
+        })
+    }
+
+    /// Copies an entry from moka to the hot table. It is read again under the stripe's lock. If the
+    /// lock is taken, the copy is left to the next reader.
     fn copy_to_hot_table(&self, footprint: Footprint) {
         if let Some(_stripe) = self.stripes.try_lock(footprint)
             && let Some(entry) = self.cache.get_from_moka(footprint)
@@ -72,58 +97,51 @@ impl Memory {
         }
     }
 
-    /// For a reader with a token that this instance has applied: the cursor. `Some(None)` for a reader
-    /// without one, `None` if the token is not applied here (yet).
+    /// The cursor, for a reader with a token that is applied here. `Some(None)` for a reader
+    /// without a token, `None` if the token is not applied.
+    #[inline]
     fn reached(&self, need: &Need) -> Option<Option<Position>> {
         let Some(mark) = need.mark else { return Some(None) };
         let history = self.history.lock();
-        let mut reached = law::has_applied_token(history.standing(mark));
-        sabotage!(TokenSeqOnly => {
-            reached = history.cursor().is_some_and(|cursor| mark.seq <= cursor.seq);
-        });
-        reached.then(|| history.cursor())
-    }
-
-    /// What the mutant `TokenLast` does: it asks for the token after it has read the entry.
-    fn get_before_token(&self, footprint: Footprint, need: &Need) -> Option<Found> {
-        let Entry { canonical, as_of, epoch } = self.cache.get(footprint)?;
-        let view = View { canonical: canonical.as_deref(), as_of, epoch };
-        let outcome = self.read(need)?.told(view)?;
-        Some(Found { canonical, outcome })
+        law::has_applied_token(history.standing(mark)).then(|| history.cursor())
     }
 }
 
 impl Reading<'_> {
     /// Brings what [`is_surely_none`](Self::is_surely_none) needs into the processor's cache.
+    #[inline]
     pub fn touch_filter(&self, hash: IdHash) {
         if let Some(filter) = self.filter.as_deref() {
             filter.touch(hash);
         }
     }
 
-    /// Whether the id is surely nobody's alias.
+    /// Whether the id is surely not an alias.
+    #[inline]
     pub fn is_surely_none(&self, hash: IdHash) -> bool {
         self.memory.rules_out(&self.filter, hash)
     }
 
     /// Brings what [`entry`](Self::entry) needs into the processor's cache.
+    #[inline]
     pub fn touch(&self, footprint: Footprint) {
         self.memory.cache.touch(footprint);
     }
 
-    /// The answer of the entry of a key, if there is one that may be told. The canonical id of an alias is
-    /// given to `canonical`, which copies it to where it belongs: a buffer of its own for each would cost
-    /// more than the look.
+    /// Answers a key from its entry, if there is one that may be told. The canonical id of an alias
+    /// is given to `canonical`, which copies it to its place. A buffer of its own for each would
+    /// cost more than the lookup.
+    #[inline]
     pub fn entry(&self, footprint: Footprint, canonical: impl FnOnce(&[u8])) -> Option<Outcome> {
         let cache = &self.memory.cache;
         let mut canonical = Some(canonical);
+        // Called once: with the entry of the hot table, or with that of moka.
         let mut tell = |entry: View<'_>| {
-            let source = self.told(entry)?;
-            // Once at the most: what is in front is told, or what is behind.
+            let outcome = self.told(entry)?;
             if let Some((id, canonical)) = entry.canonical.zip(canonical.take()) {
                 canonical(id);
             }
-            Some(source)
+            Some(outcome)
         };
         if let Some(told) = cache.read_hot(footprint, &mut tell) {
             return told;
@@ -136,12 +154,12 @@ impl Reading<'_> {
         tell(entry.view())
     }
 
-    /// What may be told of an entry.
+    /// The outcome, if the entry may be told.
+    #[inline]
     fn told(&self, entry: View<'_>) -> Option<Outcome> {
-        // The epoch last: what was asked before was the history of the entry's epoch, then.
-        let may = law::may_tell(entry.as_of, self.cursor)
-            && entry.epoch == self.epoch
-            && self.epoch == self.memory.epoch();
-        may.then_some(if entry.canonical.is_some() { Outcome::Hit } else { Outcome::NegativeHit })
+        // The epoch is read last. So the cursor and the entry belong to the same one.
+        let same_epoch = entry.epoch == self.epoch && self.epoch == self.memory.epoch();
+        let outcome = if entry.canonical.is_some() { Outcome::Hit } else { Outcome::NegativeHit };
+        law::may_tell(entry.as_of, same_epoch, self.cursor).then_some(outcome)
     }
 }

@@ -1,87 +1,61 @@
-//! A filter that outlives its process: saved with a position of the shard's history, and brought up to
-//! date with the change log by the process after.
+//! The filter's task brings a saved filter up to date with the change log (`docs/design.md`,
+//! section 4, "Filter snapshot").
 //!
-//! What is saved holds every alias of its position (and may hold more). It becomes the filter if
-//!
-//! 1. the change log still has the line of the position, with its nonce: so the position is one of the
-//!    history that the log tells, no failover has lost it, and the log was not pruned past it;
-//! 2. every line from there to beyond the cursor is read and added, without a gap. What comes after the
-//!    feed adds: as with a scan, the filter is registered before the first line is read. Beyond, because
-//!    the feed may be about to move the cursor to a change that it added just before there was this
-//!    filter. That change is in the log already: where the log ends at the cursor, there is none;
-//! 3. the clock that came with each page of lines is of the history that is followed here (rule 7).
-//!    Ahead of the cursor that is known when the feed arrives, so the filter does not answer sooner.
+//! Invariant: as that of [`filters`](super::filters). Here the pages are those of the log, from the
+//! snapshot's position on, without a gap.
 
-use super::{Memory, Standing};
+use super::Memory;
 use crate::coherence::filter::Filter;
 use crate::coherence::law::{self, LogStart};
-use crate::domain::LogPage;
-use crate::domain::Position;
+use crate::coherence::snapshot::{FilterImage, SavedFilter};
+use crate::domain::{LogPage, Position};
 use crate::mutant::step;
 use std::sync::Arc;
-
-/// The filter that answers, to be saved.
-pub struct FilterImage {
-    /// All aliases of this position are in it.
-    pub at: Position,
-    filter: Arc<Filter>,
-}
-
-impl FilterImage {
-    pub(in crate::coherence) fn filter(&self) -> &Filter {
-        &self.filter
-    }
-}
-
-/// A filter that was saved.
-pub struct SavedFilter {
-    pub at: Position,
-    pub(in crate::coherence) filter: Filter,
-}
 
 /// A saved filter that is brought up to date.
 pub struct FilterReplay {
     filter: Arc<Filter>,
-    /// The cursor when it was begun: what comes after it the feed brings.
+    /// The cursor when the replay began. The feed adds what comes after it.
     from: u64,
-    /// All aliases of this position are in it.
+    /// The position that the filter is complete up to.
     at: Position,
+    /// The highest seq that a page was read at.
     highest: u64,
 }
 
 impl FilterReplay {
-    /// The seq from which on the log is to be read.
+    /// The seq to read the log from.
     pub fn next(&self) -> u64 {
         self.at.seq
     }
 }
 
-/// What came of some lines of the log.
+/// The result of one page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replayed {
-    /// More lines are wanted.
+    /// The next page is needed.
     More,
-    /// It is filled.
+    /// The filter is complete.
     Done,
-    /// The epoch is over, or the lines are too old: it may be tried again.
+    /// The epoch is over, or the page is too old. The replay may be tried again.
     Over,
-    /// The log does not go on from what was saved: that is worth nothing.
+    /// The log does not continue from the snapshot's position, so the snapshot is worthless. It
+    /// says why.
     Unfit(&'static str),
 }
 
 impl Memory {
-    /// The filter that answers and what it holds; `None` where there is nothing worth saving.
+    /// The filter that answers, to be saved; `None` if there is none that could be used later.
     pub fn filter_image(&self) -> Option<FilterImage> {
-        // Under one lock: the epoch does not change in between. The bits are read later than the
-        // position: what is added meanwhile is in it too early, which does no harm.
+        // The epoch does not change while the history is held. The position is read before the
+        // bits: an id that is added in between is in the snapshot too early, which is harmless.
         let history = self.history.lock();
-        // The first position has no line in the log that could be compared.
+        // Seq 0 has no line in the log that could be compared later.
         let at = history.cursor().filter(|at| at.seq > 0)?;
         Some(FilterImage { at, filter: self.filter()? })
     }
 
-    /// Begins to bring a saved filter up to date; `None` while no cursor is set. All that comes to be
-    /// known from now on is added to it.
+    /// Begins to bring a saved filter up to date; `None` while no cursor is set.
     pub fn begin_replay(&self, saved: SavedFilter) -> Option<FilterReplay> {
         let history = self.history.lock();
         let from = history.cursor()?.seq;
@@ -92,11 +66,11 @@ impl Memory {
         Some(FilterReplay { filter, from, at, highest: 0 })
     }
 
-    /// The log was read from [`FilterReplay::next`] on.
+    /// Adds a page of the log, which was read from [`FilterReplay::next`] on.
     pub fn replay(&self, replay: &mut FilterReplay, page: &LogPage) -> Replayed {
         let standing = self.observe(page.at);
-        let old = page.at.seq < replay.from || standing == Standing::Forgotten;
-        if old || replay.filter.epoch != self.epoch() {
+        let same_epoch = replay.filter.epoch == self.epoch();
+        if !law::may_add_page(page.at.seq, replay.from, standing, same_epoch) {
             return Replayed::Over;
         }
         let first = page.changes.first().map(|change| change.at);

@@ -1,14 +1,15 @@
-//! Writes of this instance: memory hears of them before anybody is answered (rule 5).
+//! The writer tells memory what it committed (rule 5).
+//!
+//! Invariant: memory knows of a write before the write is acknowledged.
 
 use super::Memory;
-use crate::coherence::entry::{Entry, detached};
 use crate::coherence::law;
 use crate::domain::{Change, Key, Position};
 use crate::mutant::{in_order, sabotage, step};
 
 impl Memory {
-    /// A transaction of this instance was committed. `acknowledge` is called when memory knows of it: a
-    /// client that is answered, and then reads here, sees the write.
+    /// A transaction of this instance was committed. `acknowledge` is called once memory knows of
+    /// it. So a client that is answered and then reads here sees its write (P2).
     pub fn committed(&self, log: &[Change], acknowledge: impl FnOnce()) {
         in_order!(AcknowledgedFirst =>
             log.iter().for_each(|change| self.committed_one(change)),
@@ -20,27 +21,27 @@ impl Memory {
         step!(NoLocalApply => self.wrote(&change.alias, change.at, change.new.is_some()));
         sabotage!(WriteInserts => self.cache.put(
             self.cache.footprint_of(&change.alias),
-            Entry {
-                canonical: detached(change.new.as_ref()),
+            crate::coherence::entry::Entry {
+                canonical: crate::coherence::entry::detached(change.new.as_ref()),
                 as_of: change.at.seq,
                 epoch: self.epoch(),
             },
         ));
     }
 
-    /// A write of this instance was committed, or a row of `key` was shown to an admin as of `at`. To be
-    /// called before the acknowledgement: who reads after it finds no older answer.
+    /// A write of `key` was committed at `at`, or an admin is about to be shown the row as of `at`.
+    /// To be called before the acknowledgement: a read after it gets no older answer.
     pub fn wrote(&self, key: &Key, at: Position, is_alias: bool) {
         let epoch = self.epoch();
         let standing = self.observe(at);
         let footprint = self.cache.footprint_of(key);
         if is_alias {
-            step!(FilterMissesWrites => self.add_to_filters(key.id_hash()));
+            step!(FilterMissesWrites => self.filters.add(key.id_hash()));
         }
         let mut stripe = self.stripes.lock(footprint);
         if epoch != self.epoch() {
-            // An epoch began after the commit: nothing older is left, every load of the new epoch
-            // is sent after the commit, and the new history may not know this seq.
+            // An epoch began after the commit. Nothing older is left, and every load of the new
+            // epoch is sent after the commit. The new history may not even have this seq.
             return;
         }
         step!(WriteNoFence => stripe.raise(key, at.seq));

@@ -1,11 +1,10 @@
-//! The unit tests of the snapshot and of its replay, in a file of their own (see `filter_test`).
+//! The snapshot, and its replay by [`Memory`].
 
-use super::filter::Fill;
-use super::snapshot::SnapshotFault;
-use super::{Cache, Limits, Memory, Replayed, SavedFilter, Sizes};
+use super::{Fill, SavedFilter, SnapshotFault};
 use crate::clock::Boottime;
-use crate::domain::{Change, ClusterId, Id, Key, Micros, Position, Project, ShardId, SlotSet};
-use crate::domain::{Identity, LogPage};
+use crate::coherence::{Cache, Limits, Memory, Replayed, Sizes};
+use crate::domain::{Change, ClusterId, Id, Identity, Key, LogPage, Micros};
+use crate::domain::{Position, Project, ShardId, SlotSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,19 +21,19 @@ fn key(number: u32) -> Key {
     Key::new(Project::new(1).expect("a project"), id)
 }
 
-/// An instance that follows the shard, up to `at`.
+/// The memory of an instance that follows the shard up to `at`.
 fn memory(at: Position) -> Memory {
     let (staleness, degraded) = (Duration::from_secs(1), Duration::ZERO);
     let sizes = Sizes { filter_keys: 100, ..Sizes::default() };
     let cache = Arc::new(Cache::new(1 << 20));
     let memory = Memory::with_sizes(cache, Limits { staleness, degraded }, sizes);
-    let look = memory.begin_poll(Boottime::from_nanos(1));
-    memory.end_poll(&look, &seen(at, &[]));
+    let poll = memory.begin_poll(Boottime::from_nanos(1));
+    memory.end_poll(&poll, &page(at, &[]));
     memory
 }
 
-/// The log from some line to its end; every line is of an alias of its seq as number.
-fn seen(at: Position, lines: &[Position]) -> LogPage {
+/// A page of the log. The line of seq n creates the alias number n.
+fn page(at: Position, lines: &[Position]) -> LogPage {
     let change = |&at: &Position| Change {
         at,
         alias: key(at.seq as u32),
@@ -64,7 +63,7 @@ fn read(mut bytes: &[u8]) -> Result<SavedFilter, SnapshotFault> {
 }
 
 #[test]
-fn what_is_written_is_read() {
+fn a_written_snapshot_can_be_read() {
     let saved = read(&snapshot()).expect("it is whole");
     assert_eq!(saved.at, SAVED);
     assert_eq!(saved.filter.fill(), Fill { capacity: 125, keys: 100, dead: 0 });
@@ -73,15 +72,15 @@ fn what_is_written_is_read() {
     assert!(perhaps.count() < 10);
 }
 
-/// Files of other versions of this program are read, too: where this fails, raise the version.
+/// The files of other versions of this program are read too. If this fails, raise `VERSION`.
 #[test]
-fn the_format_is_what_it_was() {
+fn the_format_does_not_change() {
     let sum = xxhash_rust::xxh3::xxh3_64(&snapshot());
     assert_eq!(format!("{sum:016x}"), "3085c434f8a5cd66");
 }
 
 #[test]
-fn what_is_damaged_is_refused() {
+fn a_damaged_snapshot_is_refused() {
     let whole = snapshot();
     for index in 0..whole.len() {
         let mut damaged = whole.clone();
@@ -96,7 +95,7 @@ fn what_is_damaged_is_refused() {
 }
 
 #[test]
-fn it_goes_on_where_the_log_does() {
+fn a_snapshot_is_used_only_if_the_log_continues_it() {
     let at = |seq: u64| Position { seq, nonce: seq * 10 };
     let other = |seq: u64| Position { seq, nonce: seq * 10 + 1 };
     let more: Vec<_> = (5..=8).map(at).collect();
@@ -105,24 +104,24 @@ fn it_goes_on_where_the_log_does() {
         let saved = read(&snapshot()).expect("it is whole");
         let mut replay = memory.begin_replay(saved).expect("a cursor is set");
         assert_eq!(replay.next(), 5);
-        let came = memory.replay(&mut replay, &seen(clock, lines));
+        let came = memory.replay(&mut replay, &page(clock, lines));
         (came, memory.filter().map(|filter| filter.len()), replay.next())
     };
     assert_eq!(tried(at(8), &more), (Replayed::Done, Some(100), 8));
     assert_eq!(tried(at(8), &more[..3]), (Replayed::More, None, 7));
-    // The feed has still to get there.
+    // The feed is not there yet.
     assert_eq!(tried(at(9), &[&more[..], &[at(9)]].concat()), (Replayed::Done, None, 9));
     let unfit = |clock, lines: &[Position]| {
         let (came, filter, _) = tried(clock, lines);
         assert_eq!(filter, None);
         matches!(came, Replayed::Unfit(_))
     };
-    assert!(unfit(at(8), &[other(5), at(6), at(7), at(8)]), "a failover has lost it");
+    assert!(unfit(at(8), &[other(5), at(6), at(7), at(8)]), "a failover lost the position");
     assert!(unfit(at(8), &more[1..]), "pruned past it");
     assert!(unfit(at(8), &[at(5), at(7), at(8)]), "a gap");
     assert!(unfit(at(8), &more[..1]), "it ends before the clock");
     assert!(unfit(at(8), &[]), "nothing");
-    // A replica that lags behind, and another history.
+    // The page comes from a replica that lags behind, and from another history.
     assert_eq!(tried(at(7), &more[..3]), (Replayed::Over, None, 5));
     assert_eq!(tried(other(8), &more), (Replayed::Over, None, 5));
 }

@@ -1,57 +1,56 @@
-//! One instance's memory of one shard, with the one key that matters, and the shard's primary. The
-//! calls are those of the lanes, the feed, the writer and the filter's task, in their order.
+//! The scene of all scenarios: one instance's memory of one shard, one key, and the shard's
+//! primary. The calls are those of the lanes, the feed, the writer and the filter's task, in their
+//! order.
 //!
-//! Every answer is checked: a reader must be shown the state of a seq that is not before what it may
-//! count on, which is what was acknowledged, applied by the feed or shown to others before it came.
+//! Every answer is checked. Before a reader comes, some seqs were acknowledged, applied by the
+//! feed, or shown to other readers. The reader must be shown the state of a seq that is not below
+//! any of them.
 
 use aka_core::clock::Boottime;
 use aka_core::coherence::{Cache, Gather, Limits, Lookup, LookupFailure, Memory, Need, PollEnd};
 use aka_core::coherence::{Replayed, SavedFilter, Sizes};
-use aka_core::domain::{
-    Change, ClusterId, ForwardRow, Id, Key, Micros, Position, Project, ShardId,
-};
-use aka_core::domain::{Identity, Loaded, LogPage};
-use aka_core::domain::{SlotSet, Stamp};
+use aka_core::domain::{Change, ClusterId, ForwardRow, Id, Identity, Key, Loaded, LogPage};
+use aka_core::domain::{Micros, Position, Project, ShardId, SlotSet, Stamp};
 use aka_core::sync;
 use shuttle::future::block_on;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Whom the key is an alias of; `None`: it is none.
-pub type Value = Option<&'static str>;
+/// The canonical id of the key; `None` if it is not an alias.
+pub type Target = Option<&'static str>;
 
-pub struct World {
+pub struct Scene {
     pub memory: Memory,
     cache: Arc<Cache>,
     key: Key,
-    /// Each access is a step.
+    /// Each access is a step that the scheduler sees.
     primary: sync::Mutex<Primary>,
-    /// The disk.
+    /// The snapshot on disk.
     saved: Mutex<Vec<u8>>,
-    /// What the checks know: no step, and never held over one.
+    /// What the checks know. Its lock is not a step, and is not held during one.
     known: Mutex<Known>,
 }
 
 /// The changes of one history, from seq 1 on.
 #[derive(Clone, Default)]
 struct Primary {
-    log: Vec<(Position, Value)>,
+    log: Vec<(Position, Target)>,
     history: u64,
     loads: usize,
 }
 
 #[derive(Clone, Copy, Default)]
 struct Known {
-    /// Who comes now may count on the state of this seq.
+    /// A reader that comes now must not be shown an older state than that of this seq.
     seq: u64,
     history: u64,
-    /// What the failover has left of the history before.
+    /// The last seq that survived the failover.
     kept: u64,
-    /// Memory has been told of the failover.
+    /// Memory knows of the failover.
     told: bool,
 }
 
-/// It stands still: what is explored is the order of steps.
+/// The time. It stands still, because only the order of steps is explored.
 fn now() -> Boottime {
     Boottime::from_nanos(1)
 }
@@ -70,11 +69,11 @@ impl Primary {
         self.log.last().expect("a first change").0
     }
 
-    fn value(&self) -> Value {
+    fn value(&self) -> Target {
         self.log.last().expect("a first change").1
     }
 
-    fn change(&mut self, value: Value) -> Position {
+    fn change(&mut self, value: Target) -> Position {
         let seq = self.log.len() as u64 + 1;
         let at = Position { seq, nonce: 1_000 * self.history + seq };
         self.log.push((at, value));
@@ -82,9 +81,9 @@ impl Primary {
     }
 }
 
-impl World {
-    /// An instance that follows the shard, up to these changes of the key. It remembers nothing yet.
-    pub fn new(changes: &[Value]) -> Arc<Self> {
+impl Scene {
+    /// An instance that follows the shard up to these changes of the key. It has no entry yet.
+    pub fn new(changes: &[Target]) -> Arc<Self> {
         let cache = Arc::new(Cache::seeded(1 << 14, 1));
         let limits = Limits { staleness: Duration::from_secs(1), degraded: Duration::ZERO };
         let sizes = Sizes { stripes: 1, applied: 16, ahead: 16, filter_keys: 1 };
@@ -92,7 +91,7 @@ impl World {
         for &value in changes {
             primary.change(value);
         }
-        let world = Self {
+        let scene = Self {
             memory: Memory::with_sizes(cache.clone(), limits, sizes),
             cache,
             key: Key::new(Project::new(1).expect("a project"), id("key")),
@@ -100,18 +99,18 @@ impl World {
             saved: Mutex::default(),
             known: Mutex::default(),
         };
-        world.follow();
-        Arc::new(world)
+        scene.follow();
+        Arc::new(scene)
     }
 
     // ---- the primary
 
     /// A write of another instance.
-    pub fn change(&self, value: Value) -> Position {
+    pub fn change(&self, value: Target) -> Position {
         self.primary.lock().change(value)
     }
 
-    /// The primary dies, and with it all changes after `kept`.
+    /// The primary dies. All changes after `kept` are lost.
     pub fn fail_over(&self, kept: u64) {
         let mut primary = self.primary.lock();
         primary.log.truncate(kept as usize);
@@ -120,29 +119,29 @@ impl World {
         *known = Known { seq: known.seq.min(kept), history: primary.history, kept, told: false };
     }
 
-    /// How many loads it has answered.
+    /// How many loads the primary has answered.
     pub fn loads(&self) -> usize {
         self.primary.lock().loads
     }
 
-    // ---- who tells memory
+    // ---- the instance's tasks
 
     /// A write of this instance.
-    pub fn write(&self, value: Value) {
+    pub fn write(&self, value: Target) {
         let at = self.change(value);
         let (alias, new) = (self.key.clone(), value.map(id));
         let change = Change { at, alias, old: None, new, time: Micros(0) };
         self.memory.committed(&[change], || self.knows(at));
     }
 
-    /// The feed, until nothing is left to look at.
+    /// The feed polls until it has applied all changes.
     pub fn follow(&self) {
         for _ in 0..10 {
-            let ahead = self.memory.begin_poll(now());
-            let from = ahead.cursor.map_or(u64::MAX, |cursor| cursor.seq);
-            let look = self.look(from, usize::MAX);
-            match self.memory.end_poll(&ahead, &look) {
-                PollEnd::Complete(_) => return self.knows(look.at),
+            let poll = self.memory.begin_poll(now());
+            let from = poll.cursor.map_or(u64::MAX, |cursor| cursor.seq);
+            let page = self.log_page(from, usize::MAX);
+            match self.memory.end_poll(&poll, &page) {
+                PollEnd::Complete(_) => return self.knows(page.at),
                 PollEnd::NewEpoch(_) => self.is_told(),
                 PollEnd::More(_) => {}
             }
@@ -150,10 +149,10 @@ impl World {
         panic!("the feed does not get to the end");
     }
 
-    fn look(&self, from: u64, limit: usize) -> LogPage {
+    fn log_page(&self, from: u64, limit: usize) -> LogPage {
         let primary = self.primary.lock().clone();
         let changes = primary.log.iter().filter(|(at, _)| at.seq >= from).take(limit);
-        let change = |&(at, value): &(Position, Value)| {
+        let change = |&(at, value): &(Position, Target)| {
             let (alias, new) = (self.key.clone(), value.map(id));
             Change { at, alias, old: None, new, time: Micros(0) }
         };
@@ -161,7 +160,7 @@ impl World {
         LogPage { identity: identity(), at: primary.at(), now: Micros(0), changes }
     }
 
-    /// A lane, until nobody waits for the key.
+    /// A lane sends queries until nobody waits for the key.
     pub fn load(&self) {
         let mut keys = vec![self.key.clone()];
         while !keys.is_empty() {
@@ -188,7 +187,7 @@ impl World {
         Loaded { at: primary.at(), now: time, rows: row.into_iter().collect() }
     }
 
-    /// The filter's task: its scan is one page.
+    /// The filter's task scans the table, which is one page.
     pub fn scan(&self) {
         let Some(mut scan) = self.memory.begin_filter(1) else { return };
         let loaded = self.ask_primary();
@@ -197,7 +196,7 @@ impl World {
         }
     }
 
-    /// The filter's task saves it.
+    /// The filter's task saves the filter.
     pub fn save(&self) {
         let Some(image) = self.memory.filter_image() else { return };
         let mut bytes = Vec::new();
@@ -205,22 +204,22 @@ impl World {
         *self.saved.lock().expect("no check has failed") = bytes;
     }
 
-    /// The filter's task finds what was saved, and reads the log one line at a time: each look brings
-    /// the line that is known and, where there is one, the next.
+    /// The filter's task restores the saved filter. Each page of the log has the known line and the
+    /// next one, if there is one.
     pub fn restore(&self) {
         let bytes = self.saved.lock().expect("no check has failed").clone();
         let saved = SavedFilter::read(&identity(), bytes.len() as u64, &mut bytes.as_slice());
         let saved = saved.expect("what was saved");
         let Some(mut replay) = self.memory.begin_replay(saved) else { return };
         loop {
-            let look = self.look(replay.next(), 2);
-            if self.memory.replay(&mut replay, &look) != Replayed::More {
+            let page = self.log_page(replay.next(), 2);
+            if self.memory.replay(&mut replay, &page) != Replayed::More {
                 return;
             }
         }
     }
 
-    /// Somebody found out that the history is another.
+    /// Memory learns of the failover.
     pub fn contradict(&self) {
         self.memory.contradicted("a test says so");
         self.is_told();
@@ -228,7 +227,8 @@ impl World {
 
     // ---- readers
 
-    /// A reader, which is its own lane. It checks what it is shown.
+    /// A reader reads the key and checks the answer. If it starts a flight, it does the lane's work
+    /// too.
     pub fn read(&self) {
         self.read_with(None);
     }
@@ -251,12 +251,14 @@ impl World {
             least = least.min(known.kept);
         }
         let state =
-            |&&(at, value): &&(Position, Value)| at.seq >= least && value == shown.as_deref();
+            |&&(at, value): &&(Position, Target)| at.seq >= least && value == shown.as_deref();
         match log.iter().find(state) {
             Some((at, _)) => known.seq = known.seq.max(at.seq),
-            // What the failover has lost, shown to a reader who came before memory knew.
+            // A lost change may be shown to a reader that came before memory knew of the failover.
             None if known.history > 0 && !(came.told && came.history == known.history) => {}
-            None => panic!("too old: shown {shown:?}, who may count on seq {least} of {log:?}"),
+            None => {
+                panic!("too old: shown {shown:?}, must be as of seq {least} or later of {log:?}")
+            }
         }
     }
 
@@ -285,7 +287,7 @@ impl World {
         Ok(found.canonical.map(|id| String::from_utf8_lossy(&id).into_owned()))
     }
 
-    /// A reader comes, and leaves at once. Whether there is a new flight, which wants a lane.
+    /// A reader comes and leaves at once. Returns whether it started a flight, which needs a lane.
     pub fn come_and_leave(&self) -> bool {
         let gather = Gather::new(1, Boottime::MAX);
         let need = Need { arrived: now(), mark: None };
@@ -296,8 +298,8 @@ impl World {
 
     // ---- checks
 
-    /// Nothing goes on any more: the feed comes to the end, memory says what the primary says, and
-    /// nobody is left in a flight.
+    /// All threads have ended. The feed applies what is left. Then memory must agree with the
+    /// primary (P4), and no flight may be left over.
     pub fn is_quiet(&self) {
         self.follow();
         self.read();
@@ -314,7 +316,7 @@ impl World {
         self.known.lock().expect("no check has failed")
     }
 
-    /// Who comes from now on may count on it.
+    /// Readers that come from now on must see the state of this position.
     fn knows(&self, at: Position) {
         let mut known = self.known();
         if at.nonce / 1_000 == known.history {

@@ -1,0 +1,108 @@
+//! A cell of the hot table: one entry with its canonical id, in two lines of the processor's cache.
+//!
+//! Invariant: a reader gets a whole entry or none. A sequence lock sees to that: a writer makes the
+//! count of writes odd while it writes, and a reader that finds the count odd, or changed, has read
+//! nothing. All words are atomic, so such a read is not undefined. (After H.-J. Boehm, "Can
+//! Seqlocks Get Along With Programming Language Memory Models?", 2012.)
+
+use crate::coherence::entry::View;
+use crate::coherence::footprint::Footprint;
+// These are not the atomics of `crate::sync`, so the interleavings do not explore them. A test of the
+// hot table with real threads looks for torn entries.
+pub(super) use std::sync::atomic::{AtomicU64 as Word, Ordering, fence};
+
+/// The words of a cell, and how many of them hold the canonical id.
+pub(super) const WORDS: usize = 16;
+const ID_WORDS: usize = 10;
+
+/// The length of the longest canonical id that fits, in bytes.
+pub(super) const LONGEST: usize = 8 * ID_WORDS;
+
+/// The type is an array and not a struct, so that a table of zeros can be allocated without
+/// touching it.
+pub(super) type Cell = [Word; WORDS];
+
+// What the words are. A cell without an entry has the tag 0 in the table and is never read.
+pub(super) const WRITES: usize = 0;
+const HASH: usize = 1;
+const CHECK: usize = 2;
+const AS_OF: usize = 3;
+/// From the top: the epoch, whether it is an alias, the length of the canonical id in the lowest
+/// byte.
+const KIND: usize = 4;
+const ID: usize = WORDS - ID_WORDS;
+
+const IS_ALIAS: u64 = 1 << 8;
+const EPOCH_SHIFT: u32 = 9;
+
+/// What was read of a cell, without the canonical id.
+#[derive(Clone, Copy)]
+pub(super) struct Copied {
+    as_of: u64,
+    kind: u64,
+}
+
+impl Copied {
+    /// The length of the canonical id. A torn read may bring any number here: it is thrown away
+    /// later, but must not lead out of bounds now.
+    fn length(self) -> usize {
+        LONGEST.min(usize::from(self.kind as u8))
+    }
+
+    #[inline]
+    pub fn view(self, id: &[u8; LONGEST]) -> View<'_> {
+        let canonical = (self.kind & IS_ALIAS != 0).then_some(&id[..self.length()]);
+        View { canonical, as_of: self.as_of, epoch: self.kind >> EPOCH_SHIFT }
+    }
+}
+
+/// Whether the cell holds the entry of this key.
+#[inline]
+pub(super) fn is_of(cell: &Cell, footprint: Footprint) -> bool {
+    cell[HASH].load(Ordering::Relaxed) == footprint.hash()
+        && cell[CHECK].load(Ordering::Relaxed) == footprint.check()
+}
+
+/// Reads the entry if it is of this key, and copies its canonical id to `id`.
+#[inline]
+pub(super) fn read_cell(
+    cell: &Cell,
+    footprint: Footprint,
+    id: &mut [u8; LONGEST],
+) -> Option<Copied> {
+    let writes = cell[WRITES].load(Ordering::Acquire);
+    if !writes.is_multiple_of(2) || !is_of(cell, footprint) {
+        return None;
+    }
+    let word = |word: usize| cell[word].load(Ordering::Relaxed);
+    let copied = Copied { as_of: word(AS_OF), kind: word(KIND) };
+    let words = copied.length().div_ceil(8);
+    for (bytes, word) in id.chunks_exact_mut(8).zip(&cell[ID..]).take(words) {
+        bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
+    }
+    // The loads above must not move behind the second load of the count.
+    fence(Ordering::Acquire);
+    (cell[WRITES].load(Ordering::Relaxed) == writes).then_some(copied)
+}
+
+/// Writes an entry. The caller sees to it that no other thread writes the cell meanwhile.
+pub(super) fn write_cell(cell: &Cell, footprint: Footprint, entry: View<'_>) {
+    let writes = cell[WRITES].load(Ordering::Relaxed);
+    cell[WRITES].store(writes + 1, Ordering::Relaxed);
+    // The stores below must not move before the store of the count.
+    fence(Ordering::Release);
+    let id = entry.canonical.unwrap_or_default();
+    let is_alias = if entry.canonical.is_some() { IS_ALIAS } else { 0 };
+    let kind = entry.epoch << EPOCH_SHIFT | is_alias | id.len() as u64;
+    for (word, value) in
+        [(HASH, footprint.hash()), (CHECK, footprint.check()), (AS_OF, entry.as_of), (KIND, kind)]
+    {
+        cell[word].store(value, Ordering::Relaxed);
+    }
+    for (word, bytes) in cell[ID..].iter().zip(id.chunks(8)) {
+        let mut value = [0; 8];
+        value[..bytes.len()].copy_from_slice(bytes);
+        word.store(u64::from_le_bytes(value), Ordering::Relaxed);
+    }
+    cell[WRITES].store(writes + 2, Ordering::Release);
+}
