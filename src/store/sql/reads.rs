@@ -1,13 +1,12 @@
-//! Statements of the read path and of the feed. Each is one statement, so one snapshot.
+//! Statements of the read path and of the feed. Each read is one statement, and so one snapshot.
 
-use super::backend::{Backend, Query, Row};
+use super::backend::Backend;
 use super::meta;
-use super::session::{bind_padded, padded};
-use super::{ALIAS_KEY, CANONICAL_KEY, ROWS};
-use aka_core::domain::{Change, ForwardRow, Id, InverseRow, Key, Position, Stamp};
-use aka_core::domain::{Loaded, LogPage};
+use super::query::{ALIAS_KEY, CANONICAL_KEY, Query, ROWS, padded};
+use super::row::SqlRow;
+use aka_core::domain::{Change, ForwardRow, Id, InverseRow, Key, Loaded, LogPage, Position, Stamp};
 
-/// Forward rows and the clock. The clock's row is the one without an id.
+/// Forward rows and the clock. The row that has no id is the clock's.
 pub(super) async fn load<B: Backend>(
     connection: &mut B,
     keys: &[Key],
@@ -22,7 +21,7 @@ pub(super) async fn load<B: Backend>(
         query.sql += &format!(
             " UNION ALL SELECT project_id, version, stamp, alias_id, canonical_id, create_time_us, update_time_us FROM alias WHERE {keys_in}"
         );
-        bind_padded(&mut query, keys);
+        query = query.padded_keys(keys);
     }
     let mut loaded = None::<Loaded>;
     let mut found = Vec::new();
@@ -39,7 +38,8 @@ pub(super) async fn load<B: Backend>(
     Ok(loaded)
 }
 
-pub(super) fn forward_row(row: &impl Row) -> Result<ForwardRow, sqlx::Error> {
+/// A forward row from columns 1, 2 and 4 to 6.
+pub(super) fn forward_row(row: &impl SqlRow) -> Result<ForwardRow, sqlx::Error> {
     Ok(ForwardRow {
         canonical: row.id(4)?,
         version: row.u64(1)?,
@@ -83,11 +83,10 @@ pub(super) async fn pins_of<B: Backend>(
     let mut found = Vec::new();
     for keys in canonicals.chunks(ROWS) {
         let keys_in = B::rows_in(&CANONICAL_KEY, padded(keys).count());
-        let mut query = Query::new(format!(
+        let query = Query::new(format!(
             "SELECT project_id, canonical_id, alias_id, stamp, create_time_us FROM canonical WHERE {keys_in}"
         ));
-        bind_padded(&mut query, keys);
-        for row in connection.fetch(query).await? {
+        for row in connection.fetch(query.padded_keys(keys)).await? {
             found.push(InverseRow {
                 canonical: row.key(0, 1)?,
                 alias: row.id(2)?,
@@ -99,8 +98,8 @@ pub(super) async fn pins_of<B: Backend>(
     Ok(found)
 }
 
-/// Changes from the cursor on, the clock and the identity. The clock's row is the one without an id.
-pub(super) async fn look<B: Backend>(
+/// Changes from the cursor on, the clock and the identity. The row that has no id is the clock's.
+pub(super) async fn read_log<B: Backend>(
     connection: &mut B,
     cursor: u64,
     limit: u32,
