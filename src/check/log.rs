@@ -17,9 +17,11 @@ pub(super) async fn check_log(
         let from = last.map_or(0, |at: Position| at.seq + 1);
         let page = shards.session(shard).read_log(from, PAGE).await?;
         for change in &page.changes {
-            // The oldest lines may have been pruned. After the first line that is left, none may lack.
+            // The oldest lines may have been pruned. After the first line that is left, none may
+            // lack.
             if let Some(last) = last.filter(|last| last.seq + 1 < change.at.seq) {
-                // The log may have been pruned since the last page. Then the line before is gone too.
+                // The log may have been pruned since the last page. Then the line before is gone
+                // too.
                 let before = shards.session(shard).read_log(last.seq, 1).await?;
                 if before.changes.first().is_some_and(|line| line.at == last) {
                     let (from, to) = (last.seq + 1, change.at.seq - 1);

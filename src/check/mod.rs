@@ -1,7 +1,7 @@
 //! `aka check`: reads every row of every shard and reports what breaks an invariant.
 //!
-//! It may run beside a live service. It looks at each suspect again before it reports it, so it does not
-//! report a write that is under way.
+//! It may run beside a live service. It looks at each suspect again before it reports it, so it
+//! does not report a write that is under way.
 
 mod log;
 mod problem;

@@ -90,8 +90,8 @@ pub struct Findings {
     pub aliases: u64,
     pub inverse_rows: u64,
     pub log_lines: u64,
-    /// Inverse rows without a forward row that are less than an hour old. Their writes may be under way,
-    /// or died. They are no problem.
+    /// Inverse rows without a forward row that are less than an hour old. Their writes may be under
+    /// way, or died. They are no problem.
     pub young_orphans: u64,
     pub problems: Vec<Problem>,
     /// How many of the problems were repaired.

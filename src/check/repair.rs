@@ -6,8 +6,8 @@ use crate::store::{Role, Session, Store, StoreError};
 use aka_core::domain::{InverseRow, Key};
 use aka_core::write::{ChangeSet, Wanted};
 
-/// Removes orphans, and gives an alias that is not pinned its inverse row. Any other problem needs a
-/// person who finds out how it arose.
+/// Removes orphans, and gives an alias that is not pinned its inverse row. Any other problem needs
+/// a person who finds out how it arose.
 pub(super) async fn repair(
     shards: &mut ShardSessions,
     stores: &[Box<dyn Store>],

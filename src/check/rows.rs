@@ -1,5 +1,5 @@
-//! Checks forward rows and inverse rows: that they are in the right place, and that each has its other
-//! half.
+//! Checks forward rows and inverse rows: that they are in the right place, and that each has its
+//! other half.
 
 use super::problem::{Findings, Problem};
 use super::shards::ShardSessions;
@@ -10,7 +10,8 @@ use std::collections::HashSet;
 
 const PAGE: u32 = 2_000;
 
-/// Checks that every forward row is in the right place and pinned, and that its canonical id is no alias.
+/// Checks that every forward row is in the right place and pinned, and that its canonical id is no
+/// alias.
 pub(super) async fn check_forward(
     shards: &mut ShardSessions,
     shard: usize,
@@ -44,7 +45,8 @@ pub(super) async fn check_forward(
     }
 }
 
-/// The forward rows whose canonical id is an alias (true), or is not pinned with their stamp (false).
+/// The forward rows whose canonical id is an alias (true), or is not pinned with their stamp
+/// (false).
 async fn suspects(
     shards: &mut ShardSessions,
     rows: Vec<(Key, ForwardRow)>,
@@ -83,7 +85,8 @@ async fn check_versions(
     Ok(())
 }
 
-/// Checks that every inverse row is in the right place, and that it is young or has its forward row.
+/// Checks that every inverse row is in the right place, and that it is young or has its forward
+/// row.
 pub(super) async fn check_inverse(
     shards: &mut ShardSessions,
     shard: usize,

@@ -4,7 +4,8 @@ use super::registry::{Handle, Metric};
 use aka_core::coherence::{FilterSource, LookupFailure, Outcome};
 use metrics::{Counter, Gauge};
 
-/// Counters by a label: `pattern => value of the label`. A `match` makes sure that each case has one.
+/// Counters by a label: `pattern => value of the label`. A `match` makes sure that each case has
+/// one.
 macro_rules! counters {
     ($(#[$doc:meta])* $group:ident by $label:literal of $case:ty {
         $($pattern:pat => $value:ident,)*

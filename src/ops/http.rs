@@ -32,8 +32,8 @@ pub async fn serve(listener: TcpListener, operations: Arc<Operations>) {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                // Most likely the process has no file descriptor left. Accepting again at once would
-                // only use up CPU time.
+                // Most likely the process has no file descriptor left. Accepting again at once
+                // would only use up CPU time.
                 tracing::warn!(%error, "cannot accept on the operations port");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
@@ -70,8 +70,8 @@ fn answer(operations: &Operations, request: &Request<Incoming>) -> Response<Full
     }
 }
 
-/// An instance is ready if it is not stopping and can reach at least one shard. One sick shard does not
-/// take it out of service, because it still answers the ids of the others (P8).
+/// An instance is ready if it is not stopping and can reach at least one shard. One sick shard does
+/// not take it out of service, because it still answers the ids of the others (P8).
 fn readiness(operations: &Operations) -> Response<Full<Bytes>> {
     if !operations.serving.load(Ordering::Acquire) {
         return text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned());

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
 
-/// The status of an instance. A field that a server of another version does not send has its default.
+/// The status of an instance. A field that a server of another version does not send has its
+/// default.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct InstanceStatus {
@@ -144,8 +145,8 @@ impl ShardStatus {
     }
 }
 
-/// The series and their values, read from the text that Prometheus scrapes. The handles can count, but
-/// cannot be read.
+/// The series and their values, read from the text that Prometheus scrapes. The handles can count,
+/// but cannot be read.
 struct Figures<'a>(HashMap<&'a str, f64>);
 
 impl<'a> Figures<'a> {

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 const NOBODY: u16 = u16::MAX;
 
-/// The cluster, and the owner of each slot. A slot whose shard has not been reached yet has no owner. Its
-/// ids are unavailable, which is not the same as being no aliases.
+/// The cluster, and the owner of each slot. A slot whose shard has not been reached yet has no
+/// owner. Its ids are unavailable, which is not the same as being no aliases.
 pub struct Directory {
     cluster: OnceLock<ClusterId>,
     shard_count: u16,
@@ -40,7 +40,8 @@ impl Directory {
         Slot::all().find(|&slot| self.owner(slot).is_none())
     }
 
-    /// Checks the identity of a shard, and records its slots. It is called for every new connection.
+    /// Checks the identity of a shard, and records its slots. It is called for every new
+    /// connection.
     ///
     /// # Errors
     /// If it is not the shard that the configuration means, or owns a slot that another shard owns.

@@ -2,9 +2,9 @@
 
 /// A failed call on a database. The text is for logs and operators; it never reaches a client.
 ///
-/// Errors change their type at two places only. On the server, a store error becomes a refusal or fault
-/// where it is logged, and `rpc` turns that into a status. In the commands, it becomes the fault that
-/// decides the exit code.
+/// Errors change their type at two places only. On the server, a store error becomes a refusal or
+/// fault where it is logged, and `rpc` turns that into a status. In the commands, it becomes the
+/// fault that decides the exit code.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// There is no connection, or it broke.
@@ -27,8 +27,8 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the connection on which it happened can no longer be used.
     ///
-    /// It cannot after a time-out: the answer may still come, and the next query would take it for its
-    /// own.
+    /// It cannot after a time-out: the answer may still come, and the next query would take it for
+    /// its own.
     pub fn closes_connection(&self) -> bool {
         !matches!(self, Self::Busy { .. } | Self::Refused { .. })
     }

@@ -9,6 +9,9 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+/// A migration that was released must not change, not even in a comment: sqlx compares its checksum
+/// with that of the one that ran.
+///
 /// sqlx has a macro for this too, but it builds the drivers a second time, for the compiler.
 macro_rules! migrations {
     ($folder:literal) => {
@@ -63,8 +66,8 @@ pub async fn sqlite(store: &SqliteStore) -> Result<Migrated, StoreError> {
     })
 }
 
-/// Migrates all shards of a cluster, which are named in shard order. A second run changes nothing. A run
-/// after an interrupted one finishes its work.
+/// Migrates all shards of a cluster, which are named in shard order. A second run changes nothing.
+/// A run after an interrupted one finishes its work.
 pub async fn mysql(stores: &[MySqlStore]) -> Result<Vec<Migrated>, StoreError> {
     let mut connections = Vec::new();
     for store in stores {
@@ -86,7 +89,8 @@ async fn shards<B: Backend + Migrate>(
         let locked = first.fetch(Query::new(lock)).await;
         locked.map_err(|error| classify::<B>(address, error))?;
     }
-    // All databases are checked before one is changed, so a list in the wrong order changes nothing.
+    // All databases are checked before one is changed, so a list in the wrong order changes
+    // nothing.
     let mut found = Vec::new();
     for (address, connection) in connections.iter_mut() {
         found.push(read_identity(connection, address).await?);

@@ -1,8 +1,8 @@
 //! One shard's database, in the words of the core.
 //!
-//! A [`Store`] opens sessions. A [`Session`] is one connection. `sql` implements both over MySQL and
-//! SQLite, and nothing above this module knows of either. This module knows nothing of shards' tasks, of
-//! the admin service or of RPCs.
+//! A [`Store`] opens sessions. A [`Session`] is one connection. `sql` implements both over MySQL
+//! and SQLite, and nothing above this module knows of either. This module knows nothing of shards'
+//! tasks, of the admin service or of RPCs.
 
 mod directory;
 mod error;

@@ -3,7 +3,8 @@
 use std::{fmt, str::FromStr};
 use url::Url;
 
-/// The parameters that a shard's URL may have. Another one is an error, because it may be a typing error.
+/// The parameters that a shard's URL may have. Another one is an error, because it may be a typing
+/// error.
 const PARAMETERS: [&str; 5] = ["ssl-mode", "ssl-ca", "ssl-cert", "ssl-key", "socket"];
 
 /// A checked shard URL. Its `Display` and `Debug` never show the password.

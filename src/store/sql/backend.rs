@@ -20,8 +20,8 @@ pub(in crate::store) trait Backend: Send + 'static {
     /// The database's time in microseconds since 1970.
     const NOW_US: &'static str;
 
-    /// Takes the lock that makes another migration of the same server wait. sqlx has a lock of its own,
-    /// but it asks for an endless wait, which MariaDB does not know.
+    /// Takes the lock that makes another migration of the same server wait. sqlx has a lock of its
+    /// own, but it asks for an endless wait, which MariaDB does not know.
     const MIGRATION_LOCK: Option<&'static str>;
 
     /// Asks for a lock by its name, without waiting. The answer is 1 if this connection got it.

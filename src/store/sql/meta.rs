@@ -9,7 +9,8 @@ use aka_core::domain::{ClusterId, Identity, Position, ShardId};
 const IDENTITY: &str =
     "SELECT cluster_id, shard_id, shard_count, slots, schema_version FROM shard_meta WHERE id = 1";
 
-/// The identity of the shard behind a connection. `None` if the database has not been made a shard yet.
+/// The identity of the shard behind a connection. `None` if the database has not been made a shard
+/// yet.
 pub(in crate::store) async fn read_identity<B: Backend>(
     connection: &mut B,
     address: &str,
@@ -46,7 +47,8 @@ pub(in crate::store) async fn give_identity<B: Backend>(
     start: Position,
 ) -> Result<(), StoreError> {
     let insert = Query::new(
-        "INSERT INTO shard_meta (id, cluster_id, shard_id, shard_count, slots, schema_version, seq, nonce)
+        "INSERT INTO shard_meta
+            (id, cluster_id, shard_id, shard_count, slots, schema_version, seq, nonce)
          VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
     )
     .int(identity.cluster.0)

@@ -1,7 +1,7 @@
 //! The tables in portable SQL, for MySQL (8.4+, 9.x), MariaDB (10.11+) and SQLite.
 //!
-//! Each statement stands once: in `reads`, `writes`, `scans`, `prune` or `meta`. `mysql` and `sqlite`
-//! connect, and say where the dialects differ.
+//! Each statement stands once: in `reads`, `writes`, `scans`, `prune` or `meta`. `mysql` and
+//! `sqlite` connect, and say where the dialects differ.
 
 mod backend;
 mod meta;

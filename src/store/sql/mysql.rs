@@ -42,8 +42,8 @@ impl MySqlStore {
         }
         let options = options
             .statement_cache_capacity(STATEMENTS)
-            // The statements need none of these settings. Each would cost a round trip, or change what
-            // a statement means.
+            // The statements need none of these settings. Each would cost a round trip, or change
+            // what a statement means.
             .pipes_as_concat(false)
             .no_engine_substitution(false)
             .timezone(None)
@@ -73,8 +73,8 @@ impl MySqlStore {
         })?;
         super::nodelay::set_on_all_sockets();
         // A writer must see everything that was committed before it locked the clock row; a reader
-        // wants one snapshot. If a client vanishes while it has the clock row locked, the shard's writes
-        // must not wait for long.
+        // wants one snapshot. If a client vanishes while it has the clock row locked, the shard's
+        // writes must not wait for long.
         let settings = match role {
             Role::Read => [
                 "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
@@ -115,8 +115,8 @@ impl Backend for MySqlConnection {
     const BEGIN: &'static str = "START TRANSACTION";
     const BEGIN_SNAPSHOT: &'static str = "START TRANSACTION WITH CONSISTENT SNAPSHOT";
     const FOR_UPDATE: &'static str = " FOR UPDATE";
-    // UNIX_TIMESTAMP(NOW()) is an hour wrong for an hour when the server's time zone turns its clocks
-    // back. The sweeper judges the age of rows by this.
+    // UNIX_TIMESTAMP(NOW()) is an hour wrong for an hour when the server's time zone turns its
+    // clocks back. The sweeper judges the age of rows by this.
     const NOW_US: &'static str =
         "TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6))";
 
@@ -139,8 +139,8 @@ impl Backend for MySqlConnection {
 
     const TUPLES: &'static str = "";
 
-    // MariaDB takes the standard's `VALUES (…)`. MySQL needs `ROW(…)`, and reads it from this comment.
-    // MariaDB skips the comment, because its number is greater than 50700.
+    // MariaDB takes the standard's `VALUES (…)`. MySQL needs `ROW(…)`, and reads it from this
+    // comment. MariaDB skips the comment, because its number is greater than 50700.
     const VALUES_ROW: &'static str = "/*!80019 ROW*/";
 
     async fn fetch_text(&mut self, text: Text) -> Result<Vec<Self::Row>, sqlx::Error> {
@@ -161,8 +161,8 @@ impl Backend for MySqlConnection {
     }
 
     fn is_goodbye(error: &sqlx::Error) -> bool {
-        // ER_SERVER_SHUTDOWN, ER_CONNECTION_KILLED, and ER_CLIENT_INTERACTION_TIMEOUT, which MySQL sends
-        // before it closes an idle connection (since 8.0.24).
+        // ER_SERVER_SHUTDOWN, ER_CONNECTION_KILLED, and ER_CLIENT_INTERACTION_TIMEOUT, which MySQL
+        // sends before it closes an idle connection (since 8.0.24).
         let class_08 = error
             .as_database_error()
             .and_then(sqlx::error::DatabaseError::code)

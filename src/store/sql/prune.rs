@@ -6,12 +6,12 @@ use super::row::SqlRow;
 use crate::store::{Prune, Pruned};
 use aka_core::domain::Identity;
 
-/// The lock's name holds the shard's identity and not the database's name, which may be too long for a
-/// lock. The lock belongs to the connection and ends with it.
+/// The lock's name holds the shard's identity and not the database's name, which may be too long
+/// for a lock. The lock belongs to the connection and ends with it.
 ///
 /// Some databases have no such lock: SQLite, and servers that speak MySQL's protocol but refuse
-/// GET_LOCK. There several instances may prune at once. That is correct too, because all delete the same
-/// lines, from the oldest on. It costs each of them one query.
+/// GET_LOCK. There several instances may prune at once. That is correct too, because all delete the
+/// same lines, from the oldest on. It costs each of them one query.
 pub(super) async fn claim<B: Backend>(
     connection: &mut B,
     identity: &Identity,
@@ -25,20 +25,21 @@ pub(super) async fn claim<B: Backend>(
     }
 }
 
-/// Two statements, each in a transaction of its own. What the first finds is still true at the second:
-/// lines only grow older, and on one server a line that is not the newest never becomes it. (Another
-/// server means another connection, and then both statements run again.)
+/// Two statements, each in a transaction of its own. What the first finds is still true at the
+/// second: lines only grow older, and on one server a line that is not the newest never becomes it.
+/// (Another server means another connection, and then both statements run again.)
 ///
-/// The clock row is read without locking it. The delete locks only lines that are never written again.
+/// The clock row is read without locking it. The delete locks only lines that are never written
+/// again.
 pub(super) async fn prune<B: Backend>(
     connection: &mut B,
     what: &Prune,
 ) -> Result<Pruned, sqlx::Error> {
     let now = B::NOW_US;
-    // This finds the last old line of the step; all before it go too. A line's time is the begin of its
-    // write, so times are a little out of order. And a line that was written while the database's clock
-    // was ahead must not hold up the lines after it. (If a whole step has such lines, it waits until
-    // they are old enough.)
+    // This finds the last old line of the step; all before it go too. A line's time is the begin of
+    // its write, so times are a little out of order. And a line that was written while the
+    // database's clock was ahead must not hold up the lines after it. (If a whole step has such
+    // lines, it waits until they are old enough.)
     let last_old = Query::new(format!(
         "SELECT COALESCE(MAX(seq), 0)
          FROM (SELECT seq, change_time_us FROM alias_change

@@ -2,7 +2,8 @@
 
 use aka_core::domain::Key;
 
-/// How many rows one statement handles, at most. MySQL and SQLite both limit the number of arguments.
+/// How many rows one statement handles, at most. MySQL and SQLite both limit the number of
+/// arguments.
 pub(super) const ROWS: usize = 512;
 
 /// The columns that an alias's [`Key`] is compared with.
@@ -27,8 +28,8 @@ impl<A: SqlArgs> Query<A> {
         Self { sql: sql.into(), args: A::default() }
     }
 
-    /// Binds a number. All numbers of aka are below 2^63, because they come from a column or were drawn
-    /// so. Another one becomes the greatest, which no row has.
+    /// Binds a number. All numbers of aka are below 2^63, because they come from a column or were
+    /// drawn so. Another one becomes the greatest, which no row has.
     pub fn int(mut self, value: impl TryInto<i64>) -> Self {
         self.args.add_int(value.try_into().unwrap_or(i64::MAX));
         self
@@ -50,8 +51,8 @@ impl<A: SqlArgs> Query<A> {
     }
 }
 
-/// The keys, with the last one repeated up to the next power of two. So a connection prepares a handful
-/// of statements, and not one for each number of keys.
+/// The keys, with the last one repeated up to the next power of two. So a connection prepares a
+/// handful of statements, and not one for each number of keys.
 pub(super) fn padded(keys: &[Key]) -> impl Iterator<Item = &Key> + Clone {
     let last = keys.last();
     let missing = keys.len().next_power_of_two() - keys.len();

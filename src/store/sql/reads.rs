@@ -13,13 +13,16 @@ pub(super) async fn load<B: Backend>(
 ) -> Result<Loaded, sqlx::Error> {
     let now = B::NOW_US;
     let clock = format!(
-        "SELECT seq AS a, nonce AS b, {now} AS c, NULL AS id, NULL AS canonical, 0 AS e, 0 AS f FROM shard_meta WHERE id = 1"
+        "SELECT seq AS a, nonce AS b, {now} AS c, NULL AS id, NULL AS canonical, 0 AS e, 0 AS f
+         FROM shard_meta WHERE id = 1"
     );
     let mut query = Query::new(clock);
     if !keys.is_empty() {
         let keys_in = B::rows_in(&ALIAS_KEY, padded(keys).count());
         query.sql += &format!(
-            " UNION ALL SELECT project_id, version, stamp, alias_id, canonical_id, create_time_us, update_time_us FROM alias WHERE {keys_in}"
+            " UNION ALL
+             SELECT project_id, version, stamp, alias_id, canonical_id, create_time_us, update_time_us
+             FROM alias WHERE {keys_in}"
         );
         query = query.padded_keys(keys);
     }
@@ -56,7 +59,8 @@ pub(super) async fn inverse_rows<B: Backend>(
     limit: u32,
 ) -> Result<Vec<InverseRow>, sqlx::Error> {
     let mut query = Query::new(
-        "SELECT alias_id, stamp, create_time_us FROM canonical WHERE slot = ? AND project_id = ? AND canonical_id = ?",
+        "SELECT alias_id, stamp, create_time_us FROM canonical
+         WHERE slot = ? AND project_id = ? AND canonical_id = ?",
     )
     .key(canonical);
     if let Some((alias, stamp)) = after {
@@ -84,7 +88,8 @@ pub(super) async fn pins_of<B: Backend>(
     for keys in canonicals.chunks(ROWS) {
         let keys_in = B::rows_in(&CANONICAL_KEY, padded(keys).count());
         let query = Query::new(format!(
-            "SELECT project_id, canonical_id, alias_id, stamp, create_time_us FROM canonical WHERE {keys_in}"
+            "SELECT project_id, canonical_id, alias_id, stamp, create_time_us FROM canonical
+             WHERE {keys_in}"
         ));
         for row in connection.fetch(query.padded_keys(keys)).await? {
             found.push(InverseRow {
@@ -106,12 +111,15 @@ pub(super) async fn read_log<B: Backend>(
 ) -> Result<LogPage, sqlx::Error> {
     let now = B::NOW_US;
     let query = Query::new(format!(
-        "SELECT seq AS a, nonce AS b, {now} AS c, NULL AS id, NULL AS old_id, NULL AS new_id, 0 AS p,
-                cluster_id AS i1, shard_id AS i2, shard_count AS i3, slots AS i4, schema_version AS i5
+        "SELECT seq AS a, nonce AS b, {now} AS c, NULL AS id, NULL AS old_id, NULL AS new_id,
+            0 AS p, cluster_id AS i1, shard_id AS i2, shard_count AS i3, slots AS i4,
+            schema_version AS i5
          FROM shard_meta WHERE id = 1
          UNION ALL
-         SELECT seq, nonce, change_time_us, alias_id, old_canonical_id, new_canonical_id, project_id, 0, 0, 0, NULL, 0
-         FROM (SELECT seq, nonce, change_time_us, alias_id, old_canonical_id, new_canonical_id, project_id
+         SELECT seq, nonce, change_time_us, alias_id, old_canonical_id, new_canonical_id,
+            project_id, 0, 0, 0, NULL, 0
+         FROM (SELECT seq, nonce, change_time_us, alias_id, old_canonical_id, new_canonical_id,
+                  project_id
                FROM alias_change WHERE seq >= ? ORDER BY seq LIMIT ?) AS changes"
     ));
     let mut clock = None;

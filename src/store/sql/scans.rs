@@ -6,12 +6,15 @@ use super::row::SqlRow;
 use crate::store::{FiledKey, Stored};
 use aka_core::domain::{ForwardRow, InverseRow, Key, Micros, Position};
 
-/// `(slot, project_id, alias_id) > (?, ?, ?)`, written out because MySQL does not answer that form from
-/// an index. The first condition follows from the others; SQLite needs it to start in the middle.
-const AFTER_ALIAS: &str = " WHERE slot >= ? AND (slot > ? OR (slot = ? AND (project_id > ? OR (project_id = ? AND alias_id > ?))))";
-const AFTER_INVERSE: &str =
-    " WHERE slot >= ? AND (slot > ? OR (slot = ? AND (project_id > ? OR (project_id = ? AND (canonical_id > ? OR
-    (canonical_id = ? AND (alias_id > ? OR (alias_id = ? AND stamp > ?))))))))";
+/// `(slot, project_id, alias_id) > (?, ?, ?)`, written out because MySQL does not answer that form
+/// from an index. The first condition follows from the others; SQLite needs it to start in the
+/// middle.
+const AFTER_ALIAS: &str = " WHERE slot >= ? AND (slot > ? OR (slot = ?
+    AND (project_id > ? OR (project_id = ? AND alias_id > ?))))";
+/// The same for `(slot, project_id, canonical_id, alias_id, stamp)`.
+const AFTER_INVERSE: &str = " WHERE slot >= ? AND (slot > ? OR (slot = ?
+    AND (project_id > ? OR (project_id = ? AND (canonical_id > ? OR (canonical_id = ?
+    AND (alias_id > ? OR (alias_id = ? AND stamp > ?))))))))";
 
 fn after_alias<A: SqlArgs>(mut query: Query<A>, slot: u16, key: &Key) -> Query<A> {
     query.sql += AFTER_ALIAS;
@@ -25,7 +28,8 @@ pub(super) async fn scan_forward<B: Backend>(
     limit: u32,
 ) -> Result<Vec<Stored<ForwardRow>>, sqlx::Error> {
     let mut query = Query::new(
-        "SELECT slot, project_id, alias_id, canonical_id, version, stamp, create_time_us, update_time_us FROM alias",
+        "SELECT slot, project_id, alias_id, canonical_id, version, stamp, create_time_us,
+            update_time_us FROM alias",
     );
     if let Some(Stored { filed_slot, key, .. }) = after {
         query = after_alias(query, *filed_slot, key);

@@ -1,4 +1,5 @@
-//! A [`Session`] over any [`Backend`]. It sorts the errors; the statements are in the sibling modules.
+//! A [`Session`] over any [`Backend`]. It sorts the errors; the statements are in the sibling
+//! modules.
 
 use super::backend::{Backend, classify};
 use super::{meta, prune, reads, scans, writes};

@@ -1,9 +1,10 @@
 //! Statements that hold their values as literals.
 //!
-//! A write transaction has thousands of values. Binding each of them costs a server more than the rows
-//! do: MySQL 9.7 spent 75 µs of CPU on each created alias with bound values, and 55 µs with literals.
-//! A literal is a decimal number, `NULL`, or hexadecimal digits between `x'` and `'`, which MySQL,
-//! MariaDB and SQLite all read as bytes. So nothing that a client sends can end a literal.
+//! A write transaction has thousands of values. Binding each of them costs a server more than the
+//! rows do: MySQL 9.7 spent 75 µs of CPU on each created alias with bound values, and 55 µs with
+//! literals. A literal is a decimal number, `NULL`, or hexadecimal digits between `x'` and `'`,
+//! which MySQL, MariaDB and SQLite all read as bytes. So nothing that a client sends can end a
+//! literal.
 
 use aka_core::domain::{Id, Key};
 use std::fmt::Write;
@@ -35,7 +36,8 @@ impl Text {
         self
     }
 
-    /// Writes a number. One above 2^63 - 1 becomes that, as in [`Query::int`](super::query::Query::int).
+    /// Writes a number. One above 2^63 - 1 becomes that, as in
+    /// [`Query::int`](super::query::Query::int).
     pub fn int(&mut self, value: impl TryInto<i64>) -> &mut Self {
         // Writing to a string cannot fail.
         let _ = write!(self.0, "{}", value.try_into().unwrap_or(i64::MAX));

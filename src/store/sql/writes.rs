@@ -35,9 +35,9 @@ pub(super) async fn read_set<B: Backend>(
     Ok(read)
 }
 
-/// Reads the forward rows and the pins of all keys in one statement, which joins both tables with one
-/// list of the keys. Most of the cost is in reading the list, so a list for each table costs twice as
-/// much.
+/// Reads the forward rows and the pins of all keys in one statement, which joins both tables with
+/// one list of the keys. Most of the cost is in reading the list, so a list for each table costs
+/// twice as much.
 async fn rows_and_counts<B: Backend>(
     connection: &mut B,
     keys: &[Key],
@@ -50,7 +50,8 @@ async fn rows_and_counts<B: Backend>(
     let aliases = "FROM canonical WHERE canonical.slot = wanted.slot
         AND canonical.project_id = wanted.project_id AND canonical.canonical_id = wanted.id";
     select.sql(&format!(
-        ") SELECT wanted.project_id, version, stamp, wanted.id, canonical_id, create_time_us, update_time_us,
+        ") SELECT wanted.project_id, version, stamp, wanted.id, canonical_id, create_time_us,
+            update_time_us,
             (SELECT COUNT(DISTINCT alias_id) {aliases})
          FROM wanted LEFT JOIN alias ON alias.slot = wanted.slot
             AND alias.project_id = wanted.project_id AND alias.alias_id = wanted.id
@@ -66,7 +67,8 @@ async fn rows_and_counts<B: Backend>(
     Ok(())
 }
 
-/// Writes everything in one round trip. Rows are inserted in key order, because neighbours share a page.
+/// Writes everything in one round trip. Rows are inserted in key order, because neighbours share a
+/// page.
 pub(super) async fn write<B: Backend>(
     connection: &mut B,
     changes: &ChangeSet,
@@ -143,7 +145,8 @@ fn put_forward(text: &mut Text, verb: &str, rows: &[(Key, ForwardRow)]) {
     let mut rows: Vec<_> = rows.iter().collect();
     rows.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     let head = format!(
-        "{verb} INTO alias (slot, project_id, alias_id, canonical_id, version, stamp, create_time_us, update_time_us)"
+        "{verb} INTO alias (slot, project_id, alias_id, canonical_id, version, stamp,
+            create_time_us, update_time_us)"
     );
     put(text, &head, &rows, |text, (key, row)| {
         text.key(key).sql(",").id(&row.canonical);
@@ -162,7 +165,8 @@ fn delete_inverse<B: Backend>(text: &mut Text, rows: &[InverseRow]) {
 }
 
 fn insert_log(text: &mut Text, log: &[Change]) {
-    let head = "INSERT INTO alias_change (seq, nonce, slot, project_id, alias_id, old_canonical_id, new_canonical_id, change_time_us)";
+    let head = "INSERT INTO alias_change (seq, nonce, slot, project_id, alias_id,
+        old_canonical_id, new_canonical_id, change_time_us)";
     put(text, head, log, |text, change| {
         text.int(change.at.seq).sql(",").int(change.at.nonce).sql(",").key(&change.alias);
         text.sql(",").opt_id(change.old.as_ref()).sql(",").opt_id(change.new.as_ref());
