@@ -4,7 +4,7 @@ mod aliases;
 
 pub use aliases::Aliases;
 
-use crate::metrics::{Lookups, Metrics};
+use crate::metrics::{LookupResult, Lookups, Metrics};
 use crate::shard::{Cluster, Shard};
 use aka_core::clock::Boottime;
 use aka_core::coherence::{
@@ -133,15 +133,15 @@ struct Counts {
 
 impl Counts {
     fn record(self, lookups: &Lookups) {
-        for (counter, count) in [
-            (&lookups.invalid, self.invalid),
-            (&lookups.filtered, self.filtered),
-            (&lookups.hit, self.hit),
-            (&lookups.negative_hit, self.negative_hit),
+        for (result, count) in [
+            (LookupResult::Invalid, self.invalid),
+            (LookupResult::Answered(Outcome::Filtered), self.filtered),
+            (LookupResult::Answered(Outcome::Hit), self.hit),
+            (LookupResult::Answered(Outcome::NegativeHit), self.negative_hit),
         ] {
             // A count is shared by all cores: it is not touched for nothing.
             if count > 0 {
-                counter.increment(count);
+                lookups.of(result).increment(count);
             }
         }
     }
@@ -311,21 +311,11 @@ impl Read<'_> {
             Err(failure) => self.degraded(key).ok_or(failure),
             found => found,
         };
-        let lookups = &self.resolver.metrics.lookups;
-        let counter = match &answer {
-            Ok(Found { outcome, .. }) => match outcome {
-                Outcome::Filtered => &lookups.filtered,
-                Outcome::Hit => &lookups.hit,
-                Outcome::NegativeHit => &lookups.negative_hit,
-                Outcome::Loaded => &lookups.loaded,
-                Outcome::Coalesced => &lookups.coalesced,
-                Outcome::Degraded => &lookups.degraded,
-            },
-            Err(LookupFailure::Unavailable) => &lookups.unavailable,
-            Err(LookupFailure::Overloaded) => &lookups.overloaded,
-            Err(LookupFailure::DeadlineExceeded) => &lookups.deadline_exceeded,
+        let result = match &answer {
+            Ok(found) => LookupResult::Answered(found.outcome),
+            Err(failure) => LookupResult::Failed(*failure),
         };
-        counter.increment(1);
+        self.resolver.metrics.lookups.of(result).increment(1);
         match answer {
             Ok(found) => {
                 resolution.degraded |= found.outcome == Outcome::Degraded;

@@ -18,21 +18,17 @@ mod update;
 pub use create::NewAlias;
 pub use list::{MAX_PAGE, Page};
 pub use refusal::{Refusal, Subject};
-pub use sweeper::{ORPHAN_AGE, sweep_forever};
+pub use sweeper::sweep_forever;
 
 use crate::shard::{Cluster, ReadFault, Shard};
 use crate::shard::{Job, WriteFault, Written};
 use aka_core::clock::Boottime;
 use aka_core::domain::{ForwardRow, Id, InverseRow, Key, Placeholders, Position, Project, Token};
-use aka_core::write::WriteStep;
+use aka_core::write::{STEP_LIMIT, WriteStep};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
-
-/// How long after it was begun a write may still begin its second step. An inverse row without a
-/// forward row that is older than this, and some, is an orphan for good.
-pub const STEP_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long an answer waits for an inverse row that is not needed any more to be taken away.
 const CLEAN_UP: Duration = Duration::from_millis(250);

@@ -1,7 +1,8 @@
 //! Inverse rows: which of them pin, and which are orphans.
 
-use super::{Admin, Refusal, STEP_LIMIT, unavailable};
+use super::{Admin, Refusal, unavailable};
 use aka_core::domain::{ForwardRow, Id, InverseRow, Key, Micros, Position, Stamp};
+use aka_core::write::STEP_LIMIT;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 

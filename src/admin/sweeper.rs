@@ -8,12 +8,9 @@ use crate::metrics::Metrics;
 use crate::shard::Shard;
 use crate::store::Stored;
 use aka_core::domain::InverseRow;
+use aka_core::write::ORPHAN_AGE;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// An inverse row without a forward row is removed at this age, by the shard's clock. The second step
-/// of a write comes within seconds of its first, or not at all; the rest is margin.
-pub const ORPHAN_AGE: Duration = Duration::from_secs(3_600);
 
 const PAGE: u32 = 1_000;
 

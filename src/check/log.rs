@@ -1,24 +1,27 @@
-//! The change log: no gaps, and its end is the clock's.
+//! Checks that the change log has no gaps, and ends at the position of the clock row.
 
-use super::Shards;
-use super::problem::{Problem, Report};
+use super::problem::{Findings, Problem};
+use super::shards::ShardSessions;
 use crate::store::StoreError;
+use aka_core::domain::Position;
 
 const PAGE: u32 = 5_000;
 
 pub(super) async fn check_log(
-    shards: &mut Shards,
+    shards: &mut ShardSessions,
     shard: usize,
-    report: &mut Report,
+    report: &mut Findings,
 ) -> Result<(), StoreError> {
     let mut last = None;
     loop {
-        let from = last.map_or(0, |at: aka_core::domain::Position| at.seq + 1);
-        let look = shards.session(shard).read_log(from, PAGE).await?;
-        for change in &look.changes {
-            // The oldest lines may have been pruned; from the first that is there on none may lack.
+        let from = last.map_or(0, |at: Position| at.seq + 1);
+        let page = shards.session(shard).read_log(from, PAGE).await?;
+        for change in &page.changes {
+            // The oldest lines may have been pruned. After the first line that is left, none may
+            // lack.
             if let Some(last) = last.filter(|last| last.seq + 1 < change.at.seq) {
-                // Between two looks the log may have been pruned, but then also the line before.
+                // The log may have been pruned since the last page. Then the line before is gone
+                // too.
                 let before = shards.session(shard).read_log(last.seq, 1).await?;
                 if before.changes.first().is_some_and(|line| line.at == last) {
                     let (from, to) = (last.seq + 1, change.at.seq - 1);
@@ -27,11 +30,11 @@ pub(super) async fn check_log(
             }
             last = Some(change.at);
         }
-        report.log_lines += look.changes.len() as u64;
-        if look.changes.len() < PAGE as usize {
-            // The look that ends the log brought the clock of the same moment.
-            if look.at.seq > 0 && last != Some(look.at) {
-                report.problems.push(Problem::LogEnd { shard, clock: look.at.seq });
+        report.log_lines += page.changes.len() as u64;
+        if page.changes.len() < PAGE as usize {
+            // The last page and the clock were read in one snapshot.
+            if page.at.seq > 0 && last != Some(page.at) {
+                report.problems.push(Problem::LogEnd { shard, clock: page.at.seq });
             }
             return Ok(());
         }

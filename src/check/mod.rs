@@ -1,7 +1,7 @@
 //! `aka check`: reads every row of every shard and reports what breaks an invariant.
 //!
-//! It may run beside a live service: what looks wrong is looked at again before it is reported, so a
-//! write that is under way is no problem.
+//! It may run beside a live service. It looks at each suspect again before it reports it, so it
+//! does not report a write that is under way.
 
 mod log;
 mod problem;
@@ -9,18 +9,18 @@ mod repair;
 mod rows;
 mod shards;
 
-pub use problem::{Problem, Report};
-pub use shards::Shards;
+pub use problem::{Findings, Problem};
+pub use shards::ShardSessions;
 
 use crate::store::{Store, StoreError};
 
-/// Reads all shards. With `repair`, what can be mended safely is.
+/// Reads all shards. With `repair`, it also repairs what can be repaired safely.
 ///
 /// # Errors
 /// If a shard cannot be reached, or is not the one that is named.
-pub async fn check(stores: &[Box<dyn Store>], repair: bool) -> Result<Report, StoreError> {
-    let mut shards = Shards::open(stores).await?;
-    let mut report = Report::default();
+pub async fn check(stores: &[Box<dyn Store>], repair: bool) -> Result<Findings, StoreError> {
+    let mut shards = ShardSessions::open(stores).await?;
+    let mut report = Findings::default();
     for shard in 0..stores.len() {
         rows::check_forward(&mut shards, shard, &mut report).await?;
         rows::check_inverse(&mut shards, shard, &mut report).await?;

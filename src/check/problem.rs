@@ -1,4 +1,4 @@
-//! What can be wrong, in words.
+//! The problems that a check can find, and their texts.
 
 use aka_core::domain::{ForwardRow, InverseRow, Key};
 use std::fmt;
@@ -6,26 +6,26 @@ use std::fmt;
 /// A broken invariant.
 #[derive(Clone, Debug)]
 pub enum Problem {
-    /// A row is filed under a slot that its id does not hash to.
+    /// A row is stored under a slot that is not its id's.
     WrongSlot { shard: usize, table: &'static str, key: Key, filed: u16 },
     /// A row is on a shard that does not own its slot.
     WrongShard { shard: usize, table: &'static str, key: Key },
-    /// An alias leads to an id that is itself an alias.
+    /// The canonical id of an alias is itself an alias.
     Chain { alias: Key, row: ForwardRow },
-    /// An alias whose canonical id is not pinned.
+    /// The canonical id of an alias is not pinned.
     Unpinned { alias: Key, row: ForwardRow },
-    /// An inverse row whose forward row will never be, or is no more.
+    /// An old inverse row has no forward row.
     Orphan { row: InverseRow },
-    /// A version above the shard's clock.
+    /// The version of an alias is above the shard's clock.
     FromTheFuture { shard: usize, key: Key, version: u64, clock: u64 },
     /// The change log lacks a seq.
     LogGap { shard: usize, from: u64, to: u64 },
-    /// The newest line of the log is not the clock's.
+    /// The newest line of the change log does not have the position of the clock row.
     LogEnd { shard: usize, clock: u64 },
 }
 
 impl Problem {
-    /// A word for programs.
+    /// A name for programs.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::WrongSlot { .. } => "wrong_slot",
@@ -45,7 +45,7 @@ impl fmt::Display for Problem {
         match self {
             Self::WrongSlot { shard, table, key, filed } => write!(
                 f,
-                "shard {shard}: a row of {table} for {key:?} is filed under slot {filed}, but belongs in slot {}",
+                "shard {shard}: a row of {table} for {key:?} is stored under slot {filed}, but belongs in slot {}",
                 key.slot().get()
             ),
             Self::WrongShard { shard, table, key } => write!(
@@ -78,22 +78,22 @@ impl fmt::Display for Problem {
             }
             Self::LogEnd { shard, clock } => write!(
                 f,
-                "shard {shard}: the newest line of the change log is not the clock's (seq {clock})"
+                "shard {shard}: the newest line of the change log is not at the position of the clock row (seq {clock})"
             ),
         }
     }
 }
 
-/// What a check found.
+/// What a check read and found.
 #[derive(Debug, Default)]
-pub struct Report {
+pub struct Findings {
     pub aliases: u64,
     pub inverse_rows: u64,
     pub log_lines: u64,
-    /// Inverse rows without a forward row that are too young to say that they are orphans: writes
-    /// under way, or writes that died less than an hour ago. They are no problem.
+    /// Inverse rows without a forward row that are less than an hour old. Their writes may be under
+    /// way, or died. They are no problem.
     pub young_orphans: u64,
     pub problems: Vec<Problem>,
-    /// How many of the problems were mended.
+    /// How many of the problems were repaired.
     pub repaired: usize,
 }

@@ -1,17 +1,17 @@
-//! Mending what can be mended safely: an orphan too many, a pin too few.
+//! Repairs what can be repaired safely: it removes orphans, and pins unpinned canonical ids.
 
-use super::Shards;
-use super::problem::{Problem, Report};
+use super::problem::{Findings, Problem};
+use super::shards::ShardSessions;
 use crate::store::{Role, Session, Store, StoreError};
 use aka_core::domain::{InverseRow, Key};
 use aka_core::write::{ChangeSet, Wanted};
 
-/// Orphans are removed; an alias that is not pinned gets its inverse row. All else needs somebody who
-/// knows how it came to be.
+/// Removes orphans, and gives an alias that is not pinned its inverse row. Any other problem needs
+/// a person who finds out how it arose.
 pub(super) async fn repair(
-    shards: &mut Shards,
+    shards: &mut ShardSessions,
     stores: &[Box<dyn Store>],
-    report: &mut Report,
+    report: &mut Findings,
 ) -> Result<(), StoreError> {
     for problem in &report.problems {
         let (row, remove) = match problem {
@@ -40,7 +40,7 @@ async fn mend(
     let clock = session.begin().await?;
     let canonical: Key = row.canonical.clone();
     let wanted = Wanted { keys: vec![canonical.clone()], ..Wanted::default() };
-    // Under the clock: a pin on an id that is an alias by now would make matters worse.
+    // The clock row is locked now. If the id has become an alias, a pin would break P7.
     let aliased = session.read_set(&wanted).await?.forward.contains_key(&canonical);
     if aliased && !remove {
         session.rollback().await?;

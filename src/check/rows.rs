@@ -1,19 +1,21 @@
-//! Forward rows and inverse rows: in the right place, and each the other's half.
+//! Checks forward rows and inverse rows: that they are in the right place, and that each has its
+//! other half.
 
-use super::Shards;
-use super::problem::{Problem, Report};
-use crate::admin::{ORPHAN_AGE, STEP_LIMIT};
+use super::problem::{Findings, Problem};
+use super::shards::ShardSessions;
 use crate::store::{StoreError, Stored};
 use aka_core::domain::{ForwardRow, InverseRow, Key};
+use aka_core::write::{ORPHAN_AGE, STEP_LIMIT};
 use std::collections::HashSet;
 
 const PAGE: u32 = 2_000;
 
-/// Every forward row: filed where it belongs, pinned, and leading to no alias.
+/// Checks that every forward row is in the right place and pinned, and that its canonical id is no
+/// alias.
 pub(super) async fn check_forward(
-    shards: &mut Shards,
+    shards: &mut ShardSessions,
     shard: usize,
-    report: &mut Report,
+    report: &mut Findings,
 ) -> Result<(), StoreError> {
     let mut after = None;
     loop {
@@ -25,7 +27,7 @@ pub(super) async fn check_forward(
         let rows: Vec<_> = page.iter().map(|s| (s.key.clone(), s.row.clone())).collect();
         check_versions(shards, shard, &rows, report).await?;
         let suspects = suspects(shards, rows).await?;
-        // A write may have been under way: what is still so now is a problem.
+        // A write may have been under way. Only rows that have not changed are looked at again.
         let keys: Vec<_> = suspects.iter().map(|(key, ..)| key.clone()).collect();
         let now = shards.forward(keys).await?;
         let again = suspects.into_iter().filter(|(key, row, _)| now.get(key) == Some(row));
@@ -43,9 +45,10 @@ pub(super) async fn check_forward(
     }
 }
 
-/// Forward rows whose canonical id is an alias (true), or is not pinned by their stamp (false).
+/// The forward rows whose canonical id is an alias (true), or is not pinned with their stamp
+/// (false).
 async fn suspects(
-    shards: &mut Shards,
+    shards: &mut ShardSessions,
     rows: Vec<(Key, ForwardRow)>,
 ) -> Result<Vec<(Key, ForwardRow, bool)>, StoreError> {
     let canonical = |(key, row): &(Key, ForwardRow)| key.sibling(row.canonical.clone());
@@ -68,12 +71,12 @@ async fn suspects(
 }
 
 async fn check_versions(
-    shards: &mut Shards,
+    shards: &mut ShardSessions,
     shard: usize,
     rows: &[(Key, ForwardRow)],
-    report: &mut Report,
+    report: &mut Findings,
 ) -> Result<(), StoreError> {
-    // Read after the rows: a clock only rises.
+    // The clock is read after the rows, because it only rises.
     let clock = shards.session(shard).load(&[]).await?.at.seq;
     for (key, row) in rows.iter().filter(|(_, row)| row.version > clock) {
         let (key, version) = (key.clone(), row.version);
@@ -82,11 +85,12 @@ async fn check_versions(
     Ok(())
 }
 
-/// Every inverse row: filed where it belongs, and the other half of a forward row, or young.
+/// Checks that every inverse row is in the right place, and that it is young or has its forward
+/// row.
 pub(super) async fn check_inverse(
-    shards: &mut Shards,
+    shards: &mut ShardSessions,
     shard: usize,
-    report: &mut Report,
+    report: &mut Findings,
 ) -> Result<(), StoreError> {
     let mut after = None;
     loop {
@@ -114,11 +118,11 @@ pub(super) async fn check_inverse(
     }
 }
 
-/// Looks at the orphans again a little later: a delete takes the forward row first, and the inverse
-/// row after.
+/// Looks at the orphans again after a while, because a delete removes the forward row first and the
+/// inverse row later.
 pub(super) async fn confirm_orphans(
-    shards: &mut Shards,
-    report: &mut Report,
+    shards: &mut ShardSessions,
+    report: &mut Findings,
 ) -> Result<(), StoreError> {
     if !report.problems.iter().any(|problem| matches!(problem, Problem::Orphan { .. })) {
         return Ok(());
@@ -140,11 +144,11 @@ pub(super) async fn confirm_orphans(
 }
 
 fn check_place<R>(
-    shards: &Shards,
+    shards: &ShardSessions,
     shard: usize,
     table: &'static str,
     stored: &Stored<R>,
-    report: &mut Report,
+    report: &mut Findings,
 ) {
     let (key, filed) = (stored.key.clone(), stored.filed_slot);
     if filed != key.slot().get() {

@@ -1,20 +1,23 @@
 //! One session on each shard, and the batched reads that a check makes across them.
 
-use crate::shard::Directory;
-use crate::store::{Role, Session, Store, StoreError};
+use crate::store::{Directory, Role, Session, Store, StoreError};
 use aka_core::domain::{ForwardRow, InverseRow, Key, ShardId, Slot};
 use std::collections::HashMap;
 
-/// Keys a query.
+/// How many keys one query asks for, at most.
 const KEYS: usize = 256;
 
-/// One session on each shard, each checked to be the right one.
-pub struct Shards {
+/// One session on each shard. Each is checked to lead to the right one.
+pub struct ShardSessions {
     sessions: Vec<Box<dyn Session>>,
     directory: Directory,
 }
 
-impl Shards {
+impl ShardSessions {
+    /// Opens the sessions.
+    ///
+    /// # Errors
+    /// If a shard cannot be reached or is not the one that is named, or if a slot has no owner.
     pub async fn open(stores: &[Box<dyn Store>]) -> Result<Self, StoreError> {
         let directory = Directory::new(stores.len() as u16);
         let mut sessions = Vec::new();
@@ -30,11 +33,12 @@ impl Shards {
         Ok(Self { sessions, directory })
     }
 
+    /// The session of a shard.
     pub fn session(&mut self, shard: usize) -> &mut dyn Session {
         self.sessions[shard].as_mut()
     }
 
-    /// Every slot has an owner: `open` made sure.
+    /// The shard that owns a slot. [`open`](Self::open) made sure that each slot has an owner.
     pub fn owner(&self, slot: Slot) -> usize {
         self.directory.owner(slot).map_or(0, |shard| usize::from(shard.0))
     }
@@ -51,7 +55,7 @@ impl Shards {
         split
     }
 
-    /// Forward rows, from whichever shards own them.
+    /// The forward rows of some keys, from the shards that own them.
     pub async fn forward(
         &mut self,
         keys: impl IntoIterator<Item = Key>,
@@ -65,7 +69,7 @@ impl Shards {
         Ok(found)
     }
 
-    /// Inverse rows of canonical ids, from whichever shards own them.
+    /// All inverse rows of some canonical ids, from the shards that own them.
     pub async fn pins(
         &mut self,
         canonicals: impl IntoIterator<Item = Key>,

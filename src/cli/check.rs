@@ -1,7 +1,7 @@
 //! `aka check`: reads all shards and reports what breaks an invariant.
 
 use super::{exit, fail, open};
-use crate::check::{Report, check};
+use crate::check::{Findings, Problem, check};
 use crate::config::DatabaseFlags;
 use crate::store::StoreError;
 use std::process::ExitCode;
@@ -56,11 +56,11 @@ pub async fn run(args: CheckArgs) -> ExitCode {
     }
 }
 
-fn print_text(report: &Report) {
+fn print_text(report: &Findings) {
     for problem in &report.problems {
         println!("{problem}");
     }
-    let Report { aliases, inverse_rows, log_lines, young_orphans, problems, repaired } = report;
+    let Findings { aliases, inverse_rows, log_lines, young_orphans, problems, repaired } = report;
     println!("{aliases} aliases, {inverse_rows} inverse rows, {log_lines} log lines read");
     if *young_orphans > 0 {
         println!(
@@ -73,8 +73,8 @@ fn print_text(report: &Report) {
     }
 }
 
-fn print_json(report: &Report) {
-    let problem = |problem: &crate::check::Problem| serde_json::json!({ "kind": problem.kind(), "text": problem.to_string() });
+fn print_json(report: &Findings) {
+    let problem = |problem: &Problem| serde_json::json!({ "kind": problem.kind(), "text": problem.to_string() });
     let report = serde_json::json!({
         "aliases": report.aliases,
         "inverse_rows": report.inverse_rows,

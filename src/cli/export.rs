@@ -5,7 +5,7 @@ use super::print::{push_json, to_stdout};
 use super::progress::Progress;
 use super::rows::Format;
 use super::{exit, fail, open};
-use crate::check::Shards;
+use crate::check::ShardSessions;
 use crate::config::DatabaseFlags;
 use crate::rpc::timestamp;
 use crate::store::{Store, StoreError, Stored};
@@ -63,7 +63,7 @@ pub async fn run(args: ExportArgs) -> ExitCode {
 }
 
 async fn export(stores: &[Box<dyn Store>], format: Format) -> Result<(), Fault> {
-    let mut shards = Shards::open(stores).await.map_err(Fault::Store)?;
+    let mut shards = ShardSessions::open(stores).await.map_err(Fault::Store)?;
     let mut progress = Progress::new();
     if format == Format::Csv {
         to_stdout(HEADER).map_err(Fault::Stdout)?;

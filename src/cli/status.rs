@@ -4,7 +4,7 @@ use super::client::{CliFault, OutputArgs, OutputFormat, ServerUrl};
 use super::fault::{Refusal, finish};
 use super::operations;
 use super::print::{printable, push_json, to_stdout};
-use crate::ops::{FilterStatus, ShardStatus, Status};
+use crate::ops::{FilterStatus, InstanceStatus, ShardStatus};
 use clap::Args;
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -48,7 +48,7 @@ async fn status(args: StatusArgs) -> Result<(), CliFault> {
     let limit = Duration::from_millis(args.timeout_ms);
     let body = operations::get(&args.metrics_server, "/status", limit).await?;
     let malformed = |_| CliFault::malformed("the server's status cannot be read");
-    let status: Status = serde_json::from_slice(&body).map_err(malformed)?;
+    let status: InstanceStatus = serde_json::from_slice(&body).map_err(malformed)?;
     let mut out = Vec::new();
     match args.output.output {
         OutputFormat::Text => out.extend(text(&status).into_bytes()),
@@ -62,7 +62,7 @@ async fn status(args: StatusArgs) -> Result<(), CliFault> {
     healthy(&status)
 }
 
-fn healthy(status: &Status) -> Result<(), CliFault> {
+fn healthy(status: &InstanceStatus) -> Result<(), CliFault> {
     let down: Vec<_> = status.shards.iter().filter(|shard| !shard.up).collect();
     let refusal = |reason: &str, message: &str| Refusal::new(Code::Unavailable, reason, message);
     match down.as_slice() {
@@ -76,8 +76,8 @@ fn healthy(status: &Status) -> Result<(), CliFault> {
     }
 }
 
-fn text(status: &Status) -> String {
-    let Status { version, cluster, cache, lookups, .. } = status;
+fn text(status: &InstanceStatus) -> String {
+    let InstanceStatus { version, cluster, cache, lookups, .. } = status;
     let serves = if status.serving { "serves" } else { "is stopping" };
     let mut out = format!("aka {version} {serves}, cluster {cluster}\n");
     let lookups: Vec<_> =

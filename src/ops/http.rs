@@ -1,9 +1,9 @@
-//! The operations port: `/metrics` for Prometheus, `/livez` and `/readyz` for orchestrators, `/status` for
-//! people.
+//! The operations port: `/metrics` for Prometheus, `/livez` and `/readyz` for orchestrators, and
+//! `/status` for people.
 
-use super::Status;
-use crate::metrics::Metrics;
-use crate::shard::Cluster;
+use super::operations::Operations;
+use super::status::InstanceStatus;
+use crate::shard::Shard;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -13,34 +13,27 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-/// Connections at once; scrapers and probes need a handful.
+/// How many connections may be open at once. Scrapers and probes need a handful.
 const CONNECTIONS: usize = 64;
 
 /// How long a client may take to send its request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the operations port tells.
-pub struct Operations {
-    pub metrics: Arc<Metrics>,
-    pub cluster: Arc<Cluster>,
-    /// False once the server begins to stop.
-    pub serving: AtomicBool,
-}
-
-/// Answers on `listener` for ever.
+/// Answers requests on `listener` for ever.
 pub async fn serve(listener: TcpListener, operations: Arc<Operations>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let Ok(permit) = permits.clone().acquire_owned().await else { return };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                // Out of file descriptors, most likely: asking again at once would only spin.
+                // Most likely the process has no file descriptor left. Accepting again at once
+                // would only use up CPU time.
                 tracing::warn!(%error, "cannot accept on the operations port");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
@@ -54,9 +47,9 @@ pub async fn serve(listener: TcpListener, operations: Arc<Operations>) {
             });
             let mut connection = http1::Builder::new();
             connection.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-            // A client that breaks off is no concern of the server's.
+            // An error here means that the client broke off. The server has nothing to do then.
             let _ = connection.serve_connection(TokioIo::new(stream), service).await;
-            drop(place);
+            drop(permit);
         });
     }
 }
@@ -77,14 +70,14 @@ fn answer(operations: &Operations, request: &Request<Incoming>) -> Response<Full
     }
 }
 
-/// Ready: not stopping, and some shard can be reached. One sick shard does not take an instance out
-/// of service: the ids of the others are answered.
+/// An instance is ready if it is not stopping and can reach at least one shard. One sick shard does
+/// not take it out of service, because it still answers the ids of the others (P8).
 fn readiness(operations: &Operations) -> Response<Full<Bytes>> {
     if !operations.serving.load(Ordering::Acquire) {
         return text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned());
     }
     let shards = operations.cluster.shards();
-    let line = |shard: &Arc<crate::shard::Shard>| {
+    let line = |shard: &Arc<Shard>| {
         format!("shard {}: {}\n", shard.id, if shard.is_up() { "up" } else { "down" })
     };
     let lines: String = shards.iter().map(line).collect();
@@ -93,7 +86,7 @@ fn readiness(operations: &Operations) -> Response<Full<Bytes>> {
 }
 
 fn status(operations: &Operations) -> Response<Full<Bytes>> {
-    match serde_json::to_string(&Status::of(operations)) {
+    match serde_json::to_string(&InstanceStatus::of(operations)) {
         Ok(json) => respond(StatusCode::OK, "application/json", json + "\n"),
         Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
     }

@@ -1,4 +1,4 @@
-//! Structured logs on stderr: text on a terminal, JSON lines otherwise.
+//! Structured logs on stderr.
 
 use std::io::IsTerminal;
 use tracing_subscriber::filter::Targets;
@@ -20,7 +20,7 @@ pub enum LogFormat {
 /// Starts logging for the process. `filter` is written as for `RUST_LOG`: `info`, `aka=debug`, …
 ///
 /// # Errors
-/// If the filter cannot be read.
+/// A sentence, if the filter cannot be read.
 pub fn init(format: LogFormat, filter: &str) -> Result<(), String> {
     let filter: Targets = filter
         .parse()
@@ -32,7 +32,7 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), String> {
         true => lines.json().flatten_event(true).with_current_span(false).boxed(),
         false => lines.with_ansi(terminal).boxed(),
     };
-    // A second start in one process (tests) keeps the first one's subscriber.
+    // It fails if the process logs already, which happens in tests. The first call's settings stay.
     let _ = registry().with(lines.with_filter(filter)).try_init();
     Ok(())
 }

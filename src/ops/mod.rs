@@ -1,7 +1,11 @@
-//! What operators look at: metrics, the operations port, and logs.
+//! What operators look at: the operations port, the status of an instance, and logs.
+//!
+//! It reads `shard` and `metrics`; neither knows of it.
 
 pub mod http;
 pub mod logging;
+mod operations;
 mod status;
 
-pub use status::{AuditStatus, CacheStatus, FilterStatus, ShardStatus, Status};
+pub use operations::Operations;
+pub use status::{AuditStatus, CacheStatus, FilterStatus, InstanceStatus, ShardStatus};

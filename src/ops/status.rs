@@ -1,28 +1,30 @@
-//! What `/status` tells and `aka status` shows: an instance at a glance.
+//! The status of an instance, which `/status` serves and `aka status` shows.
 //!
-//! Its figures are those of `/metrics`: counted once, and read off there.
+//! Its counts are those of `/metrics`. They are counted once, and read from there.
 
-use super::http::Operations;
+use super::operations::Operations;
+use crate::metrics::FilterBuilds;
 use crate::shard::Shard;
 use aka_core::clock::Boottime;
-use aka_core::coherence::{Filter, FilterSource};
+use aka_core::coherence::Filter;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
 
-/// An instance. Fields that a server of another version does not send are their defaults.
+/// The status of an instance. A field that a server of another version does not send has its
+/// default.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
-pub struct Status {
+pub struct InstanceStatus {
     pub version: String,
     pub cluster: String,
-    /// False while it stops.
+    /// False while the server stops.
     pub serving: bool,
     pub cache: CacheStatus,
-    /// Ids that were asked for, by outcome.
+    /// How many ids were asked for, by outcome.
     pub lookups: BTreeMap<String, u64>,
     pub staleness_limit_seconds: f64,
-    /// 0: the change logs are not pruned.
+    /// How long lines of the change log are kept. 0 means for ever.
     pub retention_seconds: u64,
     pub audit_sample: f64,
     pub shards: Vec<ShardStatus>,
@@ -37,18 +39,19 @@ pub struct CacheStatus {
     pub budget_bytes: u64,
 }
 
+/// The status of one shard, as this instance sees it.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct ShardStatus {
     pub shard: u16,
-    /// Without a password.
+    /// The database's address, without a password.
     pub address: String,
     pub up: bool,
-    /// The last change applied; none before the shard was first reached.
+    /// The seq of the last change applied. None until the shard was first reached.
     pub applied_seq: Option<u64>,
-    /// How long ago the last complete look at the change log began.
+    /// How long ago the last complete poll of the change log began.
     pub staleness_seconds: Option<f64>,
-    /// The set of all alias ids; none while it is being filled.
+    /// The filter. None while it is being filled.
     pub filter: Option<FilterStatus>,
     pub changes: u64,
     pub epochs: u64,
@@ -57,11 +60,13 @@ pub struct ShardStatus {
     pub audit: AuditStatus,
 }
 
+/// The filter of one shard.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct FilterStatus {
-    /// About how many, and how many of them are aliases no more.
+    /// About how many ids it holds.
     pub aliases: u64,
+    /// About how many of them are no aliases any more.
     pub dead: u64,
     pub bytes: u64,
     /// What it was filled from: `scan` or `snapshot`.
@@ -70,25 +75,27 @@ pub struct FilterStatus {
 
 impl FilterStatus {
     fn of(filter: &Filter) -> Self {
-        let source = match filter.source {
-            FilterSource::Scan => "scan",
-            FilterSource::Snapshot => "snapshot",
-        };
+        let source = FilterBuilds::label(filter.source);
         let (aliases, dead, bytes) = (filter.len(), filter.dead(), filter.bytes());
         Self { aliases, dead, bytes, source: source.to_owned() }
     }
 }
 
+/// What the auditor of one shard has done.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct AuditStatus {
+    /// Entries that were compared with the primary.
     pub checked: u64,
+    /// Entries that differed from it. This must stay 0.
     pub wrong: u64,
+    /// Entries that could not be compared.
     pub dropped: u64,
     pub greatest_staleness_seconds: f64,
 }
 
-impl Status {
+impl InstanceStatus {
+    /// The status at this moment.
     pub fn of(operations: &Operations) -> Self {
         let Operations { metrics, cluster, serving } = operations;
         cluster.gauge(metrics);
@@ -138,7 +145,8 @@ impl ShardStatus {
     }
 }
 
-/// Series and their values, as Prometheus would scrape them. The handles that count cannot be read.
+/// The series and their values, read from the text that Prometheus scrapes. The handles can count,
+/// but cannot be read.
 struct Figures<'a>(HashMap<&'a str, f64>);
 
 impl<'a> Figures<'a> {

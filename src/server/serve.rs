@@ -5,7 +5,7 @@ use super::workers::Workers;
 use crate::admin::{Admin, sweep_forever};
 use crate::config::{Config, ConfigFault, Database};
 use crate::metrics::Metrics;
-use crate::ops::http::{self, Operations};
+use crate::ops::{Operations, http};
 use crate::resolve::Resolver;
 use crate::rpc::{self, ALIAS_ADMIN, RESOLVER, Services};
 use crate::shard::{Cluster, StartFault};

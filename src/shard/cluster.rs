@@ -1,10 +1,8 @@
 //! All shards, and how a running instance gets to know them.
 
-use super::{
-    Directory, Shard, ShardSettings, auditor, feed, filter, in_time, lane, pruner, reader, writer,
-};
+use super::{Shard, ShardSettings, auditor, feed, filter, in_time, lane, pruner, reader, writer};
 use crate::metrics::Metrics;
-use crate::store::{Role, Store, StoreError};
+use crate::store::{Directory, Role, Store, StoreError};
 use aka_core::coherence::{Cache, Limits};
 use aka_core::domain::{ClusterId, Key, ShardId, Slot};
 use std::sync::Arc;

@@ -56,7 +56,7 @@ async fn look(
         let from = ahead.cursor.map_or(i64::MAX as u64, |cursor| cursor.seq);
         let sent = Instant::now();
         let seen = ask!(connection, |session| session.read_log(from, LOOK_LIMIT))?;
-        shard.metrics.looks.increment(1);
+        shard.metrics.polls.increment(1);
         if known.as_ref() != Some(&seen.identity) {
             // Whoever admitted the connection read the identity before: it has changed since.
             let admitted = shard.directory.admit(shard.id, &seen.identity, &shard.address());

@@ -6,7 +6,6 @@
 mod auditor;
 mod cluster;
 mod connection;
-mod directory;
 mod feed;
 mod filter;
 mod health;
@@ -21,12 +20,11 @@ mod writer;
 
 pub use cluster::{Cluster, ClusterSettings, StartFault};
 pub(crate) use connection::{ShardConnection, ask, in_time};
-pub use directory::Directory;
 pub use reader::ReadFault;
 pub use writer::{Job, WriteFault, WriteQueue, Written};
 
 use crate::metrics::ShardMetrics;
-use crate::store::{Store, StoreError};
+use crate::store::{Directory, Store, StoreError};
 use aka_core::clock::Boottime;
 use aka_core::coherence::{Cache, Limits, Memory};
 use aka_core::domain::Loaded;

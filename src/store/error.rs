@@ -1,29 +1,34 @@
 //! What can go wrong between aka and a database.
 
 /// A failed call on a database. The text is for logs and operators; it never reaches a client.
+///
+/// Errors change their type at two places only. On the server, a store error becomes a refusal or
+/// fault where it is logged, and `rpc` turns that into a status. In the commands, it becomes the
+/// fault that decides the exit code.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// No connection, or it broke.
+    /// There is no connection, or it broke.
     #[error("cannot reach {address}: {cause}")]
     Unreachable { address: String, cause: String },
-    /// No answer in time.
+    /// No answer came in time.
     #[error("{address} did not answer within {limit_ms} ms")]
     TimedOut { address: String, limit_ms: u64 },
-    /// Another writer was in the way: a lock wait, a deadlock. Nothing was written.
+    /// Another write was in the way (a lock wait or a deadlock). Nothing was written.
     #[error("{address} is busy: {cause}")]
     Busy { address: String, cause: String },
-    /// The database is not the one that the configuration says. One clear sentence.
+    /// The database is not the one that the configuration means. The text says so in one sentence.
     #[error("{0}")]
     WrongShard(String),
-    /// The database refused a statement, or holds a row that cannot be.
+    /// The database refused a statement, or holds a row that cannot be right.
     #[error("{address} refused: {cause}")]
     Refused { address: String, cause: String },
 }
 
 impl StoreError {
-    /// Whether the connection that it happened on is of no more use.
+    /// Whether the connection on which it happened can no longer be used.
     ///
-    /// After a time-out an answer may still come, and the next query would take it for its own.
+    /// It cannot after a time-out: the answer may still come, and the next query would take it for
+    /// its own.
     pub fn closes_connection(&self) -> bool {
         !matches!(self, Self::Busy { .. } | Self::Refused { .. })
     }

@@ -1,22 +1,23 @@
-//! Who a shard says it is, and whether that is who the configuration means.
+//! Whether a database is the shard that the configuration means.
 
 use super::StoreError;
 use aka_core::domain::{ClusterId, Identity, ShardId};
 
-/// The version of the tables that this program reads and writes: the newest migration.
+/// The version of the tables that this program reads and writes. It is the number of the newest
+/// migration.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// Which shard an address must lead to.
+/// The shard that an address must lead to.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected {
     pub shard: ShardId,
     pub shard_count: u16,
-    /// `None` until the first shard has told.
+    /// `None` until the first shard has been reached.
     pub cluster: Option<ClusterId>,
 }
 
 impl Expected {
-    /// Compares what the configuration means with what the database says.
+    /// Compares this with the identity that the database holds.
     ///
     /// # Errors
     /// [`StoreError::WrongShard`] with a sentence that says what is wrong and what to do.

@@ -1,16 +1,18 @@
-//! Creates and upgrades the tables of shards, and makes unclaimed databases the shards of a cluster.
+//! Creates and upgrades the tables of shards, and makes unclaimed databases shards of a cluster.
 
 use super::sql::{Backend, MySqlStore, Query, SqliteStore, classify, give_identity, read_identity};
 use super::{Expected, Role, SCHEMA_VERSION, Store, StoreError};
-use aka_core::domain::Identity;
-use aka_core::domain::{ClusterId, Position, ShardId, SlotSet, random_u63};
+use aka_core::domain::{ClusterId, Identity, Position, ShardId, SlotSet, random_u63};
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{Connection, SqlStr};
 use std::borrow::Cow;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-/// sqlx's own macro for this needs its drivers built a second time, for the compiler.
+/// A migration that was released must not change, not even in a comment: sqlx compares its checksum
+/// with that of the one that ran.
+///
+/// sqlx has a macro for this too, but it builds the drivers a second time, for the compiler.
 macro_rules! migrations {
     ($folder:literal) => {
         LazyLock::new(|| {
@@ -31,7 +33,7 @@ macro_rules! migrations {
 static MYSQL: LazyLock<Migrator> = migrations!("mysql");
 static SQLITE: LazyLock<Migrator> = migrations!("sqlite");
 
-/// How often a migration of the embedded store that met another is made again.
+/// How often a migration of the embedded store is repeated if another one was in the way.
 const FIRST_STARTS: u32 = 5;
 
 /// What a migration did with one shard.
@@ -39,16 +41,16 @@ const FIRST_STARTS: u32 = 5;
 pub struct Migrated {
     pub address: String,
     pub identity: Identity,
-    /// Whether the database was nobody's before.
+    /// Whether the database was no shard before.
     pub claimed: bool,
 }
 
-/// Migrates the embedded store.
+/// Migrates the embedded store. It creates the file if there is none.
 pub async fn sqlite(store: &SqliteStore) -> Result<Migrated, StoreError> {
     let mut connections = vec![(store.address(), store.open(true).await?)];
     let mut migrated = shards(&SQLITE, &mut connections).await;
     for _ in 0..FIRST_STARTS {
-        // Two first starts on one file at once: the one that came second finds all done.
+        // Two processes may start on a new file at once. The slower one finds the work done.
         if !matches!(migrated, Err(StoreError::Refused { .. } | StoreError::Busy { .. })) {
             break;
         }
@@ -56,7 +58,7 @@ pub async fn sqlite(store: &SqliteStore) -> Result<Migrated, StoreError> {
         migrated = shards(&SQLITE, &mut connections).await;
     }
     for (_, connection) in connections {
-        // The tables are there, however the goodbye goes.
+        // The tables are there even if this fails.
         let _ = connection.close().await;
     }
     migrated.and_then(|mut all| {
@@ -64,8 +66,8 @@ pub async fn sqlite(store: &SqliteStore) -> Result<Migrated, StoreError> {
     })
 }
 
-/// Migrates all shards of a cluster, in shard order. Run again it changes nothing; run after it was
-/// interrupted it finishes.
+/// Migrates all shards of a cluster, which are named in shard order. A second run changes nothing.
+/// A run after an interrupted one finishes its work.
 pub async fn mysql(stores: &[MySqlStore]) -> Result<Vec<Migrated>, StoreError> {
     let mut connections = Vec::new();
     for store in stores {
@@ -87,7 +89,8 @@ async fn shards<B: Backend + Migrate>(
         let locked = first.fetch(Query::new(lock)).await;
         locked.map_err(|error| classify::<B>(address, error))?;
     }
-    // Every database is looked at before any is changed: a list in the wrong order changes nothing.
+    // All databases are checked before one is changed, so a list in the wrong order changes
+    // nothing.
     let mut found = Vec::new();
     for (address, connection) in connections.iter_mut() {
         found.push(read_identity(connection, address).await?);
@@ -107,7 +110,7 @@ async fn shards<B: Backend + Migrate>(
     for (shard, (address, connection)) in (0..).zip(connections.iter_mut()) {
         run(migrator, address, connection).await?;
         let share = Identity {
-            // The first shard's word counts: two migrations at once agree on what it says.
+            // The first shard decides, so that two migrations at once end with the same cluster.
             cluster: expected.cluster.unwrap_or_else(|| ClusterId(random_u63())),
             shard: ShardId(shard),
             shard_count: expected.shard_count,

@@ -1,16 +1,17 @@
-//! A shard's address as people write it: `mysql://user:password@host:3306/database`.
+//! A shard's address in the configuration: `mysql://user:password@host:3306/database`.
 
 use std::{fmt, str::FromStr};
 use url::Url;
 
-/// The parameters that a shard's URL may have; anything else is a typing error worth an error.
+/// The parameters that a shard's URL may have. Another one is an error, because it may be a typing
+/// error.
 const PARAMETERS: [&str; 5] = ["ssl-mode", "ssl-ca", "ssl-cert", "ssl-key", "socket"];
 
 /// A checked shard URL. Its `Display` and `Debug` never show the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ShardUrl(Url);
 
-/// Why a text is no shard URL; it never quotes the text, which may hold a password.
+/// Why a text is no shard URL. It never quotes the text, which may hold a password.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShardUrlFault {
     #[error("a shard URL is written mysql://user@host:3306/database: {0}")]
@@ -32,14 +33,14 @@ impl ShardUrl {
         self.0.password().is_some()
     }
 
-    /// The URL without password and parameters: before they are checked, a password may be in them.
+    /// The URL without password and parameters. Unchecked parameters may hold a password.
     fn bare(&self) -> String {
         let mut shown = self.0.clone();
         shown.set_query(None);
         Self(shown).to_string()
     }
 
-    /// The URL whole, password included, for the driver alone.
+    /// The whole URL with its password, for the driver alone.
     pub(super) fn expose(&self) -> &Url {
         &self.0
     }
@@ -73,7 +74,7 @@ impl fmt::Display for ShardUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = self.0.clone();
         if shown.password().is_some() {
-            // It fails only for URLs without a host, which have no password either.
+            // This fails only for URLs without a host, which have no password.
             let _ = shown.set_password(Some("***"));
         }
         f.write_str(shown.as_str())

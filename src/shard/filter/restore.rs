@@ -2,7 +2,7 @@
 
 use super::{Keeper, ask};
 use crate::store::StoreError;
-use aka_core::coherence::{Replayed, SnapshotFault};
+use aka_core::coherence::{FilterSource, Replayed, SnapshotFault};
 use aka_core::domain::Identity;
 use std::io;
 use std::time::Instant;
@@ -44,7 +44,7 @@ impl Keeper {
                 Replayed::More => {}
                 Replayed::Done => {
                     self.saved = Some((at, began));
-                    shard.metrics.filters_restored.increment(1);
+                    shard.metrics.filter_builds.of(FilterSource::Snapshot).increment(1);
                     let (shard, changes) = (shard.id.0, replay.next() - at.seq);
                     let seconds = began.elapsed().as_secs_f64();
                     tracing::info!(shard, path, changes, seconds, "the saved filter is restored");

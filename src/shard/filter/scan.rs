@@ -2,6 +2,7 @@
 
 use super::{Keeper, ask};
 use crate::store::StoreError;
+use aka_core::coherence::FilterSource;
 use aka_core::domain::Identity;
 use aka_core::domain::SlotSet;
 use std::time::Instant;
@@ -33,7 +34,7 @@ impl Keeper {
             if page.len() < PAGE as usize {
                 shard.memory.end_filter(scan);
                 self.saved = None;
-                shard.metrics.filters_scanned.increment(1);
+                shard.metrics.filter_builds.of(FilterSource::Scan).increment(1);
                 let seconds = began.elapsed().as_secs_f64();
                 tracing::info!(
                     shard = shard.id.0,

@@ -1,14 +1,16 @@
-//! The one row of `shard_meta`: which shard this is.
+//! The identity of a shard, in the one row of `shard_meta`.
 
-use super::backend::{Backend, Query, Row, classify};
+use super::backend::{Backend, classify};
+use super::query::Query;
+use super::row::SqlRow;
 use crate::store::StoreError;
-use aka_core::domain::Identity;
-use aka_core::domain::{ClusterId, Position, ShardId};
+use aka_core::domain::{ClusterId, Identity, Position, ShardId};
 
 const IDENTITY: &str =
     "SELECT cluster_id, shard_id, shard_count, slots, schema_version FROM shard_meta WHERE id = 1";
 
-/// Whose database this is; `None` if it is nobody's yet.
+/// The identity of the shard behind a connection. `None` if the database has not been made a shard
+/// yet.
 pub(in crate::store) async fn read_identity<B: Backend>(
     connection: &mut B,
     address: &str,
@@ -16,7 +18,7 @@ pub(in crate::store) async fn read_identity<B: Backend>(
     match connection.fetch(Query::new(IDENTITY)).await {
         Ok(rows) => {
             rows.first().map(|row| identity(row, 0)).transpose().map_err(|error| {
-                // It answers, but not as a shard does: waiting does not help.
+                // It answers, but it is no shard: waiting does not help.
                 StoreError::WrongShard(format!("{address}: shard_meta cannot be read: {error}"))
             })
         }
@@ -25,8 +27,8 @@ pub(in crate::store) async fn read_identity<B: Backend>(
     }
 }
 
-/// An identity from five columns of a row, from `first` on.
-pub(super) fn identity(row: &impl Row, first: usize) -> Result<Identity, sqlx::Error> {
+/// An identity from five columns of a row, the first of which is `first`.
+pub(super) fn identity(row: &impl SqlRow, first: usize) -> Result<Identity, sqlx::Error> {
     let slots = String::from_utf8_lossy(&row.bytes(first + 3)?).into_owned();
     Ok(Identity {
         cluster: ClusterId(row.u64(first)?),
@@ -37,7 +39,7 @@ pub(super) fn identity(row: &impl Row, first: usize) -> Result<Identity, sqlx::E
     })
 }
 
-/// Makes an unclaimed database a shard. Where somebody else was faster it changes nothing.
+/// Makes an unclaimed database a shard. If another migration was faster it changes nothing.
 pub(in crate::store) async fn give_identity<B: Backend>(
     connection: &mut B,
     address: &str,
@@ -45,7 +47,8 @@ pub(in crate::store) async fn give_identity<B: Backend>(
     start: Position,
 ) -> Result<(), StoreError> {
     let insert = Query::new(
-        "INSERT INTO shard_meta (id, cluster_id, shard_id, shard_count, slots, schema_version, seq, nonce)
+        "INSERT INTO shard_meta
+            (id, cluster_id, shard_id, shard_count, slots, schema_version, seq, nonce)
          VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
     )
     .int(identity.cluster.0)
@@ -57,7 +60,7 @@ pub(in crate::store) async fn give_identity<B: Backend>(
     .int(start.nonce);
     match connection.execute(insert).await {
         Ok(_) => Ok(()),
-        // Two at once: the row is there, and the caller reads whose it is.
+        // Another migration was faster. The caller reads what it wrote.
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(()),
         Err(error) => Err(classify::<B>(address, error)),
     }

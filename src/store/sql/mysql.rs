@@ -1,6 +1,7 @@
 //! Shards on MySQL and MariaDB.
 
-use super::backend::{Backend, Query, classify, plumbing, tuple};
+use super::backend::{Backend, classify, plumbing};
+use super::query::{Query, tuple};
 use super::session::SqlSession;
 use super::text::Text;
 use crate::store::{Role, Session, ShardUrl, Store, StoreError};
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 plumbing!(MySql, MySqlConnection, MySqlArguments, MySqlRow);
 
-/// How many prepared statements a connection keeps: the writer has one for each number of rows.
+/// How many prepared statements a connection keeps.
 const STATEMENTS: usize = 1024;
 
 /// A shard on MySQL or MariaDB.
@@ -22,7 +23,7 @@ pub struct MySqlStore {
 }
 
 impl MySqlStore {
-    /// `password` is used where the URL has none.
+    /// `password` is used if the URL has none.
     ///
     /// # Errors
     /// If the driver cannot read the URL; the error does not quote it.
@@ -41,7 +42,8 @@ impl MySqlStore {
         }
         let options = options
             .statement_cache_capacity(STATEMENTS)
-            // The statements need none of these, and each costs a round trip or a surprise.
+            // The statements need none of these settings. Each would cost a round trip, or change
+            // what a statement means.
             .pipes_as_concat(false)
             .no_engine_substitution(false)
             .timezone(None)
@@ -49,7 +51,7 @@ impl MySqlStore {
         Ok(Self { url, options, connect_timeout })
     }
 
-    /// A connection, within the connect timeout.
+    /// Opens a connection within the connect timeout.
     pub(in crate::store) async fn open(&self, role: Role) -> Result<MySqlConnection, StoreError> {
         let limit = self.connect_timeout;
         match tokio::time::timeout(limit, self.log_in(role)).await {
@@ -64,14 +66,15 @@ impl MySqlStore {
     async fn log_in(&self, role: Role) -> Result<MySqlConnection, StoreError> {
         let sorted = |error| classify::<MySqlConnection>(&self.url.to_string(), error);
         let mut connection = self.options.connect().await.map_err(|error| {
-            // A refused login or an unknown database is not a refused statement: there is no
-            // connection.
+            // `classify` would call a refused login or an unknown database a refused statement. But
+            // there is no connection.
             let (address, cause) = (self.url.to_string(), error.to_string());
             StoreError::Unreachable { address, cause }
         })?;
         super::nodelay::set_on_all_sockets();
-        // Writers see what was committed before they took the clock; a read is one snapshot. A client
-        // that vanished with the clock locked must not stop a shard's writes for long.
+        // A writer must see everything that was committed before it locked the clock row; a reader
+        // wants one snapshot. If a client vanishes while it has the clock row locked, the shard's
+        // writes must not wait for long.
         let settings = match role {
             Role::Read => [
                 "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
@@ -112,8 +115,8 @@ impl Backend for MySqlConnection {
     const BEGIN: &'static str = "START TRANSACTION";
     const BEGIN_SNAPSHOT: &'static str = "START TRANSACTION WITH CONSISTENT SNAPSHOT";
     const FOR_UPDATE: &'static str = " FOR UPDATE";
-    // UNIX_TIMESTAMP(NOW()) would be an hour wrong for an hour where the server's zone turns its clocks
-    // back, and the sweeper judges by this.
+    // UNIX_TIMESTAMP(NOW()) is an hour wrong for an hour when the server's time zone turns its
+    // clocks back. The sweeper judges the age of rows by this.
     const NOW_US: &'static str =
         "TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6))";
 
@@ -136,8 +139,8 @@ impl Backend for MySqlConnection {
 
     const TUPLES: &'static str = "";
 
-    // The standard's `VALUES (…)` is MariaDB's, too. MySQL wants `ROW(…)`, and reads it out of this
-    // comment; MariaDB does not, because the number is greater than 50700.
+    // MariaDB takes the standard's `VALUES (…)`. MySQL needs `ROW(…)`, and reads it from this
+    // comment. MariaDB skips the comment, because its number is greater than 50700.
     const VALUES_ROW: &'static str = "/*!80019 ROW*/";
 
     async fn fetch_text(&mut self, text: Text) -> Result<Vec<Self::Row>, sqlx::Error> {
@@ -158,8 +161,8 @@ impl Backend for MySqlConnection {
     }
 
     fn is_goodbye(error: &sqlx::Error) -> bool {
-        // ER_SERVER_SHUTDOWN, ER_CONNECTION_KILLED, and ER_CLIENT_INTERACTION_TIMEOUT: since 8.0.24
-        // MySQL says so before it closes a connection that was idle.
+        // ER_SERVER_SHUTDOWN, ER_CONNECTION_KILLED, and ER_CLIENT_INTERACTION_TIMEOUT, which MySQL
+        // sends before it closes an idle connection (since 8.0.24).
         let class_08 = error
             .as_database_error()
             .and_then(sqlx::error::DatabaseError::code)
@@ -168,7 +171,7 @@ impl Backend for MySqlConnection {
     }
 }
 
-/// The server's number of an error.
+/// The number that the server gave an error.
 fn number(error: &sqlx::Error) -> Option<u16> {
     let error = error.as_database_error()?;
     Some(error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()?.number())

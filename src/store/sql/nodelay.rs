@@ -1,12 +1,12 @@
-//! Turning Nagle's algorithm off on connections that sqlx has opened.
+//! Turns Nagle's algorithm off on connections that sqlx has opened.
 //!
-//! sqlx 0.9 does not set `TCP_NODELAY`, and has no place to hand in a socket. A statement longer than
-//! one TLS record then waits for the server's delayed acknowledgement, 40 ms each time: creates over TLS
-//! were five times slower than without. So the sockets are found among the process's own descriptors.
-//! Every TCP connection of aka wants this, so it does no harm to meet others.
+//! sqlx 0.9 does not set `TCP_NODELAY`, and takes no socket from outside. A statement longer than
+//! one TLS record then waits for the server's delayed acknowledgement, 40 ms each time. Creates
+//! over TLS took five times as long as without TLS. So this finds the sockets among the process's
+//! own descriptors. It also finds other TCP connections of aka, which need the option as well.
 
-/// Sets `TCP_NODELAY` on all TCP sockets of this process. Where the system does not allow it (not
-/// Linux, an old kernel, a strict sandbox) connections stay as they are: slower, not wrong.
+/// Sets `TCP_NODELAY` on all TCP sockets of this process. If the system does not allow it (not
+/// Linux, an old kernel, a strict sandbox), connections are slower but work.
 pub(super) fn set_on_all_sockets() {
     #[cfg(target_os = "linux")]
     if let Err(error) = linux::set_on_all_sockets() {
@@ -24,8 +24,8 @@ mod linux {
         for entry in std::fs::read_dir("/proc/self/fd")? {
             let number = entry?.file_name().to_str().and_then(|name| name.parse().ok());
             let Some(number) = number else { continue };
-            // A duplicate: whoever closes the descriptor meanwhile is not in the way. What is no TCP
-            // socket says so.
+            // A duplicate stays valid if another thread closes the descriptor meanwhile. Setting
+            // the option fails on what is no TCP socket, which does not matter.
             match pidfd_getfd(&process, number, PidfdGetfdFlags::empty()) {
                 Ok(duplicate) => drop(set_tcp_nodelay(&duplicate, true)),
                 Err(rustix::io::Errno::BADF) => {}

@@ -1,15 +1,17 @@
 //! Deleting the oldest lines of the change log.
 
-use super::backend::{Backend, Query, Row};
+use super::backend::Backend;
+use super::query::Query;
+use super::row::SqlRow;
 use crate::store::{Prune, Pruned};
 use aka_core::domain::Identity;
 
-/// The lock is named by who the shard is: the name of a database may be longer than that of a lock.
-/// It belongs to the connection and goes with it, however that ends.
+/// The lock's name holds the shard's identity and not the database's name, which may be too long
+/// for a lock. The lock belongs to the connection and ends with it.
 ///
-/// Where there is no such lock (SQLite, and servers that speak MySQL's protocol but refuse GET_LOCK)
-/// several may prune at once. That is as right, and costs them a look each: their deletes are of the
-/// same lines, from the oldest on.
+/// Some databases have no such lock: SQLite, and servers that speak MySQL's protocol but refuse
+/// GET_LOCK. There several instances may prune at once. That is correct too, because all delete the
+/// same lines, from the oldest on. It costs each of them one query.
 pub(super) async fn claim<B: Backend>(
     connection: &mut B,
     identity: &Identity,
@@ -23,19 +25,21 @@ pub(super) async fn claim<B: Backend>(
     }
 }
 
-/// Two statements, each a transaction of its own. What the first finds stays true until the second:
-/// lines only grow older, and what was not the newest never becomes it on the same server. (A new
-/// server means a new connection, and both statements again.)
+/// Two statements, each in a transaction of its own. What the first finds is still true at the
+/// second: lines only grow older, and on one server a line that is not the newest never becomes it.
+/// (Another server means another connection, and then both statements run again.)
 ///
-/// The clock is read without its lock; the delete locks only lines that nobody writes any more.
+/// The clock row is read without locking it. The delete locks only lines that are never written
+/// again.
 pub(super) async fn prune<B: Backend>(
     connection: &mut B,
     what: &Prune,
 ) -> Result<Pruned, sqlx::Error> {
     let now = B::NOW_US;
-    // The last old line of a step, and all before it: times are those of the writes' begins, so they
-    // are a little out of order, and one from a moment when the database's clock was ahead is not to
-    // hold up those after it. (A whole step of such lines waits until their time has come.)
+    // This finds the last old line of the step; all before it go too. A line's time is the begin of
+    // its write, so times are a little out of order. And a line that was written while the
+    // database's clock was ahead must not hold up the lines after it. (If a whole step has such
+    // lines, it waits until they are old enough.)
     let last_old = Query::new(format!(
         "SELECT COALESCE(MAX(seq), 0)
          FROM (SELECT seq, change_time_us FROM alias_change

@@ -1,28 +1,30 @@
-//! Statements of the read path and of the feed. Each is one statement, so one snapshot.
+//! Statements of the read path and of the feed. Each read is one statement, and so one snapshot.
 
-use super::backend::{Backend, Query, Row};
+use super::backend::Backend;
 use super::meta;
-use super::session::{bind_padded, padded};
-use super::{ALIAS_KEY, CANONICAL_KEY, ROWS};
-use aka_core::domain::{Change, ForwardRow, Id, InverseRow, Key, Position, Stamp};
-use aka_core::domain::{Loaded, LogPage};
+use super::query::{ALIAS_KEY, CANONICAL_KEY, Query, ROWS, padded};
+use super::row::SqlRow;
+use aka_core::domain::{Change, ForwardRow, Id, InverseRow, Key, Loaded, LogPage, Position, Stamp};
 
-/// Forward rows and the clock. The clock's row is the one without an id.
+/// Forward rows and the clock. The row that has no id is the clock's.
 pub(super) async fn load<B: Backend>(
     connection: &mut B,
     keys: &[Key],
 ) -> Result<Loaded, sqlx::Error> {
     let now = B::NOW_US;
     let clock = format!(
-        "SELECT seq AS a, nonce AS b, {now} AS c, NULL AS id, NULL AS canonical, 0 AS e, 0 AS f FROM shard_meta WHERE id = 1"
+        "SELECT seq AS a, nonce AS b, {now} AS c, NULL AS id, NULL AS canonical, 0 AS e, 0 AS f
+         FROM shard_meta WHERE id = 1"
     );
     let mut query = Query::new(clock);
     if !keys.is_empty() {
         let keys_in = B::rows_in(&ALIAS_KEY, padded(keys).count());
         query.sql += &format!(
-            " UNION ALL SELECT project_id, version, stamp, alias_id, canonical_id, create_time_us, update_time_us FROM alias WHERE {keys_in}"
+            " UNION ALL
+             SELECT project_id, version, stamp, alias_id, canonical_id, create_time_us, update_time_us
+             FROM alias WHERE {keys_in}"
         );
-        bind_padded(&mut query, keys);
+        query = query.padded_keys(keys);
     }
     let mut loaded = None::<Loaded>;
     let mut found = Vec::new();
@@ -39,7 +41,8 @@ pub(super) async fn load<B: Backend>(
     Ok(loaded)
 }
 
-pub(super) fn forward_row(row: &impl Row) -> Result<ForwardRow, sqlx::Error> {
+/// A forward row from columns 1, 2 and 4 to 6.
+pub(super) fn forward_row(row: &impl SqlRow) -> Result<ForwardRow, sqlx::Error> {
     Ok(ForwardRow {
         canonical: row.id(4)?,
         version: row.u64(1)?,
@@ -56,7 +59,8 @@ pub(super) async fn inverse_rows<B: Backend>(
     limit: u32,
 ) -> Result<Vec<InverseRow>, sqlx::Error> {
     let mut query = Query::new(
-        "SELECT alias_id, stamp, create_time_us FROM canonical WHERE slot = ? AND project_id = ? AND canonical_id = ?",
+        "SELECT alias_id, stamp, create_time_us FROM canonical
+         WHERE slot = ? AND project_id = ? AND canonical_id = ?",
     )
     .key(canonical);
     if let Some((alias, stamp)) = after {
@@ -83,11 +87,11 @@ pub(super) async fn pins_of<B: Backend>(
     let mut found = Vec::new();
     for keys in canonicals.chunks(ROWS) {
         let keys_in = B::rows_in(&CANONICAL_KEY, padded(keys).count());
-        let mut query = Query::new(format!(
-            "SELECT project_id, canonical_id, alias_id, stamp, create_time_us FROM canonical WHERE {keys_in}"
+        let query = Query::new(format!(
+            "SELECT project_id, canonical_id, alias_id, stamp, create_time_us FROM canonical
+             WHERE {keys_in}"
         ));
-        bind_padded(&mut query, keys);
-        for row in connection.fetch(query).await? {
+        for row in connection.fetch(query.padded_keys(keys)).await? {
             found.push(InverseRow {
                 canonical: row.key(0, 1)?,
                 alias: row.id(2)?,
@@ -99,20 +103,23 @@ pub(super) async fn pins_of<B: Backend>(
     Ok(found)
 }
 
-/// Changes from the cursor on, the clock and the identity. The clock's row is the one without an id.
-pub(super) async fn look<B: Backend>(
+/// Changes from the cursor on, the clock and the identity. The row that has no id is the clock's.
+pub(super) async fn read_log<B: Backend>(
     connection: &mut B,
     cursor: u64,
     limit: u32,
 ) -> Result<LogPage, sqlx::Error> {
     let now = B::NOW_US;
     let query = Query::new(format!(
-        "SELECT seq AS a, nonce AS b, {now} AS c, NULL AS id, NULL AS old_id, NULL AS new_id, 0 AS p,
-                cluster_id AS i1, shard_id AS i2, shard_count AS i3, slots AS i4, schema_version AS i5
+        "SELECT seq AS a, nonce AS b, {now} AS c, NULL AS id, NULL AS old_id, NULL AS new_id,
+            0 AS p, cluster_id AS i1, shard_id AS i2, shard_count AS i3, slots AS i4,
+            schema_version AS i5
          FROM shard_meta WHERE id = 1
          UNION ALL
-         SELECT seq, nonce, change_time_us, alias_id, old_canonical_id, new_canonical_id, project_id, 0, 0, 0, NULL, 0
-         FROM (SELECT seq, nonce, change_time_us, alias_id, old_canonical_id, new_canonical_id, project_id
+         SELECT seq, nonce, change_time_us, alias_id, old_canonical_id, new_canonical_id,
+            project_id, 0, 0, 0, NULL, 0
+         FROM (SELECT seq, nonce, change_time_us, alias_id, old_canonical_id, new_canonical_id,
+                  project_id
                FROM alias_change WHERE seq >= ? ORDER BY seq LIMIT ?) AS changes"
     ));
     let mut clock = None;

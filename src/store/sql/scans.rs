@@ -1,15 +1,26 @@
-//! Whole tables, page by page in key order: for the sweeper and for `aka check`.
+//! Reading whole tables, page by page in key order.
 
-use super::backend::{Backend, Query, Row};
+use super::backend::Backend;
+use super::query::{Query, SqlArgs};
+use super::row::SqlRow;
 use crate::store::{FiledKey, Stored};
 use aka_core::domain::{ForwardRow, InverseRow, Key, Micros, Position};
 
-/// Keyset paging written out: MySQL does not answer `(a, b) > (?, ?)` from an index. The first
-/// condition is implied by the rest; SQLite needs it to begin in the middle.
-const AFTER_ALIAS: &str = " WHERE slot >= ? AND (slot > ? OR (slot = ? AND (project_id > ? OR (project_id = ? AND alias_id > ?))))";
-const AFTER_INVERSE: &str =
-    " WHERE slot >= ? AND (slot > ? OR (slot = ? AND (project_id > ? OR (project_id = ? AND (canonical_id > ? OR
-    (canonical_id = ? AND (alias_id > ? OR (alias_id = ? AND stamp > ?))))))))";
+/// `(slot, project_id, alias_id) > (?, ?, ?)`, written out because MySQL does not answer that form
+/// from an index. The first condition follows from the others; SQLite needs it to start in the
+/// middle.
+const AFTER_ALIAS: &str = " WHERE slot >= ? AND (slot > ? OR (slot = ?
+    AND (project_id > ? OR (project_id = ? AND alias_id > ?))))";
+/// The same for `(slot, project_id, canonical_id, alias_id, stamp)`.
+const AFTER_INVERSE: &str = " WHERE slot >= ? AND (slot > ? OR (slot = ?
+    AND (project_id > ? OR (project_id = ? AND (canonical_id > ? OR (canonical_id = ?
+    AND (alias_id > ? OR (alias_id = ? AND stamp > ?))))))))";
+
+fn after_alias<A: SqlArgs>(mut query: Query<A>, slot: u16, key: &Key) -> Query<A> {
+    query.sql += AFTER_ALIAS;
+    let project = key.project().get();
+    query.int(slot).int(slot).int(slot).int(project).int(project).bytes(key.id().as_bytes())
+}
 
 pub(super) async fn scan_forward<B: Backend>(
     connection: &mut B,
@@ -17,18 +28,11 @@ pub(super) async fn scan_forward<B: Backend>(
     limit: u32,
 ) -> Result<Vec<Stored<ForwardRow>>, sqlx::Error> {
     let mut query = Query::new(
-        "SELECT slot, project_id, alias_id, canonical_id, version, stamp, create_time_us, update_time_us FROM alias",
+        "SELECT slot, project_id, alias_id, canonical_id, version, stamp, create_time_us,
+            update_time_us FROM alias",
     );
     if let Some(Stored { filed_slot, key, .. }) = after {
-        query.sql += AFTER_ALIAS;
-        let (slot, project) = (*filed_slot, key.project().get());
-        query = query
-            .int(slot)
-            .int(slot)
-            .int(slot)
-            .int(project)
-            .int(project)
-            .bytes(key.id().as_bytes());
+        query = after_alias(query, *filed_slot, key);
     }
     query.sql += " ORDER BY slot, project_id, alias_id LIMIT ?";
     let stored = |row: &B::Row| {
@@ -44,7 +48,7 @@ pub(super) async fn scan_forward<B: Backend>(
     connection.fetch(query.int(limit)).await?.iter().map(stored).collect()
 }
 
-/// The clock's row is the one without an id.
+/// The row that has no id is the clock's.
 pub(super) async fn scan_keys<B: Backend>(
     connection: &mut B,
     after: Option<&FiledKey>,
@@ -56,10 +60,7 @@ pub(super) async fn scan_keys<B: Backend>(
          SELECT slot, project_id, alias_id FROM (SELECT slot, project_id, alias_id FROM alias",
     );
     if let Some((slot, key)) = after {
-        query.sql += AFTER_ALIAS;
-        let project = key.project().get();
-        query = query.int(*slot).int(*slot).int(*slot).int(project).int(project);
-        query = query.bytes(key.id().as_bytes());
+        query = after_alias(query, *slot, key);
     }
     query.sql += " ORDER BY slot, project_id, alias_id LIMIT ?) AS page";
     let (mut at, mut keys) = (None, Vec::new());
@@ -69,7 +70,7 @@ pub(super) async fn scan_keys<B: Backend>(
             Some(_) => keys.push((row.u16(0)?, row.key(1, 2)?)),
         }
     }
-    // A derived table promises no order.
+    // The order inside a derived table need not be kept.
     keys.sort_unstable_by(|(slot, key), (other_slot, other)| {
         let order = |slot: &u16, key: &Key| (*slot, key.project().get());
         let by_id = || key.id().as_bytes().cmp(other.id().as_bytes());
@@ -78,7 +79,7 @@ pub(super) async fn scan_keys<B: Backend>(
     Ok((at.ok_or(sqlx::Error::RowNotFound)?, keys))
 }
 
-/// However large the table is, the database looks at no more than `limit` rows.
+/// The database looks at no more than `limit` rows, however large the table is.
 pub(super) async fn count_first<B: Backend>(
     connection: &mut B,
     limit: u32,
@@ -116,7 +117,6 @@ pub(super) async fn scan_inverse<B: Backend>(
         let inverse = InverseRow { canonical: key.clone(), alias, stamp, created };
         Ok::<_, sqlx::Error>(Stored { filed_slot: row.u16(0)?, key, row: inverse })
     };
-    let rows =
-        connection.fetch(query.int(limit)).await?.iter().map(stored).collect::<Result<_, _>>();
-    Ok((now, rows?))
+    let rows = connection.fetch(query.int(limit)).await?;
+    Ok((now, rows.iter().map(stored).collect::<Result<_, _>>()?))
 }

@@ -1,10 +1,12 @@
-//! A [`Session`] over any [`Backend`]: errors sorted, statements in the sibling modules.
+//! A [`Session`] over any [`Backend`]. It sorts the errors; the statements are in the sibling
+//! modules.
 
-use super::backend::{Backend, Query, classify};
+use super::backend::{Backend, classify};
 use super::{meta, prune, reads, scans, writes};
 use crate::store::{FiledKey, Prune, Pruned, Session, StoreError, Stored};
-use aka_core::domain::{ForwardRow, Id, InverseRow, Key, Micros, Position, Stamp};
-use aka_core::domain::{Identity, Loaded, LogPage};
+use aka_core::domain::{
+    ForwardRow, Id, Identity, InverseRow, Key, Loaded, LogPage, Micros, Position, Stamp,
+};
 use aka_core::write::{ChangeSet, Clock, ReadSet, Wanted};
 use async_trait::async_trait;
 
@@ -15,7 +17,7 @@ pub(super) struct SqlSession<B> {
 }
 
 impl<B: Backend> SqlSession<B> {
-    /// Reads whose database it is.
+    /// Reads the identity of the shard.
     pub async fn open(mut connection: B, address: String) -> Result<Self, StoreError> {
         let identity = meta::read_identity(&mut connection, &address).await?;
         let identity = identity.ok_or_else(|| {
@@ -58,8 +60,8 @@ impl<B: Backend> Session for SqlSession<B> {
     }
 
     async fn read_log(&mut self, cursor: u64, limit: u32) -> Result<LogPage, StoreError> {
-        let look = reads::look(&mut self.connection, cursor, limit).await;
-        self.sorted(look)
+        let page = reads::read_log(&mut self.connection, cursor, limit).await;
+        self.sorted(page)
     }
 
     async fn begin(&mut self) -> Result<Clock, StoreError> {
@@ -133,17 +135,4 @@ impl<B: Backend> Session for SqlSession<B> {
         let rows = scans::scan_inverse(&mut self.connection, after, limit).await;
         self.sorted(rows)
     }
-}
-
-/// The number of keys that a statement is written for: the next power of two, so that a connection
-/// prepares a handful of statements and not one for each number of keys. The last key is repeated.
-pub(super) fn padded(keys: &[Key]) -> impl Iterator<Item = &Key> + Clone {
-    let last = keys.last();
-    let missing = keys.len().next_power_of_two() - keys.len();
-    keys.iter().chain(last.into_iter().cycle().take(missing))
-}
-
-/// Binds all keys of an `IN` list written for [`padded`] keys.
-pub(super) fn bind_padded<A: super::backend::Args>(query: &mut Query<A>, keys: &[Key]) {
-    padded(keys).for_each(|key| query.add_key(key));
 }

@@ -1,6 +1,7 @@
-//! The embedded default: one SQLite file, one shard that owns every slot.
+//! The embedded store: one SQLite file, which is one shard that owns all slots.
 
-use super::backend::{Backend, Query, plumbing, tuple};
+use super::backend::{Backend, plumbing};
+use super::query::{Query, tuple};
 use super::session::SqlSession;
 use super::text::Text;
 use crate::store::{Role, Session, Store, StoreError};
@@ -52,7 +53,7 @@ impl Store for SqliteStore {
     }
 
     fn writers(&self) -> usize {
-        // SQLite has no queue for its lock: whoever finds it taken sleeps and tries again.
+        // SQLite has no queue for its lock. A second writer would sleep and poll.
         1
     }
 
@@ -66,14 +67,14 @@ impl Backend for SqliteConnection {
     type Args = SqliteArguments;
 
     const BEGIN: &'static str = "BEGIN IMMEDIATE";
-    // Its first read takes the snapshot.
+    // The first read takes the snapshot.
     const BEGIN_SNAPSHOT: &'static str = "BEGIN";
     const FOR_UPDATE: &'static str = "";
     const NOW_US: &'static str = "CAST(unixepoch('subsec') * 1000000 AS INTEGER)";
 
     const MIGRATION_LOCK: Option<&'static str> = None;
 
-    // A file has one server, as a rule.
+    // A file normally has one server.
     const TRY_LOCK: Option<&'static str> = None;
 
     fn rows_in(columns: &[&str], count: usize) -> String {

@@ -1,13 +1,15 @@
-//! Statements of a write transaction: a handful of round trips, however many aliases it changes.
+//! Statements of a write transaction. It takes a handful of round trips, however many aliases it
+//! changes.
 
-use super::backend::{Backend, Row};
+use super::backend::Backend;
+use super::query::{ALIAS_KEY, CANONICAL_KEY, ROWS};
 use super::reads;
+use super::row::SqlRow;
 use super::text::Text;
-use super::{ALIAS_KEY, CANONICAL_KEY, ROWS};
 use aka_core::domain::{Change, ForwardRow, InverseRow, Key, Position};
 use aka_core::write::{ChangeSet, Clock, ReadSet, Wanted};
 
-/// Keys a query, at the most: both ids of each alias of a full group.
+/// How many keys one query asks for, at most: both ids of each alias of a full group.
 const KEYS: usize = 2 * ROWS;
 
 pub(super) async fn begin<B: Backend>(connection: &mut B) -> Result<Clock, sqlx::Error> {
@@ -33,8 +35,9 @@ pub(super) async fn read_set<B: Backend>(
     Ok(read)
 }
 
-/// Both sides of all keys in one statement, which joins the tables with a list of the keys: half of what
-/// a list for each table costs, because reading the list costs more than finding the rows does.
+/// Reads the forward rows and the pins of all keys in one statement, which joins both tables with
+/// one list of the keys. Most of the cost is in reading the list, so a list for each table costs
+/// twice as much.
 async fn rows_and_counts<B: Backend>(
     connection: &mut B,
     keys: &[Key],
@@ -47,7 +50,8 @@ async fn rows_and_counts<B: Backend>(
     let aliases = "FROM canonical WHERE canonical.slot = wanted.slot
         AND canonical.project_id = wanted.project_id AND canonical.canonical_id = wanted.id";
     select.sql(&format!(
-        ") SELECT wanted.project_id, version, stamp, wanted.id, canonical_id, create_time_us, update_time_us,
+        ") SELECT wanted.project_id, version, stamp, wanted.id, canonical_id, create_time_us,
+            update_time_us,
             (SELECT COUNT(DISTINCT alias_id) {aliases})
          FROM wanted LEFT JOIN alias ON alias.slot = wanted.slot
             AND alias.project_id = wanted.project_id AND alias.alias_id = wanted.id
@@ -63,7 +67,8 @@ async fn rows_and_counts<B: Backend>(
     Ok(())
 }
 
-/// All of it in one round trip. Rows go in by key: neighbours share a page.
+/// Writes everything in one round trip. Rows are inserted in key order, because neighbours share a
+/// page.
 pub(super) async fn write<B: Backend>(
     connection: &mut B,
     changes: &ChangeSet,
@@ -81,7 +86,7 @@ pub(super) async fn write<B: Backend>(
         delete_inverse::<B>(&mut text, rows);
     }
     insert_log(&mut text, &changes.log);
-    // Where only inverse rows changed no alias did, so the clock stands still.
+    // If only inverse rows changed, no alias did, and the clock stays.
     if !changes.log.is_empty() {
         let Position { seq, nonce } = changes.at;
         text.sql("UPDATE shard_meta SET seq = ").int(seq).sql(", nonce = ").int(nonce);
@@ -112,7 +117,7 @@ fn tuples_in<B: Backend, T>(
     text.sql(")");
 }
 
-/// `INSERT INTO … VALUES (…), (…)`, in runs of a bounded number of rows.
+/// `INSERT INTO … VALUES (…), (…)`, with at most [`ROWS`] rows in each statement.
 fn put<T>(text: &mut Text, head: &str, rows: &[T], mut write: impl FnMut(&mut Text, &T)) {
     for rows in rows.chunks(ROWS) {
         text.sql(head).sql(" VALUES ");
@@ -140,7 +145,8 @@ fn put_forward(text: &mut Text, verb: &str, rows: &[(Key, ForwardRow)]) {
     let mut rows: Vec<_> = rows.iter().collect();
     rows.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     let head = format!(
-        "{verb} INTO alias (slot, project_id, alias_id, canonical_id, version, stamp, create_time_us, update_time_us)"
+        "{verb} INTO alias (slot, project_id, alias_id, canonical_id, version, stamp,
+            create_time_us, update_time_us)"
     );
     put(text, &head, &rows, |text, (key, row)| {
         text.key(key).sql(",").id(&row.canonical);
@@ -159,7 +165,8 @@ fn delete_inverse<B: Backend>(text: &mut Text, rows: &[InverseRow]) {
 }
 
 fn insert_log(text: &mut Text, log: &[Change]) {
-    let head = "INSERT INTO alias_change (seq, nonce, slot, project_id, alias_id, old_canonical_id, new_canonical_id, change_time_us)";
+    let head = "INSERT INTO alias_change (seq, nonce, slot, project_id, alias_id,
+        old_canonical_id, new_canonical_id, change_time_us)";
     put(text, head, log, |text, change| {
         text.int(change.at.seq).sql(",").int(change.at.nonce).sql(",").key(&change.alias);
         text.sql(",").opt_id(change.old.as_ref()).sql(",").opt_id(change.new.as_ref());

@@ -167,13 +167,13 @@ fn assert_sentences(ended: &Ended, problems: usize) {
     assert_eq!(text.lines().count(), problems + 2, "a sentence each, and two more: {ended}");
     assert!(text.ends_with(&format!("{problems} problems, 0 repaired\n")), "{ended}");
     for sentence in [
-        "7/\"misfiled\" is filed under slot",
+        "7/\"misfiled\" is stored under slot",
         "7/\"link\" is an alias of \"a1\", which is an alias itself",
         "7/\"a3\" is an alias of \"p2\", but has no inverse row that pins it",
         "7/\"p1\" has an old inverse row for \"died\" without a forward row",
         "shard 0: the change log lacks seq 2\n",
         "7/\"a2\" has version 1000",
-        "shard 0: the newest line of the change log is not the clock's",
+        "shard 0: the newest line of the change log is not at the position of the clock row",
     ] {
         assert!(text.contains(sentence), "it does not say {sentence:?}: {ended}");
     }

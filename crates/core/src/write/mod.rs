@@ -4,9 +4,11 @@
 //! and the rows to write come out.
 
 mod evaluate;
+mod limits;
 mod rows;
 mod step;
 
 pub use evaluate::evaluate;
+pub use limits::{ORPHAN_AGE, STEP_LIMIT};
 pub use rows::{ChangeSet, Clock, ReadSet, Wanted};
 pub use step::{Effect, StepRefusal, WriteStep};

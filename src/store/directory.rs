@@ -1,16 +1,15 @@
-//! Which shard owns which slot, as the shards themselves say.
+//! Which shard owns which slot, as the shards' databases say (rule 9).
 
-use crate::store::{Expected, StoreError};
-use aka_core::domain::Identity;
-use aka_core::domain::{ClusterId, SLOTS, ShardId, Slot};
+use super::{Expected, StoreError};
+use aka_core::domain::{ClusterId, Identity, SLOTS, ShardId, Slot};
 use parking_lot::Mutex;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 const NOBODY: u16 = u16::MAX;
 
-/// The cluster, and the owner of each slot. A slot of a shard that has not been reached yet has no
-/// owner: its ids cannot be found out, which is not the same as being no aliases.
+/// The cluster, and the owner of each slot. A slot whose shard has not been reached yet has no
+/// owner. Its ids are unavailable, which is not the same as being no aliases.
 pub struct Directory {
     cluster: OnceLock<ClusterId>,
     shard_count: u16,
@@ -19,30 +18,33 @@ pub struct Directory {
 }
 
 impl Directory {
+    /// A directory in which no slot has an owner yet.
     pub fn new(shard_count: u16) -> Self {
         let owners = (0..SLOTS).map(|_| AtomicU16::new(NOBODY)).collect();
         Self { cluster: OnceLock::new(), shard_count, owners, admission: Mutex::default() }
     }
 
-    /// `None` until a shard has been reached.
+    /// The cluster of the shards. `None` until one has been reached.
     pub fn cluster(&self) -> Option<ClusterId> {
         self.cluster.get().copied()
     }
 
+    /// The shard that owns a slot.
     pub fn owner(&self, slot: Slot) -> Option<ShardId> {
         let owner = self.owners[usize::from(slot.get())].load(Ordering::Acquire);
         (owner != NOBODY).then_some(ShardId(owner))
     }
 
-    /// The first slot that nobody owns.
+    /// The first slot that has no owner.
     pub fn unowned(&self) -> Option<Slot> {
         Slot::all().find(|&slot| self.owner(slot).is_none())
     }
 
-    /// Checks who a shard says it is, each time that a connection opens, and takes note of its slots.
+    /// Checks the identity of a shard, and records its slots. It is called for every new
+    /// connection.
     ///
     /// # Errors
-    /// If it is not the shard that the configuration means, or owns a slot that another owns.
+    /// If it is not the shard that the configuration means, or owns a slot that another shard owns.
     pub fn admit(&self, shard: ShardId, found: &Identity, address: &str) -> Result<(), StoreError> {
         let _one_at_a_time = self.admission.lock();
         let shard_count = self.shard_count;
@@ -67,7 +69,7 @@ impl Directory {
         for slot in found.slots.iter() {
             self.owners[usize::from(slot.get())].store(shard.0, Ordering::Release);
         }
-        // Set already, or equal to what is set: it was checked above.
+        // If it is set already, it is the same cluster: that was checked above.
         let _ = self.cluster.set(found.cluster);
         Ok(())
     }

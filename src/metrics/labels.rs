@@ -1,0 +1,143 @@
+//! Metrics that are told apart by a label: each value of it has a counter of its own.
+
+use super::registry::{Handle, Metric};
+use aka_core::coherence::{FilterSource, LookupFailure, Outcome};
+use metrics::{Counter, Gauge};
+
+/// Counters by a label: `pattern => value of the label`. A `match` makes sure that each case has
+/// one.
+macro_rules! counters {
+    ($(#[$doc:meta])* $group:ident by $label:literal of $case:ty {
+        $($pattern:pat => $value:ident,)*
+    }) => {
+        $(#[$doc])*
+        pub struct $group {
+            $($value: Counter,)*
+        }
+
+        impl $group {
+            /// The value of the label.
+            pub fn label(case: $case) -> &'static str {
+                match case { $($pattern => stringify!($value),)* }
+            }
+
+            /// The counter of this case.
+            #[inline]
+            pub fn of(&self, case: $case) -> &Counter {
+                match case { $($pattern => &self.$value,)* }
+            }
+        }
+
+        impl Handle for $group {
+            fn register(metric: &Metric<'_>) -> Self {
+                let counter = |value| Counter::register(&metric.labelled($label, value));
+                Self { $($value: counter(stringify!($value)),)* }
+            }
+        }
+    };
+}
+
+/// How the lookup of one id ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LookupResult {
+    /// The id cannot be an alias: it is a placeholder, too long, or not UTF-8.
+    Invalid,
+    Answered(Outcome),
+    Failed(LookupFailure),
+}
+
+counters! {
+    /// One count for each id that was asked for.
+    Lookups by "outcome" of LookupResult {
+        LookupResult::Invalid => invalid,
+        LookupResult::Answered(Outcome::Filtered) => filtered,
+        LookupResult::Answered(Outcome::Hit) => hit,
+        LookupResult::Answered(Outcome::NegativeHit) => negative_hit,
+        LookupResult::Answered(Outcome::Loaded) => loaded,
+        LookupResult::Answered(Outcome::Coalesced) => coalesced,
+        LookupResult::Answered(Outcome::Degraded) => degraded,
+        LookupResult::Failed(LookupFailure::Unavailable) => unavailable,
+        LookupResult::Failed(LookupFailure::Overloaded) => overloaded,
+        LookupResult::Failed(LookupFailure::DeadlineExceeded) => deadline_exceeded,
+    }
+}
+
+/// How a write ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteResult {
+    Created,
+    Updated,
+    Deleted,
+    Unchanged,
+    Refused,
+    Failed,
+}
+
+counters! {
+    /// One count for each write.
+    Writes by "result" of WriteResult {
+        WriteResult::Created => created,
+        WriteResult::Updated => updated,
+        WriteResult::Deleted => deleted,
+        WriteResult::Unchanged => unchanged,
+        WriteResult::Refused => refused,
+        WriteResult::Failed => failed,
+    }
+}
+
+counters! {
+    /// One count for each filter that was filled.
+    FilterBuilds by "source" of FilterSource {
+        FilterSource::Scan => scan,
+        FilterSource::Snapshot => snapshot,
+    }
+}
+
+/// The names of the gRPC codes, by their numbers.
+const CODES: [&str; 17] = [
+    "OK",
+    "Canceled",
+    "Unknown",
+    "InvalidArgument",
+    "DeadlineExceeded",
+    "NotFound",
+    "AlreadyExists",
+    "PermissionDenied",
+    "ResourceExhausted",
+    "FailedPrecondition",
+    "Aborted",
+    "OutOfRange",
+    "Unimplemented",
+    "Internal",
+    "Unavailable",
+    "DataLoss",
+    "Unauthenticated",
+];
+
+/// RPCs that ended, by their gRPC code.
+pub struct Handled([Counter; CODES.len()]);
+
+impl Handled {
+    /// Counts an RPC that ended with the code of this number.
+    pub(super) fn count(&self, code: usize) {
+        if let Some(counter) = self.0.get(code) {
+            counter.increment(1);
+        }
+    }
+}
+
+impl Handle for Handled {
+    fn register(metric: &Metric<'_>) -> Self {
+        Self(CODES.map(|code| Counter::register(&metric.labelled("grpc_code", code))))
+    }
+}
+
+/// A gauge that is always 1 and names the version.
+pub struct BuildInfo;
+
+impl Handle for BuildInfo {
+    fn register(metric: &Metric<'_>) -> Self {
+        Gauge::register(&metric.labelled("version", env!("CARGO_PKG_VERSION"))).set(1.0);
+        Self
+    }
+}

@@ -1,0 +1,114 @@
+//! The interface to one shard's database, in the words of the core.
+
+use super::StoreError;
+use super::pages::{FiledKey, Prune, Pruned, Stored};
+use aka_core::domain::{
+    ForwardRow, Id, Identity, InverseRow, Key, Loaded, LogPage, Micros, Position, Stamp,
+};
+use aka_core::write::{ChangeSet, Clock, ReadSet, Wanted};
+use async_trait::async_trait;
+
+/// The database of one shard.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Opens a connection and reads the identity of the shard behind it. It does not check that
+    /// this is the expected shard: see [`Expected::check`](super::Expected::check).
+    async fn connect(&self, role: Role) -> Result<Box<dyn Session>, StoreError>;
+
+    /// How many write transactions are worth starting at once. They take turns with the clock row.
+    fn writers(&self) -> usize;
+
+    /// The address for logs and messages, without a password.
+    fn address(&self) -> String;
+}
+
+/// What a session is for. It decides the isolation level, and how long the session may hold a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Read,
+    Write,
+}
+
+/// One connection to a shard.
+///
+/// It must be dropped after an error that [closes](StoreError::closes_connection) it, and after a
+/// call whose future was dropped before it finished.
+#[async_trait]
+pub trait Session: Send {
+    /// The identity of the shard, as it was when the session was opened.
+    fn identity(&self) -> &Identity;
+
+    /// The forward rows of some keys and the shard's position, in one snapshot of the primary.
+    async fn load(&mut self, keys: &[Key]) -> Result<Loaded, StoreError>;
+
+    /// Inverse rows of one canonical id, ordered by alias id and stamp: those after `after`, at
+    /// most `limit`.
+    async fn inverse_rows(
+        &mut self,
+        canonical: &Key,
+        after: Option<(&Id, Stamp)>,
+        limit: u32,
+    ) -> Result<Vec<InverseRow>, StoreError>;
+
+    /// All inverse rows of some canonical ids.
+    async fn pins_of(&mut self, canonicals: &[Key]) -> Result<Vec<InverseRow>, StoreError>;
+
+    /// The changes from seq `cursor` on (that one included, at most `limit`), and the position and
+    /// identity of the shard, in one snapshot.
+    async fn read_log(&mut self, cursor: u64, limit: u32) -> Result<LogPage, StoreError>;
+
+    /// Begins a write transaction by locking the clock row. From then on it sees everything that
+    /// was committed before, and no other transaction can write.
+    async fn begin(&mut self) -> Result<Clock, StoreError>;
+
+    /// In a write transaction: reads the rows that its steps need.
+    async fn read_set(&mut self, wanted: &Wanted) -> Result<ReadSet, StoreError>;
+
+    /// In a write transaction: writes the rows, without committing them.
+    async fn write(&mut self, changes: &ChangeSet) -> Result<(), StoreError>;
+
+    /// Commits. After an error the outcome is unknown.
+    async fn commit(&mut self) -> Result<(), StoreError>;
+
+    /// Ends a transaction without writing anything.
+    async fn rollback(&mut self) -> Result<(), StoreError>;
+
+    /// Begins a transaction whose reads all see the shard as it is now.
+    /// [`rollback`](Session::rollback) ends it.
+    async fn begin_snapshot(&mut self) -> Result<(), StoreError>;
+
+    /// Asks to be the only session that prunes this shard's log, until it is closed. True also
+    /// where the database has no such lock: see [`Session::prune`].
+    async fn claim_pruning(&mut self) -> Result<bool, StoreError>;
+
+    /// Deletes the oldest lines of the change log, at most [`Prune::limit`], in a transaction of
+    /// its own that does not lock the clock row. Several sessions may do it at once: each deletes
+    /// from the oldest line on, and a line that is gone already is no error.
+    async fn prune(&mut self, what: &Prune) -> Result<Pruned, StoreError>;
+
+    /// Forward rows in the order of the table: those after `after`, at most `limit`.
+    async fn scan_forward(
+        &mut self,
+        after: Option<&Stored<ForwardRow>>,
+        limit: u32,
+    ) -> Result<Vec<Stored<ForwardRow>>, StoreError>;
+
+    /// The keys of aliases in the order of the table (those after `after`, at most `limit`), and
+    /// the shard's position, in one snapshot.
+    async fn scan_keys(
+        &mut self,
+        after: Option<&FiledKey>,
+        limit: u32,
+    ) -> Result<(Position, Vec<FiledKey>), StoreError>;
+
+    /// Of the first `limit` aliases in the order of the table: how many are in each slot.
+    async fn count_first(&mut self, limit: u32) -> Result<Vec<(u16, u64)>, StoreError>;
+
+    /// The database's time, and inverse rows in the order of the table: those after `after`, at
+    /// most `limit`.
+    async fn scan_inverse(
+        &mut self,
+        after: Option<&Stored<InverseRow>>,
+        limit: u32,
+    ) -> Result<(Micros, Vec<Stored<InverseRow>>), StoreError>;
+}
