@@ -7,9 +7,10 @@ use crate::config::{Config, ConfigFault, Database};
 use crate::metrics::Metrics;
 use crate::ops::http::{self, Operations};
 use crate::resolve::Resolver;
-use crate::rpc::{self, ALIAS_ADMIN, RESOLVER, Services};
+use crate::rpc::{Dispatcher, Services};
 use crate::shard::{Cluster, StartFault};
 use crate::store::{Store, StoreError, migrate};
+use aka_wire::{ALIAS_ADMIN, RESOLVER};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -69,7 +70,7 @@ pub async fn serve(
     let admin = Admin::new(cluster.clone(), config.rules.clone());
     let placeholders = config.rules.placeholders.clone();
     let stopping = CancellationToken::new();
-    let (dispatcher, health) = rpc::routes(Services {
+    let (dispatcher, health) = Dispatcher::new(Services {
         resolver: Arc::new(Resolver::new(cluster.clone(), placeholders, metrics.clone())),
         admin: admin.clone(),
         metrics: metrics.clone(),
