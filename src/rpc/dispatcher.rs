@@ -22,38 +22,29 @@ use tonic::Code;
 use tonic::body::Body;
 use tonic_health::server::HealthReporter;
 
-/// What the calls are answered from.
-pub struct Services {
-    /// Answers lookups.
-    pub resolver: Arc<Resolver>,
-    /// Shows and writes aliases.
-    pub admin: Admin,
-    /// Where the calls are counted.
-    pub metrics: Arc<Metrics>,
-    /// How long the server works on one request.
-    pub request_limit: Duration,
-    /// Cancelled when the server begins to stop.
-    pub stopping: CancellationToken,
-}
-
 /// Answers all calls. One for the server; the connections share it.
 pub struct Dispatcher {
     counters: CallCounters,
     resolver: Arc<Resolver>,
     tonic_services: TonicServices,
     request_limit: Duration,
+    /// Cancelled when the server begins to stop.
     stopping: CancellationToken,
 }
 
 impl Dispatcher {
-    /// Also returns the handle that sets what the health service reports.
+    /// The dispatcher, and the handle that sets the answers of the health service. `request_limit` is how
+    /// long the server works on one request.
     ///
     /// # Errors
     /// If the descriptors that are built in cannot be read.
     pub fn new(
-        services: Services,
+        resolver: Arc<Resolver>,
+        admin: Admin,
+        metrics: Arc<Metrics>,
+        request_limit: Duration,
+        stopping: CancellationToken,
     ) -> Result<(Self, HealthReporter), tonic_reflection::server::Error> {
-        let Services { resolver, admin, metrics, request_limit, stopping } = services;
         let counters = CallCounters::new(&metrics);
         let (tonic_services, reporter) = TonicServices::new(admin, metrics)?;
         Ok((Self { counters, resolver, tonic_services, request_limit, stopping }, reporter))

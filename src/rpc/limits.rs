@@ -12,7 +12,7 @@ const MAX_RESOLVE: usize = 64 << 10;
 /// How long before the client's deadline the server answers: the answer needs time to travel back.
 const WAY_BACK: Duration = Duration::from_millis(5);
 
-/// What one call of a method may use.
+/// The limits of one call of a method.
 pub struct MethodLimits {
     /// The most bytes of a message of the client.
     pub longest_message: usize,

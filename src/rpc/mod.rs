@@ -12,5 +12,5 @@ mod response;
 pub mod status;
 mod tonic_services;
 
-pub use dispatcher::{Dispatcher, Services};
+pub use dispatcher::Dispatcher;
 pub(crate) use tonic_services::timestamp;

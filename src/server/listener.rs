@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// The gRPC socket, and what its connections are served with.
+/// The gRPC socket, and the parts that serve its connections.
 pub(super) struct Listener {
     pub listener: TcpListener,
     pub dispatcher: Arc<Dispatcher>,

@@ -44,7 +44,7 @@ impl<W: AsyncWrite + Unpin> Unsent<W> {
 }
 
 impl<W: AsyncWrite + Unpin> Outgoing<W> {
-    /// Gathers what is written to this socket.
+    /// The writing half of the connection on this socket.
     pub fn new(socket: W) -> Self {
         Self(Arc::new(Mutex::new(Unsent { socket, bytes: BytesMut::new() })))
     }
@@ -117,7 +117,7 @@ mod tests {
     use std::pin::pin;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
-    /// Counts the writes to what it wraps.
+    /// Counts the writes to the writer that it wraps.
     struct Counting<W>(W, usize);
 
     impl<W: AsyncWrite + Unpin> AsyncWrite for Counting<W> {

@@ -7,7 +7,7 @@ use crate::config::{Config, ConfigFault, Database};
 use crate::metrics::Metrics;
 use crate::ops::http::{self, Operations};
 use crate::resolve::Resolver;
-use crate::rpc::{Dispatcher, Services};
+use crate::rpc::Dispatcher;
 use crate::shard::{Cluster, StartFault};
 use crate::store::{Store, StoreError, migrate};
 use aka_wire::{ALIAS_ADMIN, RESOLVER};
@@ -75,13 +75,13 @@ pub async fn serve(
     let admin = Admin::new(cluster.clone(), config.rules.clone());
     let placeholders = config.rules.placeholders.clone();
     let stopping = CancellationToken::new();
-    let (dispatcher, health) = Dispatcher::new(Services {
-        resolver: Arc::new(Resolver::new(cluster.clone(), placeholders, metrics.clone())),
-        admin: admin.clone(),
-        metrics: metrics.clone(),
-        request_limit: config.request_timeout,
-        stopping: stopping.clone(),
-    })?;
+    let (dispatcher, health) = Dispatcher::new(
+        Arc::new(Resolver::new(cluster.clone(), placeholders, metrics.clone())),
+        admin.clone(),
+        metrics.clone(),
+        config.request_timeout,
+        stopping.clone(),
+    )?;
     set_health(&health, ServingStatus::Serving).await;
 
     let operations = Arc::new(Operations {

@@ -98,66 +98,42 @@ fn left(error: h2::Error) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rpc::response;
-    use aka_wire::frame::framed;
     use http::Request;
     use tokio::io::duplex;
     use tonic::Code;
     use tonic_types::StatusExt;
 
-    /// What is read of a call whose client sends these chunks and ends its side.
-    async fn read(chunks: &[&[u8]], longest: usize) -> Result<Vec<Bytes>, Status> {
+    /// The code and reason that a call is refused with whose client sends these bytes in two chunks and
+    /// ends its side.
+    async fn refusal(sent: (&'static [u8], &'static [u8])) -> (Code, String) {
         let (client, server) = duplex(1 << 10);
-        let sending = async {
-            let (mut calls, connection) = h2::client::handshake(client).await.expect("opened");
-            tokio::spawn(connection);
-            let request = Request::post("http://aka/here").body(()).expect("a request");
-            let (response, mut body) = calls.send_request(request, false).expect("sent");
-            for chunk in chunks {
-                response::send(&mut body, Bytes::copy_from_slice(chunk)).await.expect("sent");
+        let (mut calls, connection) = h2::client::handshake(client).await.expect("opened");
+        tokio::spawn(connection);
+        let request = Request::post("http://aka/here").body(()).expect("a request");
+        let (_response, mut body) = calls.send_request(request, false).expect("sent");
+        body.send_data(Bytes::from_static(sent.0), false).expect("sent");
+        body.send_data(Bytes::from_static(sent.1), true).expect("sent");
+        let mut connection = h2::server::handshake(server).await.expect("opened");
+        let (call, _respond) = connection.accept().await.expect("a call").expect("a call");
+        tokio::spawn(async move { while let Some(Ok(_)) = connection.accept().await {} });
+        let mut messages = Messages::new(call.into_body(), 9);
+        let status = loop {
+            match messages.next().await {
+                Ok(message) => assert_eq!(message.expect("an error comes first"), "x"),
+                Err(status) => break status,
             }
-            body.send_data(Bytes::new(), true).expect("sent");
-            drop(response.await);
         };
-        let reading = async {
-            let mut connection = h2::server::handshake(server).await.expect("opened");
-            let (call, mut respond) = connection.accept().await.expect("a call").expect("a call");
-            tokio::spawn(async move { while let Some(Ok(_)) = connection.accept().await {} });
-            let mut messages = Messages::new(call.into_body(), longest);
-            let mut read = Vec::new();
-            let outcome = loop {
-                match messages.next().await {
-                    Ok(Some(message)) => read.push(message),
-                    Ok(None) => break Ok(read),
-                    Err(status) => break Err(status),
-                }
-            };
-            response::answer(&mut respond, Ok(framed(0, |_| {}))).expect("answered");
-            outcome
-        };
-        tokio::join!(reading, sending).0
-    }
-
-    #[tokio::test]
-    async fn messages_are_read_to_the_last() {
-        let long = [7; 300];
-        let wire = [&b"\0\0\0\0\x03one\0\0\0\0\0"[..], b"\0\0\0\x01\x2c", &long].concat();
-        let sent = [&b"one"[..], b"", &long];
-        assert_eq!(read(&[&wire[..9], &wire[9..]], 300).await.expect("read"), sent);
-        assert_eq!(read(&[], 300).await.expect("read"), Vec::<Bytes>::new());
+        (status.code(), status.get_details_error_info().expect("a reason").reason)
     }
 
     #[tokio::test]
     async fn a_bad_frame_is_refused() {
-        let reason = async |chunks: &[&[u8]]| {
-            let status = read(chunks, 9).await.expect_err("refused");
-            (status.code(), status.get_details_error_info().expect("a reason").reason)
-        };
         let malformed = (Code::InvalidArgument, "MALFORMED_MESSAGE".to_owned());
-        assert_eq!(reason(&[b"\0\0\0\0\x01x", b"\0\0\0\0\x01"]).await, malformed);
+        assert_eq!(refusal((b"\0\0\0\0\x01x", b"\0\0\0\0\x01")).await, malformed);
+        assert_eq!(refusal((b"\0\0\0\0\x01x\0", b"")).await, malformed);
         let too_large = (Code::InvalidArgument, "MESSAGE_TOO_LARGE".to_owned());
-        assert_eq!(reason(&[b"\0\0\0\0\x0a0123456789"]).await, too_large);
+        assert_eq!(refusal((b"\0\0\0\0\x01x\0\0", b"\0\0\x0a")).await, too_large);
         let compressed = (Code::Unimplemented, "UNIMPLEMENTED".to_owned());
-        assert_eq!(reason(&[b"\x01\0\0\0\0"]).await, compressed);
+        assert_eq!(refusal((b"\x01\0\0\0", b"\0")).await, compressed);
     }
 }

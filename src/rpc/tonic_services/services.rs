@@ -20,7 +20,8 @@ use tonic_health::server::HealthReporter;
 use tower::util::BoxCloneSyncService;
 use tower_service::Service;
 
-/// Five names do not need a router for arbitrary paths, such as axum's.
+/// The services that tonic answers. So few names do not need a router for arbitrary paths, such as
+/// axum's.
 pub struct TonicServices {
     admin: Admin,
     metrics: Arc<Metrics>,
@@ -34,7 +35,7 @@ type BoxedService = BoxCloneSyncService<Request<Body>, Response<Body>, Infallibl
 pub type PendingResponse = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 impl TonicServices {
-    /// Also returns the handle that sets what the health service reports.
+    /// The services, and the handle that sets the answers of the health service.
     ///
     /// # Errors
     /// If the descriptors that are built in cannot be read.
