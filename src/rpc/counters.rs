@@ -37,8 +37,8 @@ impl CallCounters {
 pub struct CountedCall {
     metrics: Arc<RpcMetrics>,
     began: Instant,
-    /// How the call ended. Without a code it was cancelled: the client left before the connection got
-    /// the answer.
+    /// How the call ended. Without a code it was cancelled: the client left before the connection
+    /// got the answer.
     pub code: Option<Code>,
 }
 

@@ -33,8 +33,8 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// The dispatcher, and the handle that sets the answers of the health service. `request_limit` is how
-    /// long the server works on one request.
+    /// The dispatcher, and the handle that sets the answers of the health service. `request_limit`
+    /// is how long the server works on one request.
     ///
     /// # Errors
     /// If the descriptors that are built in cannot be read.
@@ -50,8 +50,8 @@ impl Dispatcher {
         Ok((Self { counters, resolver, tonic_services, request_limit, stopping }, reporter))
     }
 
-    /// Answers a call. A lookup that memory can answer is answered when this returns. Every other call
-    /// becomes a task on the current runtime.
+    /// Answers a call. A lookup that memory can answer is answered when this returns. Every other
+    /// call becomes a task on the current runtime.
     pub fn take(&self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
         let method = Method::of_path(request.uri().path());
         let call = self.counters.begin(method);

@@ -47,8 +47,8 @@ impl MethodLimits {
         Self { longest_message, deadline }
     }
 
-    /// The deadline of a call that arrives now with these headers. `server_limit` is how long the server
-    /// works on any one request.
+    /// The deadline of a call that arrives now with these headers. `server_limit` is how long the
+    /// server works on any one request.
     pub fn deadline(&self, headers: &HeaderMap, server_limit: Duration) -> Deadline {
         let arrived = Boottime::now();
         let until = match self.deadline {
@@ -66,7 +66,8 @@ impl MethodLimits {
     }
 }
 
-/// The `grpc-timeout` header: at most eight digits and a unit. A header that cannot be read is ignored.
+/// The `grpc-timeout` header: at most eight digits and a unit. A header that cannot be read is
+/// ignored.
 fn client_timeout(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;

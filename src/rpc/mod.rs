@@ -1,8 +1,8 @@
 //! The gRPC front: every call enters through the [`Dispatcher`], once.
 //!
-//! Lookups are answered over h2 itself ([`lookups`]), everything else over tonic (`tonic_services`).
-//! The two know nothing of each other. Invariants: every call is counted; every error has its
-//! `ErrorInfo`; the text of a database error never reaches a client.
+//! Lookups are answered over h2 itself ([`lookups`]), everything else over tonic
+//! (`tonic_services`). The two know nothing of each other. Invariants: every call is counted; every
+//! error has its `ErrorInfo`; the text of a database error never reaches a client.
 
 mod counters;
 mod dispatcher;

@@ -30,7 +30,8 @@ pub fn answer(
     }
 }
 
-/// Waits for a future, but no longer than the client stays. `poll_reset` is that of the call's stream.
+/// Waits for a future, but no longer than the client stays. `poll_reset` is that of the call's
+/// stream.
 ///
 /// # Errors
 /// If the client has left.

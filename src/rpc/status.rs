@@ -1,7 +1,7 @@
 //! The one place where errors become gRPC statuses, each with its `ErrorInfo`.
 //!
-//! On the server an error changes its type at most twice: a store error becomes a refusal or a fault,
-//! and a refusal or a fault becomes a status here.
+//! On the server an error changes its type at most twice: a store error becomes a refusal or a
+//! fault, and a refusal or a fault becomes a status here.
 
 use crate::admin::{Refusal, Subject};
 use crate::resolve::ReadRefusal;

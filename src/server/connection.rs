@@ -1,7 +1,7 @@
 //! One HTTP/2 connection, from its preface to its end.
 //!
-//! It uses h2 directly. The task of the connection takes each call itself, so a call that memory can
-//! answer needs no other task.
+//! It uses h2 directly. The task of the connection takes each call itself, so a call that memory
+//! can answer needs no other task.
 
 use super::outgoing::Outgoing;
 use bytes::Bytes;
@@ -39,19 +39,20 @@ const STREAMS: u32 = 1_024;
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 
-/// h2 closes a connection on which too many small DATA frames are unread. Each frame uses up this budget
-/// by the bytes that it is short of 256. This is enough for a stream's window of messages with one short
-/// id each; h2's default is an eighth of it.
+/// h2 closes a connection on which too many small DATA frames are unread. Each frame uses up this
+/// budget by the bytes that it is short of 256. This is enough for a stream's window of messages
+/// with one short id each; h2's default is an eighth of it.
 const SMALL_FRAMES: usize = 16 << 20;
 
 /// The most bytes of headers of one call.
 const MAX_HEADERS: u32 = 16 << 10;
 
-/// For how long a connection takes calls before the other connections of its thread have their turn.
+/// For how long a connection takes calls before the other connections of its thread have their
+/// turn.
 const TURN: Duration = Duration::from_micros(500);
 
-/// Serves a connection until its client leaves, or until the server stops and all calls are answered.
-/// `take` begins to answer a call, and must not block.
+/// Serves a connection until its client leaves, or until the server stops and all calls are
+/// answered. `take` begins to answer a call, and must not block.
 ///
 /// # Errors
 /// If the connection ends in another way.
@@ -161,8 +162,9 @@ fn turn<T: AsyncRead + AsyncWrite + Unpin>(
     Poll::Ready(Ok(Turn::Last))
 }
 
-/// Sends pings to a silent client, and returns when it does not answer. Otherwise a client that vanished
-/// without closing its connection would hold it forever. `heard` is set by every byte of the client.
+/// Sends pings to a silent client, and returns when it does not answer. Otherwise a client that
+/// vanished without closing its connection would hold it forever. `heard` is set by every byte of
+/// the client.
 async fn vanished(pings: Option<PingPong>, heard: &AtomicBool) -> Error {
     let Some(mut pings) = pings else { return pending().await };
     let was_heard = || heard.swap(false, Ordering::Relaxed);

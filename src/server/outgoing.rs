@@ -1,8 +1,8 @@
 //! One write for everything that a connection has ready to send.
 //!
-//! h2 writes a message of 256 bytes or more to the socket before it looks at the next frame, which mostly
-//! is the end of the call. Each batch would cost two writes, two packets and two wake-ups of the client.
-//! Here a write waits until the connection has nothing more to send.
+//! h2 writes a message of 256 bytes or more to the socket before it looks at the next frame, which
+//! mostly is the end of the call. Each batch would cost two writes, two packets and two wake-ups of
+//! the client. Here a write waits until the connection has nothing more to send.
 
 use bytes::{Buf, BytesMut};
 use parking_lot::Mutex;
@@ -54,7 +54,8 @@ impl<W: AsyncWrite + Unpin> Outgoing<W> {
         Self(self.0.clone())
     }
 
-    /// Runs the connection that writes here. Whenever the connection waits, the gathered bytes are sent.
+    /// Runs the connection that writes here. Whenever the connection waits, the gathered bytes are
+    /// sent.
     ///
     /// # Errors
     /// If the socket fails.

@@ -1,9 +1,9 @@
 //! The threads that connections are served on.
 //!
-//! Each thread has a runtime of its own. So a call that memory can answer is read, answered and written
-//! without waking another thread. On two cores such a call costs about half the CPU that it costs on one
-//! work-stealing runtime. One acceptor gives out the connections. The kernel would do it by a hash of the
-//! address (`SO_REUSEPORT`), which does not spread a few connections evenly.
+//! Each thread has a runtime of its own. So a call that memory can answer is read, answered and
+//! written without waking another thread. On two cores such a call costs about half the CPU that it
+//! costs on one work-stealing runtime. One acceptor gives out the connections. The kernel would do
+//! it by a hash of the address (`SO_REUSEPORT`), which does not spread a few connections evenly.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,5 +1,5 @@
-//! gRPC's framing: a flag byte, a length of four bytes, then the message. The specification "gRPC over
-//! HTTP2" calls this a `Length-Prefixed-Message`.
+//! gRPC's framing: a flag byte, a length of four bytes, then the message. The specification "gRPC
+//! over HTTP2" calls this a `Length-Prefixed-Message`.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 

@@ -1,7 +1,7 @@
 //! The wire contract of aka in Rust: its messages, its methods, and gRPC's framing.
 //!
-//! The server, the commands, the load generator and the tests all use this crate, so each fact of the
-//! contract is written once.
+//! The server, the commands, the load generator and the tests all use this crate, so each fact of
+//! the contract is written once.
 
 pub mod frame;
 mod method;

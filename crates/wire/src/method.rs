@@ -26,8 +26,9 @@ impl Kind {
 
 macro_rules! methods {
     ($($(#[$doc:meta])* $method:ident: $service:literal $name:literal $kind:ident;)*) => {
-        /// An RPC that is routed, limited and counted by itself. A new RPC is one line in this file.
-        /// Each `match` on a method then fails to compile until the new one has its handler and limits.
+        /// An RPC that is routed, limited and counted by itself. A new RPC is one line in this
+        /// file. Each `match` on a method then fails to compile until the new one has its handler
+        /// and limits.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Method {
             $($(#[$doc])* $method,)*

@@ -1,9 +1,9 @@
 //! The messages of a batch, decoded and encoded by hand.
 //!
-//! A batch has up to 10,000 ids. prost would make a `Bytes` for each id of the request and for each alias
-//! of the answer. Counting the references to each of them costs more than looking the id up. Here a
-//! request is one `Bytes` with the positions of the ids in it, and an answer is written from one buffer.
-//! The primitives are prost's, and the tests compare both messages with prost's.
+//! A batch has up to 10,000 ids. prost would make a `Bytes` for each id of the request and for each
+//! alias of the answer. Counting the references to each of them costs more than looking the id up.
+//! Here a request is one `Bytes` with the positions of the ids in it, and an answer is written from
+//! one buffer. The primitives are prost's, and the tests compare both messages with prost's.
 
 use crate::resolve::Aliases;
 use crate::rpc::status::CallFault;
@@ -40,8 +40,8 @@ pub struct BatchAnswer {
 }
 
 impl BatchRequest {
-    /// Decodes as prost does: fields come in any order, the last value of a field that is not repeated
-    /// counts, and unknown fields are skipped.
+    /// Decodes as prost does: fields come in any order, the last value of a field that is not
+    /// repeated counts, and unknown fields are skipped.
     ///
     /// # Errors
     /// If the bytes are not the message.

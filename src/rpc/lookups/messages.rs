@@ -103,8 +103,8 @@ mod tests {
     use tonic::Code;
     use tonic_types::StatusExt;
 
-    /// The code and reason that a call is refused with whose client sends these bytes in two chunks and
-    /// ends its side.
+    /// The client sends these bytes in two chunks and ends its side. Returns the code and the
+    /// reason of the refusal.
     async fn refusal(sent: (&'static [u8], &'static [u8])) -> (Code, String) {
         let (client, server) = duplex(1 << 10);
         let (mut calls, connection) = h2::client::handshake(client).await.expect("opened");

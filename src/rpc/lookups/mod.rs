@@ -1,8 +1,8 @@
 //! The service `Resolver`, over h2 itself.
 //!
-//! tonic would read and write a message through several layers and wake a task for it. A lookup that
-//! memory can answer needs none of that: its message is read where it was received, and its answer is
-//! one buffer. Invariant: such a lookup is answered by the task of its connection.
+//! tonic would read and write a message through several layers and wake a task for it. A lookup
+//! that memory can answer needs none of that: its message is read where it was received, and its
+//! answer is one buffer. Invariant: such a lookup is answered by the task of its connection.
 
 pub mod batch;
 mod messages;

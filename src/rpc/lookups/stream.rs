@@ -17,8 +17,8 @@ use tonic::{Code, Status};
 /// How many requests of one stream are worked on at once.
 const STREAM_AHEAD: usize = 2;
 
-/// The answers to the requests, in order. `limit` is how long the server works on one request; `end` is
-/// when the client stops waiting for the whole stream.
+/// The answers to the requests, in order. `limit` is how long the server works on one request;
+/// `end` is when the client stops waiting for the whole stream.
 pub fn resolve_stream(
     resolver: Arc<Resolver>,
     requests: impl Stream<Item = Result<Bytes, Status>> + Send + 'static,
