@@ -3,7 +3,7 @@
 //! `cargo bench --bench codec`
 
 use aka::resolve::Aliases;
-use aka::rpc::batch::{BatchAnswer, BatchRequest};
+use aka::rpc::lookups::batch::{BatchAnswer, BatchRequest};
 use aka_wire::pb::{
     BatchResolveRequest, BatchResolveResponse, ResolveRequest, ResolveResponse, Resolved,
 };

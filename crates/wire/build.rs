@@ -1,8 +1,8 @@
 //! Compiles the wire contract without `protoc`.
 //!
-//! The descriptor set for reflection keeps the ids as the contract declares them: `string`. The Rust
-//! types decode the same fields as bytes (the same on the wire), so that one id that is not UTF-8
-//! costs its own answer and not the whole batch.
+//! The contract declares ids as `string`, and reflection shows them so. The Rust types decode the
+//! same fields as bytes, which is the same on the wire. So one id that is not UTF-8 does not fail a
+//! whole batch.
 
 use prost::Message;
 use prost_types::field_descriptor_proto::Type;
@@ -11,7 +11,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 const PROTOS: [&str; 3] =
     ["aka/v1/alias.proto", "aka/v1/resolver.proto", "aka/v1/alias_admin.proto"];
 
-/// Fields that hold ids, and so are decoded as bytes.
+/// Fields that hold ids. They are decoded as bytes.
 const ID_FIELDS: [&str; 4] = ["distinct_id", "distinct_ids", "alias_id", "canonical_id"];
 
 fn main() -> Result<(), Box<dyn Error>> {

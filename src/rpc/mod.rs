@@ -1,18 +1,16 @@
-//! The wire contract over gRPC. tonic's types live in this module alone (and in the client commands).
+//! The gRPC front: every call enters through the [`Dispatcher`], once.
+//!
+//! Lookups are answered over h2 itself ([`lookups`]), everything else over tonic
+//! (`tonic_services`). The two know nothing of each other. Invariants: every call is counted; every
+//! error has its `ErrorInfo`; the text of a database error never reaches a client.
 
-mod admin;
-pub mod batch;
-mod counted;
-mod deadline;
+mod counters;
 mod dispatcher;
-mod message;
-mod resolver;
-mod routes;
+mod limits;
+pub mod lookups;
+mod response;
 pub mod status;
-mod tonics;
+mod tonic_services;
 
-pub(crate) use admin::timestamp;
 pub use dispatcher::Dispatcher;
-pub use routes::{Services, routes};
-
-pub use aka_wire::{ALIAS_ADMIN, RESOLVER};
+pub(crate) use tonic_services::timestamp;

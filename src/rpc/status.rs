@@ -1,25 +1,32 @@
-//! The one place where refusals become gRPC statuses, each with its `ErrorInfo`.
+//! The one place where errors become gRPC statuses, each with its `ErrorInfo`.
+//!
+//! On the server an error changes its type at most twice: a store error becomes a refusal or a
+//! fault, and a refusal or a fault becomes a status here.
 
 use crate::admin::{Refusal, Subject};
 use crate::resolve::ReadRefusal;
 use aka_core::coherence::LookupFailure;
 use aka_wire::MAX_MESSAGE;
+use aka_wire::frame::FrameFault;
 use aka_wire::pb;
 use std::collections::HashMap;
 use std::time::Duration;
+use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 const DOMAIN: &str = "aka";
 
-/// When a client should try again what failed for want of a shard, or of room.
+/// After which time a client should repeat a call that failed for lack of a shard or of room.
 const RETRY_DELAY: Duration = Duration::from_millis(250);
 
-/// What can be wrong with a call before, or beside, its meaning.
+/// Why a call failed, apart from what it asks for.
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
+pub enum CallFault {
     #[error("the bytes are not the message that this method takes: {0}")]
     Malformed(String),
+    #[error("compressed messages are not read")]
+    Compressed,
     #[error("the message is larger than {0} bytes; send less at once")]
     MessageTooLarge(usize),
     #[error("{0} requests are more than the {1} that a batch may hold")]
@@ -34,7 +41,7 @@ pub enum Fault {
     Internal(String),
 }
 
-/// A failure in the contract's words, before it is put into a status or into a batch.
+/// A failure in the contract's terms. It becomes a status, or an item of a batch.
 pub struct Described {
     code: Code,
     reason: &'static str,
@@ -63,7 +70,7 @@ impl Described {
         Self { retry: Some(delay), ..self }
     }
 
-    /// As one item of a batch.
+    /// The failure as the item of a batch with this index.
     pub fn into_item(self, index: u32) -> pb::Failure {
         pb::Failure {
             index,
@@ -89,23 +96,39 @@ impl From<Described> for Status {
     }
 }
 
-impl From<prost::DecodeError> for Fault {
+impl From<prost::DecodeError> for CallFault {
     fn from(error: prost::DecodeError) -> Self {
         Self::Malformed(error.to_string())
     }
 }
 
-impl From<Fault> for Status {
-    fn from(fault: Fault) -> Self {
+impl From<FrameFault> for CallFault {
+    fn from(fault: FrameFault) -> Self {
+        match fault {
+            FrameFault::Compressed => Self::Compressed,
+            FrameFault::TooLong(longest) => Self::MessageTooLarge(longest),
+            FrameFault::CutShort => Self::Malformed("it is cut short".to_owned()),
+        }
+    }
+}
+
+impl From<CallFault> for Status {
+    fn from(fault: CallFault) -> Self {
         let text = fault.to_string();
         let (code, reason) = match fault {
-            Fault::Malformed(_) => (Code::InvalidArgument, "MALFORMED_MESSAGE"),
-            Fault::MessageTooLarge(_) => (Code::InvalidArgument, "MESSAGE_TOO_LARGE"),
-            Fault::BatchTooLarge(..) => (Code::InvalidArgument, "BATCH_TOO_LARGE"),
-            Fault::DeadlineExceeded => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
-            Fault::Unimplemented(_) => (Code::Unimplemented, "UNIMPLEMENTED"),
-            Fault::Internal(_) => (Code::Internal, "INTERNAL"),
-            Fault::ShuttingDown => {
+            CallFault::Malformed(_) => (Code::InvalidArgument, "MALFORMED_MESSAGE"),
+            CallFault::MessageTooLarge(_) => (Code::InvalidArgument, "MESSAGE_TOO_LARGE"),
+            CallFault::BatchTooLarge(..) => (Code::InvalidArgument, "BATCH_TOO_LARGE"),
+            CallFault::DeadlineExceeded => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+            CallFault::Unimplemented(_) => (Code::Unimplemented, "UNIMPLEMENTED"),
+            CallFault::Internal(_) => (Code::Internal, "INTERNAL"),
+            CallFault::Compressed => {
+                let mut status = Status::from(CallFault::Unimplemented(text));
+                let identity = MetadataValue::from_static("identity");
+                status.metadata_mut().insert("grpc-accept-encoding", identity);
+                return status;
+            }
+            CallFault::ShuttingDown => {
                 let described = Described::new(Code::Unavailable, "SHUTTING_DOWN", text);
                 return described.retry(RETRY_DELAY).into();
             }
@@ -180,7 +203,7 @@ pub fn refusal(refusal: &Refusal) -> Described {
     }
 }
 
-/// Gives a status that tonic made, and that therefore has no `ErrorInfo`, the contract's form.
+/// Gives a status the contract's form. Statuses that tonic makes have no `ErrorInfo`.
 pub fn contract(status: Status) -> Status {
     if status.get_details_error_info().is_some() {
         return status;
@@ -188,10 +211,11 @@ pub fn contract(status: Status) -> Status {
     let message = status.message().to_owned();
     match status.code() {
         Code::Ok => status,
-        // tonic's word for a message over the limit, and for a frame that is none.
-        Code::OutOfRange => Fault::MessageTooLarge(MAX_MESSAGE).into(),
-        Code::Internal => Fault::Malformed(message).into(),
-        Code::Unimplemented => Fault::Unimplemented(match message.is_empty() {
+        // tonic's code for a message over the limit.
+        Code::OutOfRange => CallFault::MessageTooLarge(MAX_MESSAGE).into(),
+        // tonic's code for a bad frame, and for bytes that are not the message.
+        Code::Internal => CallFault::Malformed(message).into(),
+        Code::Unimplemented => CallFault::Unimplemented(match message.is_empty() {
             true => "this server has no such method".to_owned(),
             false => message,
         })
@@ -204,7 +228,7 @@ fn reason_of(code: Code) -> &'static str {
     match code {
         Code::InvalidArgument => "MALFORMED_MESSAGE",
         Code::Cancelled => "CANCELLED",
-        // Of the health service, for a service that it does not know.
+        // The health service answers so for a service that it does not know.
         Code::NotFound => "NOT_FOUND",
         Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
         Code::Unavailable => "UNAVAILABLE",

@@ -1,6 +1,6 @@
-//! Accepting gRPC connections, and letting them finish.
+//! Accepts gRPC connections, and drains them at the stop.
 
-use super::connection::{self, LAST_WORDS};
+use super::connection::{self, LAST_ARRIVALS};
 use super::workers::Workers;
 use crate::metrics::Metrics;
 use crate::rpc::Dispatcher;
@@ -12,36 +12,37 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// A gRPC port that listens.
+/// The gRPC socket, and the parts that serve its connections.
 pub(super) struct Listener {
     pub listener: TcpListener,
     pub dispatcher: Arc<Dispatcher>,
     pub metrics: Arc<Metrics>,
+    /// The most connections at once. Further ones wait to be accepted.
     pub max_connections: usize,
     pub workers: Workers,
-    /// When it is cancelled, no connection is accepted, and each is asked to finish.
+    /// When it is cancelled, the listener stops accepting, and each connection finishes.
     pub stopping: CancellationToken,
 }
 
 impl Listener {
-    /// Accepts until it is stopped; then lets calls finish for `drain` at the most.
+    /// Accepts until the server stops. Then waits at most `drain` until all calls are answered.
     pub async fn run(self, drain: Duration) {
         let Self { listener, dispatcher, metrics, max_connections, mut workers, stopping } = self;
-        let places = Arc::new(Semaphore::new(max_connections));
+        let permits = Arc::new(Semaphore::new(max_connections));
         let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
-        // Connections that clients have opened already are not reset: they are told to go elsewhere.
+        // A connection that a client has opened already is not reset, but told to go elsewhere.
         let over = async {
             stopping.cancelled().await;
-            tokio::time::sleep(LAST_WORDS).await;
+            tokio::time::sleep(LAST_ARRIVALS).await;
         };
         let mut over = std::pin::pin!(over);
         loop {
             let accepted = tokio::select! {
                 () = over.as_mut() => break,
-                accepted = accept(&listener, &places) => accepted,
+                accepted = accept(&listener, &permits) => accepted,
             };
             let Some((stream, permit)) = accepted else { continue };
-            let place = Place::new(permit, &metrics.connections);
+            let admission = Admission::new(permit, &metrics.connections);
             let connection = serve(stream, dispatcher.clone(), stopping.clone());
             let cut = cut.clone();
             workers.spawn(connections.track_future(async move {
@@ -49,7 +50,7 @@ impl Listener {
                     () = connection => {}
                     () = cut.cancelled() => {}
                 }
-                drop(place);
+                drop(admission);
             }));
         }
         drop(listener);
@@ -60,45 +61,45 @@ impl Listener {
             cut.cancel();
             connections.wait().await;
         }
-        // Joining its threads may wait for a moment; nobody is served any more.
+        // Joining the threads may block for a moment.
         drop(tokio::task::spawn_blocking(move || drop(workers)).await);
     }
 }
 
-/// A place among the connections, counted for as long as it is held.
-struct Place {
+/// Held by a connection: one of the `max_connections`, counted in the metrics.
+struct Admission {
     _permit: OwnedSemaphorePermit,
     connections: Gauge,
 }
 
-impl Place {
+impl Admission {
     fn new(permit: OwnedSemaphorePermit, connections: &Gauge) -> Self {
         connections.increment(1.0);
         Self { _permit: permit, connections: connections.clone() }
     }
 }
 
-impl Drop for Place {
+impl Drop for Admission {
     fn drop(&mut self) {
         self.connections.decrement(1.0);
     }
 }
 
-/// A connection, not yet of any runtime: it is served on another than it was accepted on.
+/// Accepts one connection. It is not registered with this runtime, because a worker's serves it.
 async fn accept(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
+    permits: &Arc<Semaphore>,
 ) -> Option<(std::net::TcpStream, OwnedSemaphorePermit)> {
-    let permit = places.clone().acquire_owned().await.ok()?;
+    let permit = permits.clone().acquire_owned().await.ok()?;
     let accepted = listener.accept().await.and_then(|(stream, _)| {
-        // Answers are small and waited for.
+        // Answers are small, and a client waits for each.
         stream.set_nodelay(true)?;
         stream.into_std()
     });
     match accepted {
         Ok(stream) => Some((stream, permit)),
         Err(error) => {
-            // Out of file descriptors, most likely: asking again at once would only spin.
+            // Most likely there are no file descriptors left. Without a pause this would spin.
             tracing::warn!(%error, "cannot accept a connection");
             tokio::time::sleep(Duration::from_millis(100)).await;
             None
@@ -106,7 +107,7 @@ async fn accept(
     }
 }
 
-/// Serves a connection on the runtime that this is called on.
+/// Serves a connection on the current runtime.
 async fn serve(
     stream: std::net::TcpStream,
     dispatcher: Arc<Dispatcher>,
@@ -114,7 +115,7 @@ async fn serve(
 ) {
     let served = async {
         let (reader, writer) = TcpStream::from_std(stream)?.into_split();
-        let take = |call, respond| dispatcher.take(call, respond);
+        let take = |request, respond| dispatcher.take(request, respond);
         connection::serve(reader, writer, take, &stopping).await
     };
     if let Err(error) = served.await {

@@ -1,4 +1,6 @@
 //! The running service: from a checked configuration to a drained stop.
+//!
+//! Invariant: every wait of a connection and of the stop has a limit.
 
 mod connection;
 mod listener;

@@ -1,8 +1,8 @@
-//! One write for all that a connection has to say at a time.
+//! One write for everything that a connection has ready to send.
 //!
-//! h2 writes a message of 256 bytes or more to the socket before it looks at what comes next, which is the
-//! end of the call most of the time: two writes, two packets, and two wakings of the client for each
-//! batch. Here a write is put off until the connection has nothing more to say.
+//! h2 writes a message of 256 bytes or more to the socket before it looks at the next frame, which
+//! mostly is the end of the call. Each batch would cost two writes, two packets and two wake-ups of
+//! the client. Here a write waits until the connection has nothing more to send.
 
 use bytes::{Buf, BytesMut};
 use parking_lot::Mutex;
@@ -13,10 +13,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite;
 
-/// As much as h2 itself gathers of small frames. What is more is written at once.
+/// The most bytes that are gathered before a write, as many as h2 gathers of small frames.
 const MOST: usize = 16 << 10;
 
-/// The writing half of a connection, for h2 and for who runs the connection.
+/// The writing half of a connection, shared by h2 and the task that runs the connection.
 pub(super) struct Outgoing<W>(Arc<Mutex<Unsent<W>>>);
 
 struct Unsent<W> {
@@ -35,7 +35,7 @@ impl<W: AsyncWrite + Unpin> Unsent<W> {
         Poll::Ready(Ok(()))
     }
 
-    /// Takes as much of the bytes as there is room for.
+    /// Gathers as many of the bytes as there is room for, and returns their number.
     fn take(&mut self, bytes: &[u8]) -> usize {
         let taken = bytes.len().min(MOST.saturating_sub(self.bytes.len()));
         self.bytes.extend_from_slice(&bytes[..taken]);
@@ -44,23 +44,28 @@ impl<W: AsyncWrite + Unpin> Unsent<W> {
 }
 
 impl<W: AsyncWrite + Unpin> Outgoing<W> {
+    /// The writing half of the connection on this socket.
     pub fn new(socket: W) -> Self {
         Self(Arc::new(Mutex::new(Unsent { socket, bytes: BytesMut::new() })))
     }
 
-    /// The same half.
+    /// Another handle of the same half.
     pub fn share(&self) -> Self {
         Self(self.0.clone())
     }
 
-    /// Runs the connection that writes here. Whenever it waits, what it has written is sent.
+    /// Runs the connection that writes here. Whenever the connection waits, the gathered bytes are
+    /// sent.
+    ///
+    /// # Errors
+    /// If the socket fails.
     pub async fn send_for<T>(
         &self,
         mut connection: Pin<&mut impl Future<Output = T>>,
     ) -> Result<T> {
         poll_fn(|context| {
             let ended = connection.as_mut().poll(context);
-            // Where the socket takes no more, this task is woken when it does.
+            // If the socket is full, it wakes this task once it has room.
             if let Poll::Ready(Err(error)) = self.0.lock().poll_send(context) {
                 return Poll::Ready(Err(error));
             }
@@ -95,7 +100,7 @@ impl<W: AsyncWrite + Unpin> AsyncWrite for Outgoing<W> {
         true
     }
 
-    /// Not yet: h2 flushes after every message. See [`send_for`](Self::send_for).
+    /// Does nothing, because h2 flushes after every message. See [`send_for`](Self::send_for).
     fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<Result<()>> {
         Poll::Ready(Ok(()))
     }
@@ -113,7 +118,7 @@ mod tests {
     use std::pin::pin;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
-    /// Counts the writes to what it wraps.
+    /// Counts the writes to the writer that it wraps.
     struct Counting<W>(W, usize);
 
     impl<W: AsyncWrite + Unpin> AsyncWrite for Counting<W> {
@@ -136,7 +141,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_said_at_a_time_is_one_write() {
+    async fn bytes_that_are_ready_together_are_one_write() {
         let (ours, mut theirs) = duplex(1 << 20);
         let outgoing = Outgoing::new(Counting(ours, 0));
         let mut writer = outgoing.share();
@@ -145,18 +150,18 @@ mod tests {
                 writer.write_all(word).await?;
                 writer.flush().await?;
             }
-            // It waits for the client, who has all of it by then.
-            let mut said = [0; 11];
-            theirs.read_exact(&mut said).await?;
-            Ok::<_, Error>(said)
+            // The connection waits for the client, which has received everything by then.
+            let mut received = [0; 11];
+            theirs.read_exact(&mut received).await?;
+            Ok::<_, Error>(received)
         });
-        let said = outgoing.send_for(connection.as_mut()).await.expect("sent").expect("read");
-        assert_eq!(&said, b"headbodyend");
+        let received = outgoing.send_for(connection.as_mut()).await.expect("sent").expect("read");
+        assert_eq!(&received, b"headbodyend");
         assert_eq!(outgoing.0.lock().socket.1, 1);
     }
 
     #[tokio::test]
-    async fn a_client_that_reads_slowly_gets_everything_and_little_is_kept_for_it() {
+    async fn a_client_that_reads_slowly_gets_everything_and_the_buffer_stays_small() {
         let (ours, mut theirs) = duplex(100);
         let outgoing = Outgoing::new(ours);
         let mut writer = outgoing.share();
@@ -182,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_has_gone_ends_the_connection() {
+    async fn a_client_that_has_left_ends_the_connection() {
         let (ours, theirs) = duplex(100);
         drop(theirs);
         let outgoing = Outgoing::new(ours);

@@ -1,4 +1,4 @@
-//! Build, serve, drain: a straight line.
+//! Builds the service, serves until the stop, and drains.
 
 use super::listener::Listener;
 use super::workers::Workers;
@@ -7,9 +7,10 @@ use crate::config::{Config, ConfigFault, Database};
 use crate::metrics::Metrics;
 use crate::ops::{Operations, http};
 use crate::resolve::Resolver;
-use crate::rpc::{self, ALIAS_ADMIN, RESOLVER, Services};
+use crate::rpc::Dispatcher;
 use crate::shard::{Cluster, StartFault};
 use crate::store::{Store, StoreError, migrate};
+use aka_wire::{ALIAS_ADMIN, RESOLVER};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,14 +22,16 @@ use tonic_health::ServingStatus;
 /// How often raw samples are folded into histograms.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// Where a server listens, after port 0 has become a real one.
+/// The addresses that a server listens on. Port 0 is replaced by the real port.
 #[derive(Clone, Copy, Debug)]
 pub struct Addresses {
+    /// Of the gRPC socket.
     pub grpc: SocketAddr,
+    /// Of the HTTP socket for metrics and probes.
     pub metrics: SocketAddr,
 }
 
-/// Why a server did not start. One clear sentence.
+/// Why a server did not start. Each message is one sentence for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeFault {
     #[error(transparent)]
@@ -45,14 +48,17 @@ pub enum ServeFault {
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
-/// Serves until `shutdown` is done, then drains. `ready` is told the addresses once requests are
+/// Serves until `shutdown` completes, then drains. `ready` gets the addresses once requests are
 /// accepted.
+///
+/// # Errors
+/// If the server does not start.
 pub async fn serve(
     config: Config,
     shutdown: impl Future<Output = ()>,
     ready: impl FnOnce(Addresses),
 ) -> Result<(), ServeFault> {
-    // Bound before the databases are asked: a port in use is known at once.
+    // Bound before the databases are reached, so that a port in use is reported at once.
     let listener = listen(config.listen).await?;
     let metrics_listener = listen(config.metrics_listen).await?;
     let addresses = Addresses {
@@ -69,13 +75,13 @@ pub async fn serve(
     let admin = Admin::new(cluster.clone(), config.rules.clone());
     let placeholders = config.rules.placeholders.clone();
     let stopping = CancellationToken::new();
-    let (dispatcher, health) = rpc::routes(Services {
-        resolver: Arc::new(Resolver::new(cluster.clone(), placeholders, metrics.clone())),
-        admin: admin.clone(),
-        metrics: metrics.clone(),
-        request_limit: config.request_timeout,
-        stopping: stopping.clone(),
-    })?;
+    let (dispatcher, health) = Dispatcher::new(
+        Arc::new(Resolver::new(cluster.clone(), placeholders, metrics.clone())),
+        admin.clone(),
+        metrics.clone(),
+        config.request_timeout,
+        stopping.clone(),
+    )?;
     set_health(&health, ServingStatus::Serving).await;
 
     let operations = Arc::new(Operations {
@@ -116,7 +122,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServeFault> {
     TcpListener::bind(address).await.map_err(|error| ServeFault::Listen(address, error))
 }
 
-/// Opens the stores; the embedded one is migrated on the way, MySQL shards are the operator's.
+/// Opens the stores. The embedded one is migrated here; operators migrate MySQL shards.
 async fn open(database: &Database) -> Result<Vec<Box<dyn Store>>, ServeFault> {
     Ok(match database {
         Database::Sqlite(path) => {

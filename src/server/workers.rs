@@ -1,9 +1,9 @@
 //! The threads that connections are served on.
 //!
-//! Each runs a runtime of its own, so a call that is answered from memory is read, answered and
-//! written without another thread being woken: on two cores a call costs about half the CPU of the
-//! same on one work-stealing runtime. Connections are handed out by one acceptor, and not by the
-//! kernel (`SO_REUSEPORT` goes by a hash of the address), so that a handful of them is spread evenly.
+//! Each thread has a runtime of its own. So a call that memory can answer is read, answered and
+//! written without waking another thread. On two cores such a call costs about half the CPU that it
+//! costs on one work-stealing runtime. One acceptor gives out the connections. The kernel would do
+//! it by a hash of the address (`SO_REUSEPORT`), which does not spread a few connections evenly.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,28 +11,31 @@ use std::thread::JoinHandle;
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// The threads; they end when this is dropped.
+/// The threads. They end when this is dropped.
 pub(super) struct Workers {
     workers: Vec<Worker>,
     /// Where the search for a free worker begins.
     next: usize,
-    /// Before the threads: they are joined once they were told to end.
+    /// Dropped before the threads, because a thread ends only when it is told to.
     _stop: DropGuard,
     _threads: Vec<JoinOnDrop>,
 }
 
+/// One thread, with its runtime and the number of its connections.
 struct Worker {
     runtime: Handle,
     connections: Arc<AtomicUsize>,
 }
 
 impl Workers {
+    /// Starts this many threads, at least one.
+    ///
     /// # Errors
     /// If the system has no more threads or descriptors.
     pub fn start(count: usize) -> std::io::Result<Self> {
         let stop = CancellationToken::new();
         let (mut workers, mut threads) = (Vec::new(), Vec::new());
-        // After the threads, so that on an error they are told to end before they are joined.
+        // Declared after the threads, so that on an error it is dropped before they are joined.
         let guard = stop.clone().drop_guard();
         for number in 0..count.max(1) {
             let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -54,25 +57,25 @@ impl Workers {
         let Some(chosen) = order.min_by_key(load) else { return };
         self.next = chosen + 1;
         let Worker { runtime, connections } = &self.workers[chosen];
-        let place = Place::take(connections);
+        let assignment = Assignment::new(connections);
         runtime.spawn(async move {
             connection.await;
-            drop(place);
+            drop(assignment);
         });
     }
 }
 
-/// One connection of a worker.
-struct Place(Arc<AtomicUsize>);
+/// One connection of a worker, counted until it is dropped.
+struct Assignment(Arc<AtomicUsize>);
 
-impl Place {
-    fn take(connections: &Arc<AtomicUsize>) -> Self {
+impl Assignment {
+    fn new(connections: &Arc<AtomicUsize>) -> Self {
         connections.fetch_add(1, Ordering::Relaxed);
         Self(connections.clone())
     }
 }
 
-impl Drop for Place {
+impl Drop for Assignment {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -83,7 +86,7 @@ struct JoinOnDrop(Option<JoinHandle<()>>);
 impl Drop for JoinOnDrop {
     fn drop(&mut self) {
         if let Some(thread) = self.0.take() {
-            // A thread that panicked has ended, too.
+            // A thread that panicked has ended too.
             let _ = thread.join();
         }
     }

@@ -1,12 +1,12 @@
-//! gRPC's framing: a flag byte, a length of four bytes, then the message (`Length-Prefixed-Message` of
-//! "gRPC over HTTP2").
+//! gRPC's framing: a flag byte, a length of four bytes, then the message. The specification "gRPC
+//! over HTTP2" calls this a `Length-Prefixed-Message`.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-/// The flag and the length that stand before every message, in bytes.
+/// How many bytes stand before every message: the flag and the length.
 pub const PREFIX: usize = 5;
 
-/// Frames a message. `length`: how many bytes `encode` writes, at most.
+/// Frames the message that `encode` writes. `length` is the most bytes that it writes.
 pub fn framed(length: usize, encode: impl FnOnce(&mut Vec<u8>)) -> Bytes {
     let mut framed = Vec::with_capacity(PREFIX + length);
     framed.put_bytes(0, PREFIX);
@@ -16,34 +16,40 @@ pub fn framed(length: usize, encode: impl FnOnce(&mut Vec<u8>)) -> Bytes {
     framed.into()
 }
 
-/// Why bytes are no frame that is read.
+/// Why the bytes of a peer cannot be read as messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameFault {
+    /// This side asks for no compression and reads none.
     #[error("the message is compressed")]
     Compressed,
+    /// The message is longer than this many bytes.
     #[error("the message is longer than {0} bytes")]
     TooLong(usize),
+    /// The peer ended in the middle of a message.
     #[error("the message is cut short")]
     CutShort,
 }
 
-/// Cuts what a peer sends into messages. It keeps at most one message and one chunk.
+/// Splits the bytes that a peer sends into messages. It holds at most one message and one chunk.
 #[derive(Debug)]
 pub struct Frames {
     longest: usize,
-    /// What came and was not yet read. A message that came whole is not copied.
+    /// Received bytes that are not yet read. A message that lies in one chunk is not copied.
     chunk: Bytes,
-    /// What came of a message that comes in several chunks; then `chunk` is empty.
+    /// The received part of a message that spans several chunks. If it is not empty, `chunk` is.
     parts: BytesMut,
 }
 
 impl Frames {
-    /// `longest`: how many bytes a message may have.
+    /// `longest` is the most bytes that a message may have.
+    #[inline]
     pub fn new(longest: usize) -> Self {
         Self { longest, chunk: Bytes::new(), parts: BytesMut::new() }
     }
 
-    /// Takes the next bytes of the peer. To be called when [`next`](Self::next) has none left.
+    /// Takes the next bytes of the peer. Call it when [`next_message`](Self::next_message) has
+    /// returned `None`.
+    #[inline]
     pub fn push(&mut self, chunk: Bytes) {
         if self.chunk.is_empty() && self.parts.is_empty() {
             self.chunk = chunk;
@@ -53,10 +59,12 @@ impl Frames {
         }
     }
 
-    /// The next message, if all of it has come.
+    /// The next message, or `None` if it is not complete yet.
     ///
     /// # Errors
-    /// If it is compressed, or longer than is allowed: that is known from its prefix, before it is kept.
+    /// If the message is compressed or too long. The prefix shows it, so such a message is never
+    /// gathered.
+    #[inline]
     pub fn next_message(&mut self) -> Result<Option<Bytes>, FrameFault> {
         let unread = if self.parts.is_empty() { &self.chunk[..] } else { &self.parts[..] };
         let Some((&[flag, ref length @ ..], message)) = unread.split_first_chunk::<PREFIX>() else {
@@ -81,10 +89,11 @@ impl Frames {
         }))
     }
 
-    /// The peer has sent all that it will.
+    /// Call it when the peer has ended its side.
     ///
     /// # Errors
-    /// If that was in the middle of a message.
+    /// If the peer ended in the middle of a message.
+    #[inline]
     pub fn end(&self) -> Result<(), FrameFault> {
         match self.chunk.is_empty() && self.parts.is_empty() {
             true => Ok(()),
@@ -102,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_cut_where_they_end_wherever_the_chunks_do() {
+    fn messages_do_not_depend_on_where_the_chunks_end() {
         let sent = [&b"one"[..], b"", b"a longer one", &[7; 300]];
         let wire = sent.map(frame).concat();
         for cut in 0..wire.len() {
@@ -121,14 +130,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_message_is_said_to_be_none() {
+    fn a_bad_frame_is_a_fault() {
         let next = |bytes: &'static [u8]| {
             let mut frames = Frames::new(9);
             frames.push(Bytes::from_static(bytes));
             (frames.next_message(), frames.end())
         };
         assert_eq!(next(b"\x01\0\0\0\0").0, Err(FrameFault::Compressed));
-        // Nothing is kept free for what a length only claims.
+        // No memory is reserved for a length that is only claimed.
         assert_eq!(next(b"\0\xff\xff\xff\xff").0, Err(FrameFault::TooLong(9)));
         assert_eq!(next(b"\0"), (Ok(None), Err(FrameFault::CutShort)));
         assert_eq!(next(b"\0\0\0\0\x02a"), (Ok(None), Err(FrameFault::CutShort)));

@@ -1,23 +1,24 @@
-//! Every RPC of the gRPC port, once.
+//! The list of RPCs. Each stands in one line.
 
-/// The names of the services, as paths, health and metrics call them.
-pub const RESOLVER: &str = "aka.v1.Resolver";
-pub const ALIAS_ADMIN: &str = "aka.v1.AliasAdmin";
-pub const HEALTH: &str = "grpc.health.v1.Health";
+/// The name of the service `Resolver`, as paths, health and metrics use it.
+pub const RESOLVER: &str = Method::Resolve.service();
+/// The name of the service `AliasAdmin`, as paths, health and metrics use it.
+pub const ALIAS_ADMIN: &str = Method::CreateAlias.service();
 
-/// How many messages go each way; the label `grpc_type` of the metrics.
+/// How many messages go each way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// One request, one response.
     Unary,
-    ServerStream,
+    /// Any number of requests and responses.
     BidiStream,
 }
 
 impl Kind {
+    /// The label `grpc_type` of the metrics.
     pub fn label(self) -> &'static str {
         match self {
             Self::Unary => "unary",
-            Self::ServerStream => "server_stream",
             Self::BidiStream => "bidi_stream",
         }
     }
@@ -25,18 +26,19 @@ impl Kind {
 
 macro_rules! methods {
     ($($(#[$doc:meta])* $method:ident: $service:literal $name:literal $kind:ident;)*) => {
-        /// An RPC that the port answers. A new one is one line here; each `match` on a method then says
-        /// what it lacks.
+        /// An RPC that is routed, limited and counted by itself. A new RPC is one line in this
+        /// file. Each `match` on a method then fails to compile until the new one has its handler
+        /// and limits.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Method {
             $($(#[$doc])* $method,)*
         }
 
         impl Method {
-            /// All of them, the busiest first.
+            /// All methods in the order of their numbers (`method as usize`), the busiest first.
             pub const ALL: &[Self] = &[$(Self::$method),*];
 
-            /// The path of its HTTP/2 requests.
+            /// The path of its HTTP/2 requests: `/service/name`.
             pub const fn path(self) -> &'static str {
                 match self { $(Self::$method => concat!("/", $service, "/", $name),)* }
             }
@@ -51,11 +53,13 @@ macro_rules! methods {
                 match self { $(Self::$method => $name,)* }
             }
 
+            /// How many messages go each way.
             pub const fn kind(self) -> Kind {
                 match self { $(Self::$method => Kind::$kind,)* }
             }
 
-            /// The method of a path; `None` if the port has none of it.
+            /// The method with this path. A few comparisons are cheaper than a hash.
+            #[inline]
             pub fn of_path(path: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|method| method.path() == path)
             }
@@ -83,7 +87,7 @@ mod tests {
     use prost::Message;
     use prost_types::FileDescriptorSet;
 
-    /// An RPC of the contract that is missing here would be answered by nobody and counted as "other".
+    /// An RPC of the contract that is missing here would be refused, and counted as "other".
     #[test]
     fn every_rpc_of_the_contract_is_a_method() {
         let files = FileDescriptorSet::decode(DESCRIPTORS).expect("descriptors").file;
@@ -94,7 +98,7 @@ mod tests {
                 let path = format!("/aka.v1.{}/{}", service.name(), method.name());
                 let found = Method::of_path(&path).unwrap_or_else(|| panic!("{path} is missing"));
                 assert_eq!(method.client_streaming(), found.kind() == Kind::BidiStream, "{path}");
-                assert_eq!(method.server_streaming(), found.kind() != Kind::Unary, "{path}");
+                assert_eq!(method.server_streaming(), found.kind() == Kind::BidiStream, "{path}");
                 paths.push(path);
             }
         }

@@ -1,9 +1,8 @@
-//! The AliasAdmin service: messages in, messages out.
+//! The service `AliasAdmin`: messages in, messages out.
 
-use super::deadline::deadline;
-use super::status::{self, Fault};
 use crate::admin::{Admin, Answer, NewAlias, Refusal, Shown};
 use crate::metrics::{Metrics, WriteResult};
+use crate::rpc::status::{self, CallFault};
 use aka_core::clock::Boottime;
 use aka_core::domain::{Micros, Token};
 use aka_wire::pb::alias_admin_server::AliasAdmin;
@@ -14,29 +13,28 @@ use aka_wire::pb::{
     UpdateAliasResponse,
 };
 use std::sync::Arc;
-use std::time::Duration;
 use tonic::{Request, Response, Status};
 
-/// Creates that one batch may hold.
-pub const MAX_BATCH: usize = 1_000;
+/// The most creates in one batch.
+const MAX_BATCH: usize = 1_000;
 
-pub(super) struct AdminService {
+/// One call of the service.
+pub(super) struct AdminCall {
     pub admin: Admin,
     pub metrics: Arc<Metrics>,
-    /// How long the server works on one request.
-    pub limit: Duration,
+    /// The call is answered by then.
+    pub until: Boottime,
 }
 
-impl AdminService {
-    /// Carries a write out as a task of its own, so that a client that gives up half-way leaves no
-    /// half-done write; answers by the deadline.
+impl AdminCall {
+    /// Carries a write out as a task of its own. So a client that leaves half-way does not leave a
+    /// half-done write. Answers by the deadline.
     async fn carry_out<T: Send + 'static>(
         &self,
-        until: Boottime,
         write: impl Future<Output = Result<T, Refusal>> + Send + 'static,
         result: impl FnOnce(&T) -> WriteResult,
     ) -> Result<T, Status> {
-        let outcome = in_time(until, self.admin.see_through(write)).await;
+        let outcome = self.in_time(self.admin.see_through(write)).await;
         let outcome = outcome.and_then(|joined| match joined {
             Ok(done) => done.map_err(|refusal| status::refusal(&refusal).into()),
             Err(error) => Err(internal(&error)),
@@ -47,18 +45,24 @@ impl AdminService {
         });
         outcome
     }
+
+    /// Waits until the deadline.
+    async fn in_time<T>(&self, awaited: impl Future<Output = T>) -> Result<T, Status> {
+        let left = self.until.since(Boottime::now());
+        tokio::time::timeout(left, awaited).await.map_err(|_| CallFault::DeadlineExceeded.into())
+    }
 }
 
 #[tonic::async_trait]
-impl AliasAdmin for AdminService {
+impl AliasAdmin for AdminCall {
     async fn create_alias(
         &self,
         request: Request<CreateAliasRequest>,
     ) -> Result<Response<CreateAliasResponse>, Status> {
-        let until = deadline(request.metadata().as_ref(), self.limit).until;
-        let (admin, new) = (self.admin.clone(), new_alias(request.into_inner()));
+        let (admin, until) = (self.admin.clone(), self.until);
+        let new = new_alias(request.into_inner());
         let answer = async move { admin.create(&new, until).await };
-        let answer = self.carry_out(until, answer, created_or_unchanged).await?;
+        let answer = self.carry_out(answer, created_or_unchanged).await?;
         Ok(Response::new(created(answer)))
     }
 
@@ -66,16 +70,15 @@ impl AliasAdmin for AdminService {
         &self,
         request: Request<BatchCreateAliasesRequest>,
     ) -> Result<Response<BatchCreateAliasesResponse>, Status> {
-        let until = deadline(request.metadata().as_ref(), self.limit).until;
         let requests = request.into_inner().requests;
         if requests.len() > MAX_BATCH {
-            return Err(Fault::BatchTooLarge(requests.len(), MAX_BATCH).into());
+            return Err(CallFault::BatchTooLarge(requests.len(), MAX_BATCH).into());
         }
-        let admin = self.admin.clone();
+        let (admin, until) = (self.admin.clone(), self.until);
         let news = requests.into_iter().map(new_alias).collect();
         let creating = async move { admin.create_all(news, until).await };
         let answers = self.admin.see_through(creating);
-        let answers = in_time(until, answers).await?;
+        let answers = self.in_time(answers).await?;
         let answers = answers.map_err(|error| internal(&error))?;
         let mut token: Option<Token> = None;
         let results = (0..).zip(answers).map(|(index, answer)| {
@@ -103,9 +106,8 @@ impl AliasAdmin for AdminService {
         &self,
         request: Request<GetAliasRequest>,
     ) -> Result<Response<Alias>, Status> {
-        let until = deadline(request.metadata().as_ref(), self.limit).until;
         let GetAliasRequest { project_id, alias_id } = request.into_inner();
-        let shown = in_time(until, self.admin.get(project_id, alias_id)).await?;
+        let shown = self.in_time(self.admin.get(project_id, alias_id)).await?;
         Ok(Response::new(alias(shown.map_err(|refusal| status::refusal(&refusal))?)))
     }
 
@@ -113,8 +115,7 @@ impl AliasAdmin for AdminService {
         &self,
         request: Request<UpdateAliasRequest>,
     ) -> Result<Response<UpdateAliasResponse>, Status> {
-        let until = deadline(request.metadata().as_ref(), self.limit).until;
-        let admin = self.admin.clone();
+        let (admin, until) = (self.admin.clone(), self.until);
         let UpdateAliasRequest { project_id, alias_id, canonical_id, expected_version } =
             request.into_inner();
         let answer = async move {
@@ -124,7 +125,7 @@ impl AliasAdmin for AdminService {
             true => WriteResult::Updated,
             false => WriteResult::Unchanged,
         };
-        let answer = self.carry_out(until, answer, result).await?;
+        let answer = self.carry_out(answer, result).await?;
         let consistency_token = token_text(answer.token.as_ref());
         let alias = Some(alias(answer.shown));
         Ok(Response::new(UpdateAliasResponse { alias, consistency_token }))
@@ -134,12 +135,11 @@ impl AliasAdmin for AdminService {
         &self,
         request: Request<DeleteAliasRequest>,
     ) -> Result<Response<DeleteAliasResponse>, Status> {
-        let until = deadline(request.metadata().as_ref(), self.limit).until;
-        let admin = self.admin.clone();
+        let (admin, until) = (self.admin.clone(), self.until);
         let DeleteAliasRequest { project_id, alias_id, expected_version } = request.into_inner();
         let deleted =
             async move { admin.delete(project_id, alias_id, expected_version, until).await };
-        let token = self.carry_out(until, deleted, |_| WriteResult::Deleted).await?;
+        let token = self.carry_out(deleted, |_| WriteResult::Deleted).await?;
         Ok(Response::new(DeleteAliasResponse { consistency_token: token.to_string() }))
     }
 
@@ -147,11 +147,10 @@ impl AliasAdmin for AdminService {
         &self,
         request: Request<ListAliasesRequest>,
     ) -> Result<Response<ListAliasesResponse>, Status> {
-        let until = deadline(request.metadata().as_ref(), self.limit).until;
         let ListAliasesRequest { project_id, canonical_id, page_size, page_token } =
             request.into_inner();
         let page = self.admin.list(project_id, canonical_id, page_size, &page_token);
-        let page = in_time(until, page).await?.map_err(|refusal| status::refusal(&refusal))?;
+        let page = self.in_time(page).await?.map_err(|refusal| status::refusal(&refusal))?;
         Ok(Response::new(ListAliasesResponse {
             aliases: page.aliases.into_iter().map(alias).collect(),
             next_page_token: page.next_page_token,
@@ -159,16 +158,10 @@ impl AliasAdmin for AdminService {
     }
 }
 
-/// A task that panicked: what it said is for the log, not for the client.
+/// The message of a panic is for the log, not for the client.
 fn internal(error: &tokio::task::JoinError) -> Status {
     tracing::error!(%error, "a write panicked");
-    Fault::Internal("the write failed; see the server's log".to_owned()).into()
-}
-
-/// Waits for a call until the deadline.
-async fn in_time<T>(until: Boottime, call: impl Future<Output = T>) -> Result<T, Status> {
-    let left = until.since(Boottime::now());
-    tokio::time::timeout(left, call).await.map_err(|_| Fault::DeadlineExceeded.into())
+    CallFault::Internal("the write failed; see the server's log".to_owned()).into()
 }
 
 fn new_alias(request: CreateAliasRequest) -> NewAlias {
@@ -196,7 +189,7 @@ fn alias(Shown { alias, row }: Shown) -> Alias {
     }
 }
 
-/// The time of a row as the contract shows it. A dry run has none: nothing was created.
+/// The time of a row as the contract shows it. The row of a dry run has none.
 pub(crate) fn timestamp(Micros(us): Micros) -> Option<prost_types::Timestamp> {
     (us != 0).then(|| prost_types::Timestamp {
         seconds: us.div_euclid(1_000_000),
@@ -215,7 +208,7 @@ fn created_or_unchanged(answer: &Answer) -> WriteResult {
     }
 }
 
-/// Refused is the client's business, failed is the operator's.
+/// A refused write concerns the client, a failed one the operator.
 fn failed_or_refused(code: tonic::Code) -> WriteResult {
     use tonic::Code::{DeadlineExceeded, Internal, Unavailable};
     match code {

@@ -1,9 +1,9 @@
-//! Calls that tonic's services answer: admin, health, reflection.
+//! Between h2 and tonic: requests in, responses out.
 
-use super::counted::Call;
-use super::message::{self, unless_gone};
-use super::routes::Responding;
-use super::status::contract;
+use super::services::PendingResponse;
+use crate::rpc::counters::CountedCall;
+use crate::rpc::response::{self, unless_gone};
+use crate::rpc::status::contract;
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::SendResponse;
@@ -14,7 +14,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tonic::{Code, Status};
 
-/// What a client sends, as tonic reads it.
+/// The body of a request, in the form that tonic reads.
 pub struct Incoming(pub RecvStream);
 
 impl Body for Incoming {
@@ -42,16 +42,16 @@ impl Body for Incoming {
     }
 }
 
-/// Sends tonic's response on, as fast as the client reads it.
+/// Sends tonic's response to the client, as fast as it reads.
 ///
 /// # Errors
-/// If the client has gone.
+/// If the client has left.
 pub async fn answer(
-    mut call: Call,
+    mut call: CountedCall,
     mut respond: SendResponse<Bytes>,
-    responding: Responding,
+    response: PendingResponse,
 ) -> Result<(), h2::Error> {
-    let Ok(response) = unless_gone(|context| respond.poll_reset(context), responding).await?;
+    let Ok(response) = unless_gone(|context| respond.poll_reset(context), response).await?;
     let (head, mut body) = in_contract(response).into_parts();
     let code = code(&head.headers);
     let whole = body.is_end_stream();
@@ -62,7 +62,7 @@ pub async fn answer(
     }
     while let Some(frame) = unless_gone(|context| stream.poll_reset(context), body.frame()).await? {
         match frame.map(Frame::into_data) {
-            Ok(Ok(data)) => message::send(&mut stream, data).await?,
+            Ok(Ok(data)) => response::send(&mut stream, data).await?,
             Ok(Err(frame)) => {
                 let trailers = frame.into_trailers().unwrap_or_default();
                 let code = self::code(&trailers);
@@ -72,7 +72,7 @@ pub async fn answer(
             }
             Err(status) => {
                 let status = contract(status);
-                message::end(&mut stream, Some(&status))?;
+                response::end(&mut stream, Some(&status))?;
                 call.code = Some(status.code());
                 return Ok(());
             }
@@ -81,17 +81,17 @@ pub async fn answer(
     stream.send_data(Bytes::new(), true)
 }
 
-/// How a call ended, by the headers or the trailers of its answer.
+/// The status code in the headers or trailers of a response.
 fn code(headers: &HeaderMap) -> Option<Code> {
     headers.get(Status::GRPC_STATUS).map(|status| Code::from_bytes(status.as_bytes()))
 }
 
-/// A response that is an error as a whole has its status in the headers.
+/// Gives a response that is only a status the contract's form. Its status is in the headers.
 fn in_contract(response: Response<tonic::body::Body>) -> Response<tonic::body::Body> {
     if !response.headers().contains_key(Status::GRPC_STATUS) {
         return match response.status().is_success() {
             true => response,
-            // Not a service of this server.
+            // It comes from no service of this server.
             false => contract(Status::unimplemented("")).into_http(),
         };
     }

@@ -1,12 +1,12 @@
-//! The messages of a batch, read and written by hand.
+//! The messages of a batch, decoded and encoded by hand.
 //!
-//! A batch has up to 10,000 ids. prost would have a `Bytes` for each id of the request, and for each
-//! alias of the answer: counts of who shares them, taken and given back one by one, at more than the
-//! price of looking the id up. Here a request is one `Bytes` and the places of the ids in it, and an
-//! answer is written from one buffer. The primitives are prost's, and the tests hold both against it.
+//! A batch has up to 10,000 ids. prost would make a `Bytes` for each id of the request and for each
+//! alias of the answer. Counting the references to each of them costs more than looking the id up.
+//! Here a request is one `Bytes` with the positions of the ids in it, and an answer is written from
+//! one buffer. The primitives are prost's, and the tests compare both messages with prost's.
 
-use super::status::Fault;
 use crate::resolve::Aliases;
+use crate::rpc::status::CallFault;
 use aka_wire::pb;
 use bytes::{BufMut, Bytes};
 use prost::Message;
@@ -23,30 +23,30 @@ pub struct BatchRequest {
     pub consistency_token: String,
 }
 
-/// The ids of a request, where they lie in its message.
+/// The ids of a request, as ranges of its message.
 #[derive(Debug)]
 pub struct Ids {
     message: Bytes,
-    /// Start and length of each; a message is shorter than 4 GiB.
-    places: Vec<(u32, u32)>,
+    /// Start and length of each id. A message is shorter than 4 GiB.
+    ranges: Vec<(u32, u32)>,
 }
 
 /// A `BatchResolveResponse`.
 #[derive(Debug)]
 pub struct BatchAnswer {
     pub aliases: Aliases,
-    /// Everything else; it holds no aliases.
+    /// All other fields. Its own `aliases` is empty.
     pub others: pb::BatchResolveResponse,
 }
 
 impl BatchRequest {
-    /// As prost decodes it: fields in any order, the last of those that are not repeated, and fields
-    /// that nobody knows passed over.
+    /// Decodes as prost does: fields come in any order, the last value of a field that is not
+    /// repeated counts, and unknown fields are skipped.
     ///
     /// # Errors
     /// If the bytes are not the message.
-    pub fn decode(message: Bytes) -> Result<Self, Fault> {
-        let (mut project_id, mut consistency_token, mut places) = (0, String::new(), Vec::new());
+    pub fn decode(message: Bytes) -> Result<Self, CallFault> {
+        let (mut project_id, mut consistency_token, mut ranges) = (0, String::new(), Vec::new());
         let mut rest = &message[..];
         while !rest.is_empty() {
             let (tag, wire_type) = decode_key(&mut rest)?;
@@ -58,22 +58,23 @@ impl BatchRequest {
                     let length = decode_varint(&mut rest)?;
                     let start = message.len() - rest.len();
                     let after = usize::try_from(length).ok().and_then(|length| rest.get(length..));
-                    rest =
-                        after.ok_or_else(|| Fault::Malformed("an id is cut short".to_owned()))?;
-                    // Neither is longer than the message.
-                    places.push((start as u32, length as u32));
+                    rest = after
+                        .ok_or_else(|| CallFault::Malformed("an id is cut short".to_owned()))?;
+                    // Both are at most the length of the message.
+                    ranges.push((start as u32, length as u32));
                 }
                 3 => string::merge(wire_type, &mut consistency_token, &mut rest, context)?,
                 _ => skip_field(wire_type, tag, &mut rest, context)?,
             }
         }
-        Ok(Self { project_id, ids: Ids { message, places }, consistency_token })
+        Ok(Self { project_id, ids: Ids { message, ranges }, consistency_token })
     }
 }
 
 impl Ids {
+    /// The ids, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
-        self.places.iter().map(|&(start, length)| {
+        self.ranges.iter().map(|&(start, length)| {
             let start = start as usize;
             &self.message[start..start + length as usize]
         })
@@ -81,7 +82,7 @@ impl Ids {
 }
 
 impl BatchAnswer {
-    /// Byte for byte as prost encodes it: all aliases come before all other fields.
+    /// Encodes byte for byte as prost does: the aliases come before all other fields.
     pub fn encode(&self, buffer: &mut impl BufMut) {
         debug_assert!(self.others.aliases.is_empty());
         for (index, canonical) in self.aliases.iter() {
@@ -90,7 +91,7 @@ impl BatchAnswer {
         self.others.encode_raw(buffer);
     }
 
-    /// Room for all of it, and hardly more.
+    /// At least the encoded length, and hardly more.
     pub fn length_at_most(&self) -> usize {
         let head = RESOLVED_HEAD;
         let aliases = self.aliases.iter().map(|(_, canonical)| head + canonical.len());
@@ -98,15 +99,15 @@ impl BatchAnswer {
     }
 }
 
-/// Keys, lengths and index of a `Resolved`, at the most: three keys of a byte, three numbers.
+/// The most bytes of a `Resolved` before its id: three keys of one byte, three numbers.
 const RESOLVED_HEAD: usize = 3 + 3 * 5;
 
 fn put_resolved(index: u32, canonical: &[u8], buffer: &mut impl BufMut) {
-    // Together first: each piece that is put into a growing buffer asks for room again.
+    // Gathered first: each write to a growing buffer checks its room again.
     let mut head = [0; RESOLVED_HEAD];
     let mut room = &mut head[..];
     let (index, length) = (u64::from(index), canonical.len() as u64);
-    // A number that is 0 and an id that is empty are not written.
+    // The number 0 and an empty id are not written.
     let index_length = if index == 0 { 0 } else { 1 + encoded_len_varint(index) };
     let id_length = if length == 0 { 0 } else { 1 + encoded_len_varint(length) };
     encode_key(1, WireType::LengthDelimited, &mut room);
@@ -143,7 +144,7 @@ mod tests {
                 true
             }
             (Err(_), Err(fault)) => {
-                assert!(matches!(fault, Fault::Malformed(_)), "{fault}");
+                assert!(matches!(fault, CallFault::Malformed(_)), "{fault}");
                 false
             }
             (meant, ours) => panic!("{message:?}: prost {meant:?}, ours {ours:?}"),
@@ -169,12 +170,12 @@ mod tests {
         for round in 0..20_000 {
             let mut message = request(&mut random).encode_to_vec();
             if round % 4 > 0 {
-                // Two in one are joined: fields in any order, and more than once.
+                // Two messages joined: fields in any order, and more than once.
                 message.extend(request(&mut random).encode_to_vec());
             }
             for _ in 0..round % 3 {
                 if let Some(byte) = message.len().checked_sub(1) {
-                    // Near the front, where the keys are, as often as anywhere.
+                    // Half of them near the front, where the keys are.
                     let most = if random.random() { byte } else { byte.min(8) };
                     message[random.random_range(0..=most)] = random.random();
                 }
@@ -187,7 +188,7 @@ mod tests {
         assert!(good > 4_000 && bad > 4_000, "{good} {bad}");
         for _ in 0..200_000 {
             let length = random.random_range(0..12);
-            // Small bytes are keys of fields that are known, and lengths that fit.
+            // Small bytes are the keys of known fields, and lengths that fit.
             let byte = |_| random.random_range(0..=if length % 2 == 0 { 40 } else { 255 });
             same(&(0..length).map(byte).collect::<Vec<u8>>());
         }

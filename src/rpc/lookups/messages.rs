@@ -1,0 +1,139 @@
+//! The messages that a client sends on the stream of one call.
+
+use crate::rpc::status::CallFault;
+use aka_core::clock::Boottime;
+use aka_wire::frame::Frames;
+use bytes::Bytes;
+use futures::future::FutureExt;
+use futures::stream::Stream;
+use h2::RecvStream;
+use std::future::poll_fn;
+use std::pin::pin;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+/// The messages of a client. A message that lies in one chunk is read where it was received.
+pub struct Messages {
+    body: RecvStream,
+    frames: Frames,
+}
+
+impl Messages {
+    /// `longest` is the most bytes that a message may have.
+    pub fn new(body: RecvStream, longest: usize) -> Self {
+        Self { body, frames: Frames::new(longest) }
+    }
+
+    /// The message of a call that has exactly one, if the client sends it in time.
+    ///
+    /// # Errors
+    /// If there is no message or more than one, if the deadline passes, or as [`next`](Self::next).
+    pub async fn only(self, until: Boottime) -> Result<Bytes, Status> {
+        let mut message = pin!(self.only_one());
+        // Most messages are here already, and need no timer.
+        if let Some(message) = message.as_mut().now_or_never() {
+            return message;
+        }
+        let left = until.since(Boottime::now());
+        timeout(left, message).await.unwrap_or_else(|_| Err(CallFault::DeadlineExceeded.into()))
+    }
+
+    async fn only_one(mut self) -> Result<Bytes, Status> {
+        let malformed = |text: &str| CallFault::Malformed(text.to_owned());
+        let message = self.next().await?.ok_or_else(|| malformed("there is none"))?;
+        match self.next().await? {
+            None => Ok(message),
+            Some(_) => Err(malformed("there is more than one").into()),
+        }
+    }
+
+    /// The next message, or `None` after the last.
+    ///
+    /// # Errors
+    /// If the message is too long, compressed or cut short, or if the client has left.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Status> {
+        loop {
+            if let Some(message) = self.frames.next_message().map_err(CallFault::from)? {
+                return Ok(Some(message));
+            }
+            let Some(chunk) = poll_fn(|context| self.body.poll_data(context)).await else {
+                self.frames.end().map_err(CallFault::from)?;
+                return Ok(None);
+            };
+            let chunk = chunk.map_err(left)?;
+            // The client may send as many bytes again.
+            self.body.flow_control().release_capacity(chunk.len()).map_err(left)?;
+            self.frames.push(chunk);
+        }
+    }
+
+    /// All messages until the server stops. Then the last item is an error that sends the client
+    /// elsewhere, after the answers to all messages before it.
+    pub fn until_stopped(
+        self,
+        stopping: CancellationToken,
+    ) -> impl Stream<Item = Result<Bytes, Status>> + Send {
+        // One for the whole stream: making one takes a lock that all calls share.
+        let stopped = Box::pin(stopping.cancelled_owned());
+        futures::stream::unfold((Some(self), stopped), |(messages, mut stopped)| async move {
+            let mut messages = messages?;
+            tokio::select! {
+                biased;
+                () = &mut stopped => Some((Err(CallFault::ShuttingDown.into()), (None, stopped))),
+                message = messages.next() => match message.transpose()? {
+                    Ok(message) => Some((Ok(message), (Some(messages), stopped))),
+                    Err(status) => Some((Err(status), (None, stopped))),
+                },
+            }
+        })
+    }
+}
+
+/// The client has reset the stream or closed the connection. It does not read the answer.
+fn left(error: h2::Error) -> Status {
+    Status::cancelled(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+    use tokio::io::duplex;
+    use tonic::Code;
+    use tonic_types::StatusExt;
+
+    /// The client sends these bytes in two chunks and ends its side. Returns the code and the
+    /// reason of the refusal.
+    async fn refusal(sent: (&'static [u8], &'static [u8])) -> (Code, String) {
+        let (client, server) = duplex(1 << 10);
+        let (mut calls, connection) = h2::client::handshake(client).await.expect("opened");
+        tokio::spawn(connection);
+        let request = Request::post("http://aka/here").body(()).expect("a request");
+        let (_response, mut body) = calls.send_request(request, false).expect("sent");
+        body.send_data(Bytes::from_static(sent.0), false).expect("sent");
+        body.send_data(Bytes::from_static(sent.1), true).expect("sent");
+        let mut connection = h2::server::handshake(server).await.expect("opened");
+        let (call, _respond) = connection.accept().await.expect("a call").expect("a call");
+        tokio::spawn(async move { while let Some(Ok(_)) = connection.accept().await {} });
+        let mut messages = Messages::new(call.into_body(), 9);
+        let status = loop {
+            match messages.next().await {
+                Ok(message) => assert_eq!(message.expect("an error comes first"), "x"),
+                Err(status) => break status,
+            }
+        };
+        (status.code(), status.get_details_error_info().expect("a reason").reason)
+    }
+
+    #[tokio::test]
+    async fn a_bad_frame_is_refused() {
+        let malformed = (Code::InvalidArgument, "MALFORMED_MESSAGE".to_owned());
+        assert_eq!(refusal((b"\0\0\0\0\x01x", b"\0\0\0\0\x01")).await, malformed);
+        assert_eq!(refusal((b"\0\0\0\0\x01x\0", b"")).await, malformed);
+        let too_large = (Code::InvalidArgument, "MESSAGE_TOO_LARGE".to_owned());
+        assert_eq!(refusal((b"\0\0\0\0\x01x\0\0", b"\0\0\x0a")).await, too_large);
+        let compressed = (Code::Unimplemented, "UNIMPLEMENTED".to_owned());
+        assert_eq!(refusal((b"\x01\0\0\0", b"\0")).await, compressed);
+    }
+}

@@ -1,0 +1,11 @@
+//! The services that tonic answers: `AliasAdmin`, health, reflection.
+//!
+//! Invariant: a write that was begun is carried out to its end, also if its client leaves.
+
+mod admin;
+mod bridge;
+mod services;
+
+pub(crate) use admin::timestamp;
+pub(super) use bridge::{Incoming, answer};
+pub(super) use services::TonicServices;
