@@ -96,11 +96,11 @@ fn random_job(random: &mut StdRng, shard: &Shard) -> Vec<WriteStep> {
     };
     let canonical = canonical.into_id();
     match random.random_range(0..4) {
-        0 => vec![WriteStep::Delete { alias, expected_version }],
-        1 => vec![pin, WriteStep::Repoint { alias, canonical, stamp, expected_version }],
+        0 => vec![WriteStep::Unlink { alias, expected_version }],
+        1 => vec![pin, WriteStep::Relink { alias, canonical, stamp, expected_version }],
         // The service refuses this before it gets here.
-        _ if canonical == *alias.id() => vec![WriteStep::Delete { alias, expected_version: 0 }],
-        _ => vec![pin, WriteStep::Create { alias, canonical, stamp }],
+        _ if canonical == *alias.id() => vec![WriteStep::Unlink { alias, expected_version: 0 }],
+        _ => vec![pin, WriteStep::Link { alias, canonical, stamp }],
     }
 }
 
@@ -132,13 +132,13 @@ fn random_groups_keep_every_invariant() {
 
 fn points_at_itself(job: &[WriteStep]) -> bool {
     job.iter().any(|step| match step {
-        WriteStep::Repoint { alias, canonical, .. } => alias.id() == canonical,
+        WriteStep::Relink { alias, canonical, .. } => alias.id() == canonical,
         _ => false,
     })
 }
 
 fn changes_row(effect: &Effect) -> bool {
-    matches!(effect, Effect::Stored { .. } | Effect::Deleted { .. })
+    matches!(effect, Effect::Linked { .. } | Effect::Unlinked { .. })
 }
 
 /// A job on its own: what it was told is what was, or is, so.
@@ -150,15 +150,15 @@ fn assert_answer_is_true(
 ) {
     let was = |key: &Key| before.get(key);
     match (job.last().expect("a step"), answer) {
-        (WriteStep::Create { alias, canonical, .. }, Ok(_)) => {
+        (WriteStep::Link { alias, canonical, .. }, Ok(_)) => {
             assert!(was(alias).is_none());
             assert_eq!(shard.forward[alias].canonical, *canonical);
         }
-        (WriteStep::Repoint { alias, canonical, expected_version, .. }, Ok(_)) => {
+        (WriteStep::Relink { alias, canonical, expected_version, .. }, Ok(_)) => {
             assert_eq!(was(alias).map(|row| row.version), Some(*expected_version));
             assert_eq!(shard.forward[alias].canonical, *canonical);
         }
-        (WriteStep::Delete { alias, .. }, Ok(_)) => {
+        (WriteStep::Unlink { alias, .. }, Ok(_)) => {
             assert!(was(alias).is_some() && !shard.forward.contains_key(alias));
         }
         (_, Err(refused)) => {
