@@ -2,7 +2,7 @@
 
 use super::deadline::deadline;
 use super::status::{self, Fault};
-use crate::admin::{Admin, Answer, NewAlias, Refusal, Shown};
+use crate::admin::{Admin, AliasView, NewAlias, Refusal, WriteAnswer};
 use crate::metrics::{Metrics, WriteResult};
 use aka_core::clock::Boottime;
 use aka_core::domain::{Micros, Token};
@@ -36,7 +36,7 @@ impl AdminService {
         write: impl Future<Output = Result<T, Refusal>> + Send + 'static,
         result: impl FnOnce(&T) -> WriteResult,
     ) -> Result<T, Status> {
-        let outcome = in_time(until, self.admin.see_through(write)).await;
+        let outcome = in_time(until, self.admin.run_to_completion(write)).await;
         let outcome = outcome.and_then(|joined| match joined {
             Ok(done) => done.map_err(|refusal| status::refusal(&refusal).into()),
             Err(error) => Err(internal(&error)),
@@ -57,7 +57,7 @@ impl AliasAdmin for AdminService {
     ) -> Result<Response<CreateAliasResponse>, Status> {
         let until = deadline(request.metadata().as_ref(), self.limit).until;
         let (admin, new) = (self.admin.clone(), new_alias(request.into_inner()));
-        let answer = async move { admin.create(&new, until).await };
+        let answer = async move { admin.create(new, until).await };
         let answer = self.carry_out(until, answer, created_or_unchanged).await?;
         Ok(Response::new(created(answer)))
     }
@@ -74,7 +74,7 @@ impl AliasAdmin for AdminService {
         let admin = self.admin.clone();
         let news = requests.into_iter().map(new_alias).collect();
         let creating = async move { admin.create_all(news, until).await };
-        let answers = self.admin.see_through(creating);
+        let answers = self.admin.run_to_completion(creating);
         let answers = in_time(until, answers).await?;
         let answers = answers.map_err(|error| internal(&error))?;
         let mut token: Option<Token> = None;
@@ -120,13 +120,13 @@ impl AliasAdmin for AdminService {
         let answer = async move {
             admin.update(project_id, alias_id, canonical_id, expected_version, until).await
         };
-        let result = |answer: &Answer| match answer.changed {
+        let result = |answer: &WriteAnswer| match answer.changed {
             true => WriteResult::Updated,
             false => WriteResult::Unchanged,
         };
         let answer = self.carry_out(until, answer, result).await?;
         let consistency_token = token_text(answer.token.as_ref());
-        let alias = Some(alias(answer.shown));
+        let alias = Some(alias(answer.view));
         Ok(Response::new(UpdateAliasResponse { alias, consistency_token }))
     }
 
@@ -176,16 +176,16 @@ fn new_alias(request: CreateAliasRequest) -> NewAlias {
     NewAlias { project_id, alias_id, canonical_id, dry_run }
 }
 
-fn created(answer: Answer) -> CreateAliasResponse {
+fn created(answer: WriteAnswer) -> CreateAliasResponse {
     let consistency_token = token_text(answer.token.as_ref());
     CreateAliasResponse {
         created: answer.changed,
-        alias: Some(alias(answer.shown)),
+        alias: Some(alias(answer.view)),
         consistency_token,
     }
 }
 
-fn alias(Shown { alias, row }: Shown) -> Alias {
+fn alias(AliasView { alias, row }: AliasView) -> Alias {
     Alias {
         project_id: alias.project().get(),
         alias_id: alias.into_id().into_bytes(),
@@ -208,7 +208,7 @@ fn token_text(token: Option<&Token>) -> String {
     token.map_or_else(String::new, Token::to_string)
 }
 
-fn created_or_unchanged(answer: &Answer) -> WriteResult {
+fn created_or_unchanged(answer: &WriteAnswer) -> WriteResult {
     match answer.changed && answer.token.is_some() {
         true => WriteResult::Created,
         false => WriteResult::Unchanged,

@@ -1,8 +1,7 @@
-//! Which shard owns which slot, as the shards themselves say.
+//! The directory: which shard owns which slot, as the shards themselves say.
 
 use crate::store::{Expected, StoreError};
-use aka_core::domain::Identity;
-use aka_core::domain::{ClusterId, SLOTS, ShardId, Slot};
+use aka_core::domain::{ClusterId, Identity, SLOTS, ShardId, Slot};
 use parking_lot::Mutex;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -10,7 +9,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 const NOBODY: u16 = u16::MAX;
 
 /// The cluster, and the owner of each slot. A slot of a shard that has not been reached yet has no
-/// owner: its ids cannot be found out, which is not the same as being no aliases.
+/// owner. Its ids are unavailable, which is not the same as "not an alias".
 pub struct Directory {
     cluster: OnceLock<ClusterId>,
     shard_count: u16,
@@ -34,15 +33,15 @@ impl Directory {
         (owner != NOBODY).then_some(ShardId(owner))
     }
 
-    /// The first slot that nobody owns.
+    /// The first slot without an owner.
     pub fn unowned(&self) -> Option<Slot> {
         Slot::all().find(|&slot| self.owner(slot).is_none())
     }
 
-    /// Checks who a shard says it is, each time that a connection opens, and takes note of its slots.
+    /// Checks the identity of a shard when a connection opens, and notes its slots (rule 9).
     ///
     /// # Errors
-    /// If it is not the shard that the configuration means, or owns a slot that another owns.
+    /// If it is not the shard of the configuration, or if it owns a slot of another shard.
     pub fn admit(&self, shard: ShardId, found: &Identity, address: &str) -> Result<(), StoreError> {
         let _one_at_a_time = self.admission.lock();
         let shard_count = self.shard_count;
@@ -67,7 +66,7 @@ impl Directory {
         for slot in found.slots.iter() {
             self.owners[usize::from(slot.get())].store(shard.0, Ordering::Release);
         }
-        // Set already, or equal to what is set: it was checked above.
+        // It fails if it is set already. It is the same cluster then, as checked above.
         let _ = self.cluster.set(found.cluster);
         Ok(())
     }
