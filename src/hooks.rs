@@ -1,5 +1,6 @@
-//! Places where the tests hold the program, kill it, or shorten a wait. Compiled in by the feature
-//! `test-hooks` alone; without it every call is nothing. Rules are broken in [`aka_core::mutant`].
+//! Hooks: places where the tests hold the program, kill it, or shorten a wait.
+//!
+//! They are compiled in only with the feature `test-hooks`. Without it every call does nothing.
 
 #[cfg(feature = "test-hooks")]
 mod on {
@@ -13,7 +14,7 @@ mod on {
     static HOLD_DIR: LazyLock<Option<PathBuf>> =
         LazyLock::new(|| std::env::var_os("AKA_HOLD_DIR").map(PathBuf::from));
 
-    /// Kills the process (SIGKILL) where `AKA_CRASH_AT` is `place:n` and this is the nth time here.
+    /// Kills the process (SIGKILL) at its nth visit to a place, if `AKA_CRASH_AT` is `place:n`.
     pub fn crash(place: &str) {
         static PASSED: LazyLock<Mutex<HashMap<String, u32>>> = LazyLock::new(Mutex::default);
         let Some(at) = CRASH_AT.as_deref() else { return };
@@ -28,7 +29,7 @@ mod on {
         }
     }
 
-    /// Waits while the file `place` is in `AKA_HOLD_DIR`; says so by making `place.held`.
+    /// Waits while there is a file `place` in `AKA_HOLD_DIR`, and creates `place.held` meanwhile.
     pub async fn hold(place: &str) {
         let Some(folder) = HOLD_DIR.as_deref() else { return };
         let (gate, held) = (folder.join(place), folder.join(format!("{place}.held")));
@@ -38,7 +39,8 @@ mod on {
         }
     }
 
-    /// A time that the tests cannot wait for, as `name` in the environment says, in milliseconds.
+    /// The milliseconds in the environment variable `name`, in place of a wait that is too long for
+    /// the tests.
     pub fn shortened(name: &str, usual: Duration) -> Duration {
         let set = std::env::var(name).ok().and_then(|millis| millis.parse().ok());
         set.map_or(usual, Duration::from_millis)

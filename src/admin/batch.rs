@@ -1,71 +1,83 @@
 //! Creating many aliases at once.
 
-use super::{Admin, Answer, NewAlias, Refusal};
+use super::handle::{Admin, WriteAnswer};
+use super::refusal::Refusal;
+use super::request::{AliasPair, Creation, NewAlias};
 use aka_core::clock::Boottime;
-use bytes::Bytes;
+use aka_core::domain::Key;
 use std::collections::{HashMap, HashSet};
 
+/// A request of a batch that can be parsed, with its place in the batch.
+type Item = (usize, Creation);
+
 impl Admin {
-    /// Creates each alias on its own, and answers in order. Requests that have nothing to do with each
-    /// other run together, and so share transactions; those that name an id that an earlier one made
-    /// an alias, or pinned, come after it, as if they had been sent one by one.
+    /// Creates each alias on its own, and answers in order, as if the requests had been sent one by
+    /// one. Requests that do not depend on each other run together, and so share transactions.
     pub async fn create_all(
         &self,
         news: Vec<NewAlias>,
         deadline: Boottime,
-    ) -> Vec<Result<Answer, Refusal>> {
-        let waves = waves(&news);
-        let mut answers: Vec<_> = news.iter().map(|_| None).collect();
-        for wave in waves {
-            if Boottime::now() >= deadline {
-                // Whoever asked is gone: nothing more is begun.
-                break;
-            }
-            let created = self.create_wave(&news, &wave, deadline).await;
-            for (index, answer) in wave.into_iter().zip(created) {
-                answers[index] = Some(answer);
+    ) -> Vec<Result<WriteAnswer, Refusal>> {
+        // A request that no stage reaches before the deadline keeps this answer.
+        let mut answers: Vec<_> = news.iter().map(|_| Err(Refusal::DeadlineExceeded)).collect();
+        let mut items: Vec<Item> = Vec::with_capacity(news.len());
+        for (index, new) in news.into_iter().enumerate() {
+            match Creation::parse(&self.rules, new) {
+                Ok(creation) => items.push((index, creation)),
+                Err(refusal) => answers[index] = Err(refusal),
             }
         }
-        // Every index is in one wave; those of waves that were not begun have no answer.
-        answers.into_iter().map(|answer| answer.unwrap_or(Err(Refusal::DeadlineExceeded))).collect()
+        for stage in stages(&items) {
+            if Boottime::now() >= deadline {
+                // The client has gone: nothing more is begun.
+                break;
+            }
+            let created = self.create_stage(&stage, deadline).await;
+            for ((index, _), answer) in stage.into_iter().zip(created) {
+                answers[*index] = answer;
+            }
+        }
+        answers
     }
 
-    /// The writes queue up in the order of the batch, which decides who is created where only some
-    /// fit. So those of one canonical id either are all written unseen or are all read first.
-    async fn create_wave(
+    /// Creates the requests of one stage, and answers in order.
+    ///
+    /// If only some of the aliases of a canonical id fit, those that come first in the batch must get
+    /// the places. The jobs queue up in the order of the batch. So either all requests of a canonical
+    /// id are created optimistically, or all begin with a precheck.
+    async fn create_stage(
         &self,
-        news: &[NewAlias],
-        wave: &[usize],
+        stage: &[&Item],
         deadline: Boottime,
-    ) -> Vec<Result<Answer, Refusal>> {
-        let canonical = |new: &NewAlias| (new.project_id, new.canonical_id.clone());
-        let apart: HashSet<_> = wave
+    ) -> Vec<Result<WriteAnswer, Refusal>> {
+        let checked: HashSet<&Key> = stage
             .iter()
-            .map(|&index| &news[index])
-            .filter(|new| new.dry_run || !self.is_together(new))
-            .map(canonical)
+            .filter(|(_, new)| new.dry_run || !self.is_together(&new.pair))
+            .map(|(_, new)| &new.pair.canonical)
             .collect();
-        let unseen = wave.iter().map(|&index| {
-            let new = &news[index];
-            let apart = apart.contains(&canonical(new));
-            async move { if apart { Ok(None) } else { self.create_unseen(new, deadline).await } }
-        });
-        let unseen = futures::future::join_all(unseen).await;
-        // All reads before the first write.
-        let starts = wave.iter().zip(&unseen).map(|(&index, unseen)| async move {
-            match unseen {
-                Ok(None) => Some(self.prepare(&news[index]).await),
+        let optimistic =
+            stage.iter().map(|(_, new)| {
+                let check = checked.contains(&new.pair.canonical);
+                async move {
+                    if check { Ok(None) } else { self.create_optimistically(new, deadline).await }
+                }
+            });
+        let optimistic = futures::future::join_all(optimistic).await;
+        // All reads come before the first write.
+        let prechecks = stage.iter().zip(&optimistic).map(|((_, new), answer)| async move {
+            match answer {
+                Ok(None) => Some(self.precheck(&new.pair).await),
                 _ => None,
             }
         });
-        let starts = futures::future::join_all(starts).await;
-        let created = wave.iter().zip(unseen).zip(starts);
-        let created = created.map(|((&index, unseen), start)| async move {
-            match (unseen?, start) {
+        let prechecks = futures::future::join_all(prechecks).await;
+        let created = stage.iter().zip(optimistic).zip(prechecks);
+        let created = created.map(|(((_, new), answer), precheck)| async move {
+            match (answer?, precheck) {
                 (Some(answer), _) => Ok(answer),
-                (None, start) => {
-                    let start = start.unwrap_or(Err(Refusal::RetryLater));
-                    self.create_from(&news[index], start, deadline).await
+                (None, precheck) => {
+                    let precheck = precheck.unwrap_or(Err(Refusal::RetryLater));
+                    self.create_checked(new, precheck, deadline).await
                 }
             }
         });
@@ -73,59 +85,57 @@ impl Admin {
     }
 }
 
-/// Indexes of requests that may run together, in the order in which the groups must run.
+/// Divides requests into stages that run one after the other. The requests of a stage run together.
 ///
-/// Two requests may run together unless one's alias id is one of the other's ids: several aliases of
-/// one canonical id do not get into each other's way.
-fn waves(news: &[NewAlias]) -> Vec<Vec<usize>> {
-    /// The waves in which an id was last used, from 1.
+/// Two requests share a stage unless the alias id of one is an id of the other. Several aliases of
+/// one canonical id are not in each other's way.
+fn stages(items: &[Item]) -> Vec<Vec<&Item>> {
+    /// The stages that an id was last used in, from 1.
     #[derive(Default, Clone, Copy)]
-    struct Used {
+    struct LastUse {
         as_alias: usize,
         as_canonical: usize,
     }
-    let mut used: HashMap<(u64, &Bytes), Used> = HashMap::new();
-    let mut waves: Vec<Vec<usize>> = Vec::new();
-    for (index, new) in news.iter().enumerate() {
-        let (alias, canonical) =
-            ((new.project_id, &new.alias_id), (new.project_id, &new.canonical_id));
-        let of_alias = used.get(&alias).copied().unwrap_or_default();
-        let of_canonical = used.get(&canonical).copied().unwrap_or_default();
-        let wave = of_alias.as_alias.max(of_alias.as_canonical).max(of_canonical.as_alias);
-        if wave == waves.len() {
-            waves.push(Vec::new());
+    let mut used: HashMap<&Key, LastUse> = HashMap::new();
+    let mut stages: Vec<Vec<&Item>> = Vec::new();
+    for item in items {
+        let AliasPair { alias, canonical } = &item.1.pair;
+        let of_alias = used.get(alias).copied().unwrap_or_default();
+        let of_canonical = used.get(canonical).copied().unwrap_or_default();
+        let stage = of_alias.as_alias.max(of_alias.as_canonical).max(of_canonical.as_alias);
+        if stage == stages.len() {
+            stages.push(Vec::new());
         }
-        waves[wave].push(index);
-        used.entry(alias).or_default().as_alias = wave + 1;
+        stages[stage].push(item);
+        used.entry(alias).or_default().as_alias = stage + 1;
         let entry = used.entry(canonical).or_default();
-        entry.as_canonical = entry.as_canonical.max(wave + 1);
+        entry.as_canonical = entry.as_canonical.max(stage + 1);
     }
-    waves
+    stages
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aka_core::domain::{Id, Project};
 
-    fn waves_of(pairs: &[(&'static str, &'static str)]) -> Vec<Vec<usize>> {
-        let news: Vec<_> = pairs
-            .iter()
-            .map(|&(alias, canonical)| NewAlias {
-                project_id: 1,
-                alias_id: Bytes::from_static(alias.as_bytes()),
-                canonical_id: Bytes::from_static(canonical.as_bytes()),
-                dry_run: false,
-            })
-            .collect();
-        waves(&news)
+    fn stages_of(pairs: &[(&str, &str)]) -> Vec<Vec<usize>> {
+        let project = Project::new(1).expect("a project");
+        let key = |id: &str| Key::new(project, Id::try_from(id).expect("an id"));
+        let creation = |&(alias, canonical): &(&str, &str)| Creation {
+            pair: AliasPair { alias: key(alias), canonical: key(canonical) },
+            dry_run: false,
+        };
+        let items: Vec<_> = pairs.iter().map(creation).enumerate().collect();
+        let indexes = |stage: Vec<&Item>| stage.into_iter().map(|(index, _)| *index).collect();
+        stages(&items).into_iter().map(indexes).collect()
     }
 
     #[test]
-    fn what_depends_on_an_earlier_request_comes_after_it() {
-        assert_eq!(waves_of(&[("a", "x"), ("b", "x"), ("c", "y")]), [vec![0, 1, 2]]);
-        assert_eq!(waves_of(&[("a", "x"), ("a", "y")]), [vec![0], vec![1]]);
-        assert_eq!(waves_of(&[("a", "b"), ("b", "c")]), [vec![0], vec![1]]);
-        assert_eq!(waves_of(&[("b", "c"), ("a", "b"), ("d", "e")]), [vec![0, 2], vec![1]]);
-        assert_eq!(waves_of(&[("a", "a"), ("a", "b")]), [vec![0], vec![1]]);
+    fn a_request_comes_after_those_that_it_depends_on() {
+        assert_eq!(stages_of(&[("a", "x"), ("b", "x"), ("c", "y")]), [vec![0, 1, 2]]);
+        assert_eq!(stages_of(&[("a", "x"), ("a", "y")]), [vec![0], vec![1]]);
+        assert_eq!(stages_of(&[("a", "b"), ("b", "c")]), [vec![0], vec![1]]);
+        assert_eq!(stages_of(&[("b", "c"), ("a", "b"), ("d", "e")]), [vec![0, 2], vec![1]]);
     }
 }

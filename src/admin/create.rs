@@ -1,117 +1,99 @@
 //! Creating an alias.
 
-use super::follow::{FOLLOWS, Start};
-use super::pins::Room;
-use super::{Admin, Answer, Refusal, Shown, last_start, retrying};
+use super::handle::{Admin, AliasView, WriteAnswer, last_start};
+use super::pins::Capacity;
+use super::precheck::Precheck;
+use super::refusal::Refusal;
+use super::request::{AliasPair, Creation, NewAlias};
+use super::retry::retry;
 use crate::shard::Written;
 use aka_core::clock::Boottime;
-use aka_core::domain::{ForwardRow, Id, InverseRow, Key, Micros, Position, Stamp};
-use aka_core::write::{Effect, StepRefusal, WriteStep};
-use bytes::Bytes;
-use parking_lot::Mutex;
-
-/// An alias to be created.
-#[derive(Clone, Debug)]
-pub struct NewAlias {
-    pub project_id: u64,
-    pub alias_id: Bytes,
-    pub canonical_id: Bytes,
-    /// Only say what would happen.
-    pub dry_run: bool,
-}
+use aka_core::domain::{ForwardRow, Id, Key, Micros, Position, Stamp};
+use aka_core::write::{StepRefusal, WriteStep};
 
 impl Admin {
-    /// Makes `alias_id` an alias of `canonical_id`, or of whom that is an alias.
-    pub async fn create(&self, new: &NewAlias, deadline: Boottime) -> Result<Answer, Refusal> {
-        if let Some(answer) = self.create_unseen(new, deadline).await? {
+    /// Makes `alias_id` an alias of `canonical_id`, or of the id that `canonical_id` is an alias of.
+    ///
+    /// # Errors
+    /// As `docs/design.md`, section 2, lists them.
+    pub async fn create(&self, new: NewAlias, deadline: Boottime) -> Result<WriteAnswer, Refusal> {
+        let new = Creation::parse(&self.rules, new)?;
+        if let Some(answer) = self.create_optimistically(&new, deadline).await? {
             return Ok(answer);
         }
         if Boottime::now() >= deadline {
             return Err(Refusal::DeadlineExceeded);
         }
-        let start = self.prepare(new).await;
-        self.create_from(new, start, deadline).await
+        let precheck = self.precheck(&new.pair).await;
+        self.create_checked(&new, precheck, deadline).await
     }
 
-    /// Whether both ids are on one shard.
-    pub(super) fn is_together(&self, new: &NewAlias) -> bool {
-        let ids = self.pair_of(new).ok();
-        let shards =
-            ids.and_then(|(a, b)| Some((self.shard(&a).ok()?.id, self.shard(&b).ok()?.id)));
-        shards.is_some_and(|(a, b)| a == b)
+    /// Whether one shard has both ids.
+    pub(super) fn is_together(&self, pair: &AliasPair) -> bool {
+        let shard = |key| self.shard(key).ok().map(|shard| shard.id);
+        shard(&pair.alias).is_some_and(|id| shard(&pair.canonical) == Some(id))
     }
 
-    /// Creates in one transaction what nobody has looked at, if one shard has both ids: most aliases
-    /// are new, and the transaction sees all that a look would. `None` if it is not so, or something
-    /// is in the way that has to be looked at first; nothing was written then.
-    pub(super) async fn create_unseen(
+    /// Creates in one transaction, without a read before it, if one shard has both ids. Most aliases
+    /// are new, and the transaction sees all that a read would see.
+    ///
+    /// `None`: nothing was written, and a [`precheck`](Self::precheck) must find out more.
+    pub(super) async fn create_optimistically(
         &self,
-        new: &NewAlias,
+        new: &Creation,
         deadline: Boottime,
-    ) -> Result<Option<Answer>, Refusal> {
-        let (alias, canonical) = self.pair_of(new)?;
-        if new.dry_run || !self.is_together(new) {
+    ) -> Result<Option<WriteAnswer>, Refusal> {
+        let AliasPair { alias, canonical } = &new.pair;
+        if new.dry_run || !self.is_together(&new.pair) {
             return Ok(None);
         }
         let stamp = Stamp::random();
-        let pin = self.pin_of(&canonical, &alias, stamp, None);
-        let link =
-            WriteStep::Create { alias: alias.clone(), canonical: canonical.id().clone(), stamp };
-        let written = self.write(&alias, vec![pin, link], last_start(deadline)).await?;
-        let Written { effects, at } = written;
+        let pin = self.pin_step(canonical, alias, stamp, None);
+        let steps = vec![pin, link_step(alias, canonical.id(), stamp)];
+        let Written { effects, at } = self.write(alias, steps, last_start(deadline)).await?;
         match effects {
-            Ok(effects) => self.linked(&alias, effects, at).map(Some),
-            // The pin was possible, so the canonical id is nobody's alias: this is the last word.
+            Ok(effects) => self.written(alias, effects, at).map(Some),
+            // Final: the pin step was possible, so the canonical id is not an alias.
             Err(StepRefusal::Unchanged(row) | StepRefusal::Taken(row)) => {
-                self.unchanged_or_taken(&alias, row, canonical.id(), at).map(Some)
+                self.unchanged_or_taken(alias, row, canonical.id(), at).map(Some)
             }
             Err(_) => Ok(None),
         }
     }
 
-    /// Reads what a create starts from.
-    pub(super) async fn prepare(&self, new: &NewAlias) -> Result<Start, Refusal> {
-        let (alias, canonical) = self.pair_of(new)?;
-        self.start(&alias, canonical).await
-    }
-
-    fn pair_of(&self, new: &NewAlias) -> Result<(Key, Key), Refusal> {
-        self.pair(new.project_id, new.alias_id.clone(), new.canonical_id.clone())
-    }
-
-    /// Creates from what [`prepare`](Self::prepare) has read; what gets in the way is read anew.
-    pub(super) async fn create_from(
+    /// Creates after a precheck. A retry makes a new precheck.
+    pub(super) async fn create_checked(
         &self,
-        new: &NewAlias,
-        start: Result<Start, Refusal>,
+        new: &Creation,
+        precheck: Result<Precheck, Refusal>,
         deadline: Boottime,
-    ) -> Result<Answer, Refusal> {
-        let (alias, canonical) = self.pair_of(new)?;
-        let first = Mutex::new(Some(start));
-        retrying(deadline, || async {
-            let prepared = first.lock().take();
-            let start = match prepared {
-                Some(start) => start?,
-                None => self.start(&alias, canonical.clone()).await?,
-            };
-            if let Some(row) = start.row {
-                return self.unchanged_or_taken(&alias, row, start.canonical.id(), start.at);
-            }
-            match new.dry_run {
-                true => self.dry_run(&alias, &start.canonical).await,
-                false => self.create_once(&alias, start, deadline).await,
+    ) -> Result<WriteAnswer, Refusal> {
+        let mut first = Some(precheck);
+        retry(deadline, || {
+            let first = first.take();
+            async move {
+                let alias = &new.pair.alias;
+                let Precheck { row, at, canonical } = match first {
+                    Some(precheck) => precheck?,
+                    None => self.precheck(&new.pair).await?,
+                };
+                match row {
+                    Some(row) => self.unchanged_or_taken(alias, row, canonical.id(), at),
+                    None if new.dry_run => self.dry_run(alias, &canonical).await,
+                    None => self.create_once(alias, canonical, deadline).await,
+                }
             }
         })
         .await
-        .map(|answer| if new.dry_run { Answer { token: None, ..answer } } else { answer })
+        .map(|answer| if new.dry_run { WriteAnswer { token: None, ..answer } } else { answer })
     }
 
-    /// The answer that the write would get, by reading alone.
-    async fn dry_run(&self, alias: &Key, canonical: &Key) -> Result<Answer, Refusal> {
-        match self.room(canonical, alias.id()).await? {
-            Room::Free(_) => {}
-            Room::Full => return Err(self.too_many()),
-            Room::Unsure => return Err(Refusal::RetryLater),
+    /// The answer that the write would get, found by reads alone.
+    async fn dry_run(&self, alias: &Key, canonical: &Key) -> Result<WriteAnswer, Refusal> {
+        match self.capacity(canonical, alias.id()).await? {
+            Capacity::Free(_) => {}
+            Capacity::Full => return Err(self.too_many()),
+            Capacity::Unsure => return Err(Refusal::RetryLater),
         }
         self.refuse_if_pinned(alias).await?;
         let row = ForwardRow {
@@ -121,178 +103,49 @@ impl Admin {
             created: Micros(0),
             updated: Micros(0),
         };
-        Ok(Answer { shown: Shown { alias: alias.clone(), row }, changed: true, token: None })
+        let view = AliasView { alias: alias.clone(), row };
+        Ok(WriteAnswer { view, changed: true, token: None })
     }
 
     async fn create_once(
         &self,
         alias: &Key,
-        start: Start,
+        canonical: Key,
         deadline: Boottime,
-    ) -> Result<Answer, Refusal> {
-        let (stamp, not_after) = (Stamp::random(), last_start(deadline));
-        let link = |canonical: &Key| WriteStep::Create {
-            alias: alias.clone(),
-            canonical: canonical.id().clone(),
-            stamp,
-        };
-        let pinned = self.pin(alias, start.canonical, stamp, not_after, link).await?;
-        let together = matches!(pinned, PinOrBoth::Both(..));
-        let (canonical, written) = match pinned {
-            // One transaction: where the second step was refused, the first was not made either.
-            PinOrBoth::Both(canonical, written) => (canonical, Ok(written)),
-            PinOrBoth::Pin(canonical) => {
-                let written = self.write(alias, vec![link(&canonical)], not_after).await;
-                (canonical, written)
-            }
-        };
-        let own_pin = InverseRow {
-            canonical: canonical.clone(),
-            alias: alias.id().clone(),
-            stamp,
-            created: Micros(0),
-        };
-        let Written { effects, at } =
-            self.unpin_unless_written(written, (!together).then_some(own_pin)).await?;
-        match effects {
-            Ok(effects) => self.linked(alias, effects, at),
+    ) -> Result<WriteAnswer, Refusal> {
+        let link = |canonical: &Id, stamp| link_step(alias, canonical, stamp);
+        let (canonical, written) = self.pin_and_link(alias, canonical, deadline, link).await?;
+        match written.effects {
+            Ok(effects) => self.written(alias, effects, written.at),
             Err(StepRefusal::Unchanged(row) | StepRefusal::Taken(row)) => {
-                self.unchanged_or_taken(alias, row, canonical.id(), at)
+                self.unchanged_or_taken(alias, row, canonical.id(), written.at)
             }
             Err(StepRefusal::Pinned) => {
                 self.refuse_if_pinned(alias).await?;
-                // It was an orphan's pin, or one that is gone by now.
+                // The pin was an orphan, or it is gone by now.
                 Err(Refusal::RetryLater)
             }
             Err(_) => Err(Refusal::RetryLater),
         }
     }
 
-    /// `created = false` if the alias is as wanted, `ALIAS_TAKEN` if it is another.
+    /// The answer if the alias exists: `created = false` if it has the wanted canonical id, or else
+    /// `ALIAS_TAKEN`.
     fn unchanged_or_taken(
         &self,
         alias: &Key,
         row: ForwardRow,
         wanted: &Id,
         at: Position,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<WriteAnswer, Refusal> {
         if row.canonical == *wanted {
             return self.unchanged(alias, row, at);
         }
-        self.shown(alias, at, true);
+        self.note_shown(alias, at, true);
         Err(Refusal::AliasTaken { canonical: row.canonical, version: row.version })
     }
-
-    /// The alias was as wanted already, as of `at`.
-    pub(super) fn unchanged(
-        &self,
-        alias: &Key,
-        row: ForwardRow,
-        at: Position,
-    ) -> Result<Answer, Refusal> {
-        self.shown(alias, at, true);
-        let (shown, token) = (Shown { alias: alias.clone(), row }, self.token(alias, at)?);
-        Ok(Answer { shown, changed: false, token: Some(token) })
-    }
-
-    /// The alias was written. Memory has been told by whoever committed it.
-    pub(super) fn linked(
-        &self,
-        alias: &Key,
-        effects: Vec<Effect>,
-        at: Position,
-    ) -> Result<Answer, Refusal> {
-        let row = effects.into_iter().find_map(|effect| match effect {
-            Effect::Stored { row, .. } => Some(row),
-            _ => None,
-        });
-        // A job that links answers so.
-        let row = row.ok_or(Refusal::Unknown)?;
-        let (shown, token) = (Shown { alias: alias.clone(), row }, self.token(alias, at)?);
-        Ok(Answer { shown, changed: true, token: Some(token) })
-    }
 }
 
-/// How far the first step of a write went.
-pub(super) enum PinOrBoth {
-    /// The canonical id is pinned; the second step is on another shard.
-    Pin(Key),
-    /// Both ids are on one shard: both steps were one transaction, and this came of it.
-    Both(Key, Written),
-}
-
-impl Admin {
-    /// The first step of a create or an update: pins the canonical id, following it as needed. Where
-    /// both ids are on one shard the second step goes along.
-    pub(super) async fn pin(
-        &self,
-        alias: &Key,
-        mut canonical: Key,
-        stamp: Stamp,
-        not_after: Boottime,
-        second: impl Fn(&Key) -> WriteStep,
-    ) -> Result<PinOrBoth, Refusal> {
-        let mut orphans = None;
-        for _ in 0..=FOLLOWS {
-            let together = self.shard(alias)?.id == self.shard(&canonical)?.id;
-            let mut steps = vec![self.pin_of(&canonical, alias, stamp, orphans.take())];
-            if together {
-                steps.push(second(&canonical));
-            }
-            let written = self.write(&canonical, steps, not_after).await?;
-            match written.effects {
-                Err(StepRefusal::IsAliasOf(end)) => {
-                    canonical = alias.sibling(end);
-                    if canonical == *alias {
-                        return Err(Refusal::SelfAlias);
-                    }
-                }
-                Err(StepRefusal::Full) => match self.room(&canonical, alias.id()).await? {
-                    Room::Free(found) => orphans = Some(found),
-                    Room::Full => return Err(self.too_many()),
-                    Room::Unsure => return Err(Refusal::RetryLater),
-                },
-                _ if together => return Ok(PinOrBoth::Both(canonical, written)),
-                _ => return Ok(PinOrBoth::Pin(canonical)),
-            }
-        }
-        Err(Refusal::RetryLater)
-    }
-
-    fn pin_of(
-        &self,
-        canonical: &Key,
-        alias: &Key,
-        stamp: Stamp,
-        orphans: Option<Vec<(Id, Stamp)>>,
-    ) -> WriteStep {
-        WriteStep::Pin {
-            canonical: canonical.clone(),
-            alias: alias.id().clone(),
-            stamp,
-            limit: self.rules.max_aliases,
-            orphans,
-        }
-    }
-
-    /// Takes the write's own pin away again if it is definite that the second step was not made
-    /// (the stamp rule). After an unknown outcome nobody cleans up.
-    pub(super) async fn unpin_unless_written(
-        &self,
-        written: Result<Written, Refusal>,
-        own_pin: Option<InverseRow>,
-    ) -> Result<Written, Refusal> {
-        let definite = match &written {
-            Ok(written) => written.effects.is_err(),
-            Err(refusal) => *refusal != Refusal::Unknown,
-        };
-        if let Some(own_pin) = own_pin.filter(|_| definite) {
-            self.unpin_meanwhile(own_pin).await;
-        }
-        written
-    }
-
-    pub(super) fn too_many(&self) -> Refusal {
-        Refusal::TooManyAliases { limit: self.rules.max_aliases }
-    }
+fn link_step(alias: &Key, canonical: &Id, stamp: Stamp) -> WriteStep {
+    WriteStep::Link { alias: alias.clone(), canonical: canonical.clone(), stamp }
 }

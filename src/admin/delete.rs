@@ -1,14 +1,19 @@
 //! Deleting an alias.
 
-use super::{Admin, Refusal, Subject, id, last_start, project};
+use super::handle::{Admin, last_start};
+use super::refusal::{Refusal, Subject};
+use super::request::key;
 use crate::shard::Written;
 use aka_core::clock::Boottime;
-use aka_core::domain::{Key, Token};
+use aka_core::domain::Token;
 use aka_core::write::{StepRefusal, WriteStep};
 use bytes::Bytes;
 
 impl Admin {
-    /// Makes `alias_id` stand for nobody, if it has the expected version (0: any).
+    /// Removes an alias, if it has the expected version. 0 means any version.
+    ///
+    /// # Errors
+    /// As `docs/design.md`, section 2, lists them.
     pub async fn delete(
         &self,
         project_id: u64,
@@ -16,21 +21,22 @@ impl Admin {
         expected_version: u64,
         deadline: Boottime,
     ) -> Result<Token, Refusal> {
-        let alias = Key::new(project(project_id)?, id(Subject::Alias, alias_id)?);
-        let unlink = WriteStep::Delete { alias: alias.clone(), expected_version };
-        let written = self.write(&alias, vec![unlink], last_start(deadline)).await?;
-        let Written { effects, at } = written;
+        let alias = key(project_id, Subject::Alias, alias_id)?;
+        let unlink = WriteStep::Unlink { alias: alias.clone(), expected_version };
+        let Written { effects, at } =
+            self.write(&alias, vec![unlink], last_start(deadline)).await?;
         match effects {
             Ok(effects) => {
-                self.unpin_stale(&effects).await;
+                self.unpin_old(&effects).await;
                 self.token(&alias, at)
             }
+            Err(StepRefusal::VersionMismatch(row)) => {
+                self.note_shown(&alias, at, true);
+                Err(Refusal::VersionMismatch { current: row.version })
+            }
             Err(refused) => {
-                self.shown(&alias, at, refused != StepRefusal::NotFound);
-                Err(match refused {
-                    StepRefusal::Stale(row) => Refusal::VersionMismatch { current: row.version },
-                    _ => Refusal::NotFound,
-                })
+                self.note_shown(&alias, at, refused != StepRefusal::NotFound);
+                Err(Refusal::NotFound)
             }
         }
     }

@@ -1,11 +1,13 @@
 //! Listing the aliases of a canonical id, page by page.
 
-use super::{Admin, Refusal, Shown, Subject, id, project, unavailable};
+use super::handle::{Admin, AliasView};
+use super::refusal::{Refusal, Subject, unavailable};
+use super::request::key;
 use aka_core::domain::{Id, Key, Stamp};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 
-/// The most aliases a page.
+/// How many aliases a page may hold.
 pub const MAX_PAGE: u32 = 1_000;
 const DEFAULT_PAGE: u32 = 100;
 const FORMAT: u8 = 1;
@@ -13,13 +15,17 @@ const FORMAT: u8 = 1;
 /// A page of aliases.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
-    pub aliases: Vec<Shown>,
-    /// Empty: there are no more.
+    pub aliases: Vec<AliasView>,
+    /// Empty at the end of the list.
     pub next_page_token: String,
 }
 
 impl Admin {
-    /// Lists aliases by alias id, byte for byte. A page may be short: orphans are left out.
+    /// Lists the aliases of a canonical id, sorted by the bytes of their ids. A page may be short,
+    /// because orphans are left out.
+    ///
+    /// # Errors
+    /// As `docs/design.md`, section 2, lists them.
     pub async fn list(
         &self,
         project_id: u64,
@@ -27,17 +33,16 @@ impl Admin {
         page_size: i32,
         page_token: &str,
     ) -> Result<Page, Refusal> {
-        let canonical = Key::new(project(project_id)?, id(Subject::Canonical, canonical_id)?);
+        let canonical = key(project_id, Subject::Canonical, canonical_id)?;
         let size = match u32::try_from(page_size).map_err(|_| Refusal::PageSize)? {
             0 => DEFAULT_PAGE,
             size => size.min(MAX_PAGE),
         };
         let after = PageToken::parse(page_token, &canonical)?;
         let after = after.as_ref().map(|token| (&token.alias, token.stamp));
-        let shard = self.shard(&canonical)?;
-        // One row more than is shown says whether there is another page.
-        let mut rows =
-            shard.inverse_rows(&canonical, after, size + 1).await.map_err(unavailable)?;
+        let pool = self.pool(&canonical)?;
+        // One row more than the page holds: it tells whether there is another page.
+        let mut rows = pool.inverse_rows(&canonical, after, size + 1).await.map_err(unavailable)?;
         let more = rows.len() > size as usize;
         rows.truncate(size as usize);
         let forward = self.forward_rows(&rows).await?;
@@ -48,8 +53,8 @@ impl Admin {
         let shown = rows.iter().filter_map(|inverse| {
             let (row, at) = forward.of(inverse)?;
             let alias = canonical.sibling(inverse.alias.clone());
-            self.shown(&alias, *at, true);
-            Some(Shown { alias, row: row.clone() })
+            self.note_shown(&alias, *at, true);
+            Some(AliasView { alias, row: row.clone() })
         });
         Ok(Page {
             aliases: shown.collect(),
@@ -58,8 +63,8 @@ impl Admin {
     }
 }
 
-/// The last row of a page. As text: base64url of a format byte, a checksum that ties it to the list
-/// it is of, the stamp, and the alias id.
+/// The last row of a page. Its text is base64url of a format byte, a checksum that ties the token to
+/// its list, the stamp, and the alias id.
 struct PageToken {
     alias: Id,
     stamp: Stamp,

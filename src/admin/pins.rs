@@ -1,49 +1,50 @@
-//! Inverse rows: which of them pin, and which are orphans.
+//! Inverse rows: which of them belong to an alias, and which are orphans.
 
-use super::{Admin, Refusal, unavailable};
+use super::handle::Admin;
+use super::refusal::{Refusal, unavailable};
 use aka_core::domain::{ForwardRow, Id, InverseRow, Key, Micros, Position, Stamp};
 use aka_core::write::STEP_LIMIT;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-/// Inverse rows that are read at once.
+/// Inverse rows that one query reads.
 const PAGE: u32 = 1_000;
 
-/// Forward rows that are read at once.
+/// Forward rows that one query reads.
 const KEYS: usize = 128;
 
-/// An inverse row without a forward row is certainly no write under way any more at this age: a write
-/// that has not begun its second step within [`STEP_LIMIT`] does not begin it. The rest is for the
-/// transaction itself.
+/// At this age an inverse row without a forward row is an orphan. A write that has not begun its
+/// second step within [`STEP_LIMIT`] never begins it. The rest is time for the transaction.
 const SURELY_ORPHAN: Duration = Duration::from_secs(2 * STEP_LIMIT.as_secs());
 
-/// Whether one more alias fits.
-pub(super) enum Room {
-    /// It does, if these orphans are left out of the count.
+/// Whether a canonical id may have one more alias.
+pub(super) enum Capacity {
+    /// It may, if these orphans are not counted.
     Free(Vec<(Id, Stamp)>),
     Full,
-    /// It depends on writes that are under way.
+    /// It depends on writes that are still under way.
     Unsure,
 }
 
-/// Forward rows by alias id, each with the position that it was read at.
+/// Forward rows by alias id. Each has the position that it was read at.
 #[derive(Default)]
 pub(super) struct ForwardRows(HashMap<Id, (ForwardRow, Position)>);
 
 impl ForwardRows {
-    /// The forward row that is the other half of an inverse row.
+    /// The forward row that bears the stamp of the inverse row.
     pub fn of(&self, inverse: &InverseRow) -> Option<&(ForwardRow, Position)> {
         self.0.get(&inverse.alias).filter(|(row, _)| inverse.is_pinned_by(row))
     }
 
+    /// Whether the inverse row belongs to an alias.
     pub fn pins(&self, inverse: &InverseRow) -> bool {
         self.of(inverse).is_some()
     }
 }
 
 impl Admin {
-    /// Counts the aliases of `canonical` beside `alias` itself.
-    pub(super) async fn room(&self, canonical: &Key, alias: &Id) -> Result<Room, Refusal> {
+    /// Counts the aliases of `canonical` other than `alias`.
+    pub(super) async fn capacity(&self, canonical: &Key, alias: &Id) -> Result<Capacity, Refusal> {
         let (now, rows) = self.all_pins(canonical).await?;
         let forward = self.forward_rows(&rows).await?;
         let (mut live, mut young, mut orphans) = (HashSet::new(), HashSet::new(), Vec::new());
@@ -59,15 +60,15 @@ impl Admin {
         young.retain(|id| !live.contains(id));
         let limit = self.rules.max_aliases as usize;
         Ok(match () {
-            () if live.len() >= limit => Room::Full,
-            () if live.len() + young.len() >= limit => Room::Unsure,
-            () => Room::Free(orphans),
+            () if live.len() >= limit => Capacity::Full,
+            () if live.len() + young.len() >= limit => Capacity::Unsure,
+            () => Capacity::Free(orphans),
         })
     }
 
     /// # Errors
-    /// [`Refusal::AliasIsCanonical`] if an alias pins the id, [`Refusal::RetryLater`] if only
-    /// orphans, or writes under way, do.
+    /// [`Refusal::AliasIsCanonical`] if an alias pins the id. [`Refusal::RetryLater`] if only orphans
+    /// or writes under way pin it.
     pub(super) async fn refuse_if_pinned(&self, id: &Key) -> Result<(), Refusal> {
         let (_, rows) = self.all_pins(id).await?;
         let forward = self.forward_rows(&rows).await?;
@@ -77,14 +78,14 @@ impl Admin {
         if rows.is_empty() { Ok(()) } else { Err(Refusal::RetryLater) }
     }
 
-    /// Every inverse row of an id, and the time on its shard.
+    /// All inverse rows of an id, and the time on its shard.
     async fn all_pins(&self, canonical: &Key) -> Result<(Micros, Vec<InverseRow>), Refusal> {
-        let shard = self.shard(canonical)?;
+        let (shard, pool) = (self.shard(canonical)?, self.pool(canonical)?);
         let now = shard.load(Vec::new()).await?.now;
         let mut rows: Vec<InverseRow> = Vec::new();
         loop {
             let after = rows.last().map(|row| (&row.alias, row.stamp));
-            let page = shard.inverse_rows(canonical, after, PAGE).await.map_err(unavailable)?;
+            let page = pool.inverse_rows(canonical, after, PAGE).await.map_err(unavailable)?;
             let last = page.len() < PAGE as usize;
             rows.extend(page);
             if last {
@@ -93,8 +94,8 @@ impl Admin {
         }
     }
 
-    /// The forward rows of the alias ids of some inverse rows, from whichever shards have them. They
-    /// are read after the inverse rows were: a write makes its inverse row first.
+    /// The forward rows of the alias ids of some inverse rows, from all shards that have them. They
+    /// must be read after the inverse rows, because a write makes its inverse row first.
     pub(super) async fn forward_rows(&self, rows: &[InverseRow]) -> Result<ForwardRows, Refusal> {
         let mut keys: BTreeMap<u16, Vec<Key>> = BTreeMap::new();
         for row in rows {
@@ -105,7 +106,7 @@ impl Admin {
         for (shard, mut keys) in keys {
             keys.dedup();
             let Some(shard) = self.cluster.shards().get(usize::from(shard)) else { continue };
-            // In pieces, so that others who read from the shard come in between.
+            // In pieces, so that other readers of the shard have their turn in between.
             for keys in keys.chunks(KEYS) {
                 let loaded = shard.load(keys.to_vec()).await?;
                 for key in keys {

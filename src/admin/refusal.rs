@@ -1,5 +1,7 @@
-//! Why a write, or a read of the admin service, was refused: the table of section 2 of the design.
+//! Why an admin request was refused (the table in `docs/design.md`, section 2).
 
+use crate::shard::{ReadFault, WriteFault};
+use crate::store::StoreError;
 use aka_core::domain::{Id, IdFault};
 use std::fmt;
 
@@ -11,7 +13,7 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// The name of its field in the contract.
+    /// The name of the id's field in the contract.
     pub fn field(self) -> &'static str {
         match self {
             Self::Alias => "alias_id",
@@ -26,7 +28,7 @@ impl fmt::Display for Subject {
     }
 }
 
-/// A refusal that a client can act on. It names no database.
+/// What the client is told. It names no database.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error("project_id is 0 or above 2^63 - 1")]
@@ -71,4 +73,31 @@ pub enum Refusal {
     Overloaded,
     #[error("the deadline passed before the write was begun")]
     DeadlineExceeded,
+}
+
+impl From<ReadFault> for Refusal {
+    fn from(fault: ReadFault) -> Self {
+        match fault {
+            ReadFault::Overloaded => Self::Overloaded,
+            ReadFault::Unavailable => Self::Unavailable,
+        }
+    }
+}
+
+impl From<WriteFault> for Refusal {
+    fn from(fault: WriteFault) -> Self {
+        match fault {
+            // Too late: the job waited too long in the backlog. If the client's deadline passed,
+            // the RPC layer has answered by now.
+            WriteFault::Overloaded | WriteFault::TooLate => Self::Overloaded,
+            WriteFault::NotWritten => Self::Unavailable,
+            WriteFault::Unknown => Self::Unknown,
+        }
+    }
+}
+
+/// The refusal after a read that failed. The log has the cause.
+pub(super) fn unavailable(error: StoreError) -> Refusal {
+    tracing::warn!(%error, "an admin read failed");
+    Refusal::Unavailable
 }

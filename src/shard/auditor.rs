@@ -1,61 +1,44 @@
-//! The auditor: compares answers that were given from memory, and every change of what is remembered,
+//! The auditor: compares a sample of the answers from memory, and every change of a remembered key,
 //! with the primary.
 //!
-//! It is there to find what must not be: a wrong answer. It has a bounded queue, a connection and a
-//! rate of its own, so it slows no answer; what finds no room is dropped, and counted.
+//! It finds wrong answers, which must never be. It has a bounded backlog, a connection and a rate of
+//! its own, so it slows no answer. Keys that find no room are dropped and counted.
 
-use super::queue::Queue;
-use super::sample::Sample;
-use super::{Shard, ShardConnection, ask};
+use super::connection::{ShardConnection, ask};
+use super::state::Shard;
 use crate::store::{Role, StoreError};
 use aka_core::coherence::{Recalled, Verdict};
-use aka_core::domain::Loaded;
-use aka_core::domain::{Change, ForwardRow, Key, Position};
+use aka_core::domain::{Change, ForwardRow, Key, Loaded, Position};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Keys that may wait to be audited.
-const QUEUE: usize = 4_096;
-
-/// Keys that one query asks for, and how soon the next may follow: little, for a database.
+/// Keys of one query, and the pause until the next: little work for a database.
 const BATCH: usize = 256;
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long the feed may take to get to what the auditor has read, and how often to ask.
+/// How long the feed may take to apply the position that was read, and how often to check.
 const PATIENCE: Duration = Duration::from_secs(5);
-const POLL: Duration = Duration::from_millis(5);
-
-pub(super) struct Auditor {
-    sample: Sample,
-    queue: Queue<Key>,
-}
-
-impl Auditor {
-    /// 0: nothing is audited.
-    pub fn new(ratio: f64) -> Self {
-        Self { sample: Sample::new(ratio), queue: Queue::new(QUEUE) }
-    }
-}
+const RECHECK: Duration = Duration::from_millis(5);
 
 impl Shard {
-    /// Whether an answer that was just given from memory is to be [audited](Self::audit). Cheap.
+    /// Whether an answer that was just given from memory shall be [audited](Self::audit). Cheap.
     #[inline]
     pub fn samples(&self) -> bool {
-        self.auditor.sample.takes()
+        self.audit_sample.takes()
     }
 
-    /// Has these keys compared with the primary, soon.
+    /// Gives keys to the auditor.
     pub fn audit(&self, keys: Vec<Key>) {
         if !keys.is_empty() {
-            let refused = self.auditor.queue.push(keys);
+            let refused = self.audit_backlog.push(keys);
             self.metrics.audit_dropped.increment(refused.len() as u64);
         }
     }
 
-    /// The same for changes that the feed has applied, of keys that are remembered.
+    /// Gives the remembered keys among these changes to the auditor. The feed has applied them.
     pub(super) fn audit_changes(&self, changes: &[Change]) {
-        if self.auditor.sample.is_off() {
+        if self.audit_sample.is_off() {
             return;
         }
         let keys = changes.iter().map(|change| &change.alias);
@@ -63,9 +46,9 @@ impl Shard {
     }
 }
 
-/// Audits for ever.
+/// Audits without end.
 pub(super) async fn run(shard: Arc<Shard>) {
-    if shard.auditor.sample.is_off() {
+    if shard.audit_sample.is_off() {
         return;
     }
     let mut connection = ShardConnection::new(shard.clone(), Role::Read);
@@ -74,7 +57,7 @@ pub(super) async fn run(shard: Arc<Shard>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let mut keys = shard.auditor.queue.wait(BATCH).await;
+        let mut keys = shard.audit_backlog.wait(BATCH).await;
         keys.sort_unstable();
         keys.dedup();
         keys.retain(|key| shard.memory.holds(key));
@@ -88,7 +71,7 @@ pub(super) async fn run(shard: Arc<Shard>) {
             }
             Ok(None) => shard.metrics.audit_dropped.increment(keys.len() as u64),
             Err(error) => {
-                // That the shard does not answer others say louder.
+                // Only at the debug level: the feed and the lanes warn that the shard fails.
                 tracing::debug!(shard = shard.id.0, %error, "cannot audit");
                 shard.metrics.audit_dropped.increment(keys.len() as u64);
             }
@@ -96,8 +79,8 @@ pub(super) async fn run(shard: Arc<Shard>) {
     }
 }
 
-/// Compares some keys. Returns how stale memory was seen to be, at the most; `None` if they could not
-/// be compared.
+/// Compares some keys. Returns the greatest staleness of memory that was seen, or `None` if the keys
+/// could not be compared.
 async fn audit(
     shard: &Shard,
     connection: &mut ShardConnection,
@@ -107,7 +90,7 @@ async fn audit(
     let loaded = ask!(connection, |session| session.load(keys))?;
     let answered = Instant::now();
     if history != shard.memory.contradictions() {
-        // The answer may be of the history that was given up: no word on the one that began.
+        // The answer may belong to a history that was given up meanwhile.
         return Ok(None);
     }
     let mut staleness = keys.iter().map(|key| behind(shard, key, &loaded)).max();
@@ -125,15 +108,15 @@ async fn audit(
                 shard.metrics.audit_wrong.increment(1);
                 let known = missed(&recalled, row, &loaded) + answered.elapsed();
                 staleness = staleness.max(Some(known));
-                tell(shard, key, &recalled, row, &loaded, cursor, &footprint.to_string());
+                log_wrong(shard, key, &recalled, row, &loaded, cursor, &footprint.to_string());
             }
         }
     }
     Ok(staleness)
 }
 
-/// How long memory has been behind the primary, as far as the row can tell. That is no fault yet: the
-/// feed may be on its way.
+/// How long memory has been behind the primary, as far as the row can tell. Being behind is allowed,
+/// because the feed may not have applied the change yet.
 fn behind(shard: &Shard, key: &Key, loaded: &Loaded) -> Duration {
     let row = loaded.rows.get(key);
     let primary = row.map(|row| row.canonical.as_bytes());
@@ -147,32 +130,32 @@ fn behind(shard: &Shard, key: &Key, loaded: &Loaded) -> Duration {
     }
 }
 
-/// The age of the change that an entry has missed. A row that is gone does not say when it went.
+/// The age of the change that an entry has missed. It is unknown if the row was deleted.
 fn missed(recalled: &Recalled, row: Option<&ForwardRow>, loaded: &Loaded) -> Duration {
     let newer = row.filter(|row| row.version > recalled.as_of);
     newer.map_or(Duration::ZERO, |row| loaded.now.since(row.updated))
 }
 
-/// Waits until the feed has applied what was read. False if it does not, or follows another history.
+/// Waits until the feed has applied the position that was read. False if it does not in time, or if
+/// it follows another history.
 async fn feed_reaches(shard: &Shard, at: Position) -> bool {
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
         match shard.memory.caught_up(at) {
             Some(true) => return true,
-            Some(false) => tokio::time::sleep(POLL).await,
+            Some(false) => tokio::time::sleep(RECHECK).await,
             None => return false,
         }
     }
     false
 }
 
-/// Logs a wrong answer with what is needed to find out how it came about.
+/// Logs a wrong answer with all that helps to find its cause.
 ///
-/// Ids are personal data, and logs go to more places than the databases do: they are logged only at
-/// the level of debugging, by whoever turns it on to hunt such a case. Nor is a plain hash of them: who
-/// has a list of e-mail addresses can undo it. The slot, the seqs and the random name that the key has
-/// in this process lead to the row and its lines in the change log.
-fn tell(
+/// Ids are personal data, and logs are copied to more places than databases are. So ids are logged at
+/// the debug level only. A plain hash of an id is not logged either, because a list of e-mail addresses
+/// undoes it. The slot, the seqs and the footprint lead to the row and its lines in the change log.
+fn log_wrong(
     shard: &Shard,
     key: &Key,
     recalled: &Recalled,

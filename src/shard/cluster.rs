@@ -1,6 +1,10 @@
-//! All shards, and how a running instance gets to know them.
+//! All shards of a cluster: their start, their tasks, and their stop.
 
-use super::{Shard, ShardSettings, auditor, feed, filter, in_time, lane, pruner, reader, writer};
+use super::connection::in_time;
+use super::pool::ReadPool;
+use super::settings::ShardSettings;
+use super::state::Shard;
+use super::{auditor, feed, filter, lane, pruner, reader, writer};
 use crate::metrics::Metrics;
 use crate::store::{Directory, Role, Store, StoreError};
 use aka_core::coherence::{Cache, Limits};
@@ -12,10 +16,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long a stop waits for writes whose clients have gone: their last step begins within seconds.
+/// How long a stop waits for writes whose clients have gone. Their last step begins within seconds.
 const LAST_STEPS: Duration = Duration::from_secs(8);
 
-/// What a cluster needs to know beside its databases.
+/// The settings of a cluster, without its databases.
 #[derive(Clone, Debug)]
 pub struct ClusterSettings {
     pub cache_bytes: u64,
@@ -23,13 +27,13 @@ pub struct ClusterSettings {
     pub shard: ShardSettings,
 }
 
-/// Why the service does not start. One clear sentence.
+/// Why the service does not start, in one clear sentence.
 #[derive(Debug, thiserror::Error)]
 pub enum StartFault {
-    /// The configuration names the wrong databases; starting again does not help.
+    /// The configuration names the wrong databases. Starting again does not help.
     #[error("{0}")]
     Wrong(String),
-    /// No shard answers; starting again later may help.
+    /// No shard answers. Starting again later may help.
     #[error("no shard can be reached: {0}")]
     Unreachable(StoreError),
 }
@@ -40,21 +44,23 @@ pub struct Cluster {
     pub cache: Arc<Cache>,
     pub limits: Limits,
     shards: Vec<Arc<Shard>>,
+    /// One for each shard.
+    pools: Vec<ReadPool>,
     directory: Arc<Directory>,
     stop: CancellationToken,
     tasks: TaskTracker,
-    /// Where the shards' tasks run. The runtime of a connection may end before a write that came by it.
+    /// Where the tasks run. The runtime of a client's connection may end before the client's write.
     runtime: Handle,
-    /// What is not to be cut half-way.
+    /// Tasks that must not be cut off half-way.
     unfinished: TaskTracker,
 }
 
 impl Cluster {
-    /// Checks every shard that can be reached, and begins to serve all. A shard that cannot be
-    /// reached hurts only its own ids; it is checked when it is back.
+    /// Checks every shard that can be reached, and starts the tasks of all. A shard that cannot be
+    /// reached hurts only its own ids, and is checked when it is back.
     ///
     /// # Errors
-    /// If the databases are not the shards of one cluster in shard order, or none can be reached.
+    /// If the databases are not the shards of one cluster in shard order, or if none can be reached.
     pub async fn start(
         stores: Vec<Box<dyn Store>>,
         settings: &ClusterSettings,
@@ -71,9 +77,11 @@ impl Cluster {
             let shard = settings.shard.clone();
             Shard::new(id, store, directory.clone(), cache, settings.limits, shard, metrics)
         });
+        let shards: Vec<_> = shards.collect();
         let cluster = Self {
             id,
-            shards: shards.collect(),
+            pools: shards.iter().cloned().map(ReadPool::new).collect(),
+            shards,
             cache,
             limits: settings.limits,
             directory,
@@ -82,26 +90,28 @@ impl Cluster {
             runtime: Handle::current(),
             unfinished: TaskTracker::new(),
         };
-        for shard in &cluster.shards {
-            for _ in 0..shard.settings.lanes {
-                cluster.tasks.spawn(lane::run(shard.clone(), cluster.stop.clone()));
-            }
-            for _ in 0..shard.settings.admin_connections {
-                cluster.tasks.spawn(reader::run(shard.clone(), cluster.stop.clone()));
-            }
-            cluster.spawn(pruner::run(shard.clone()));
-            cluster.spawn(auditor::run(shard.clone()));
-            cluster.tasks.spawn(feed::run(shard.clone(), cluster.stop.clone()));
-            cluster.tasks.spawn(filter::run(shard.clone(), cluster.stop.clone()));
-            for _ in 0..shard.writers() {
-                cluster.tasks.spawn(writer::run(shard.clone(), cluster.stop.clone()));
-            }
-        }
+        cluster.shards.iter().for_each(|shard| cluster.spawn_tasks(shard));
         Ok(Arc::new(cluster))
     }
 
-    /// Runs a task that is not to be cut half-way, also where nobody waits for it any more.
-    pub fn see_through<T: Send + 'static>(
+    fn spawn_tasks(&self, shard: &Arc<Shard>) {
+        for _ in 0..shard.settings.lanes {
+            self.tasks.spawn(lane::run(shard.clone(), self.stop.clone()));
+        }
+        for _ in 0..shard.settings.admin_connections {
+            self.tasks.spawn(reader::run(shard.clone(), self.stop.clone()));
+        }
+        self.spawn(pruner::run(shard.clone()));
+        self.spawn(auditor::run(shard.clone()));
+        self.tasks.spawn(feed::run(shard.clone(), self.stop.clone()));
+        self.tasks.spawn(filter::run(shard.clone(), self.stop.clone()));
+        for _ in 0..shard.store.writers() {
+            self.tasks.spawn(writer::run(shard.clone(), self.stop.clone()));
+        }
+    }
+
+    /// Runs a task to its end, also if its caller has gone. A stop waits for it.
+    pub fn run_to_completion<T: Send + 'static>(
         &self,
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
@@ -141,7 +151,12 @@ impl Cluster {
         &self.shards
     }
 
-    /// The shard that owns a slot; `None` if it has not been reached yet.
+    /// The pools of all shards, in shard order.
+    pub fn pools(&self) -> &[ReadPool] {
+        &self.pools
+    }
+
+    /// The shard that owns a slot. `None` if the shard has not been reached yet.
     pub fn shard_of_slot(&self, slot: Slot) -> Option<&Arc<Shard>> {
         self.shards.get(usize::from(self.directory.owner(slot)?.0))
     }
@@ -150,7 +165,11 @@ impl Cluster {
         self.shard_of_slot(key.slot())
     }
 
-    /// Sets the gauges that are read off when somebody looks.
+    pub fn pool_of(&self, key: &Key) -> Option<&ReadPool> {
+        self.pools.get(usize::from(self.directory.owner(key.slot())?.0))
+    }
+
+    /// Sets the gauges that are computed when the metrics are read.
     pub fn gauge(&self, metrics: &Metrics) {
         metrics.cache_entries.set(self.cache.kept() as f64);
         metrics.cache_bytes.set(self.cache.weight() as f64);
@@ -160,6 +179,7 @@ impl Cluster {
     }
 }
 
+/// Asks every shard for its identity.
 async fn check_shards(
     stores: &[Box<dyn Store>],
     directory: &Directory,
@@ -177,7 +197,7 @@ async fn check_shards(
         match admitted {
             Ok(()) => {}
             Err(StoreError::WrongShard(sentence)) => return Err(StartFault::Wrong(sentence)),
-            // It answers, but not as a shard does.
+            // It answers, but it is not a shard.
             Err(error @ StoreError::Refused { .. }) => {
                 return Err(StartFault::Wrong(error.to_string()));
             }

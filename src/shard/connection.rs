@@ -1,20 +1,21 @@
-//! One connection to a shard that opens itself when it is needed.
+//! One connection to a shard. It opens itself when it is needed.
 
-use super::Shard;
+use super::state::Shard;
 use crate::store::{Role, Session, StoreError};
 use aka_core::coherence::Opened;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// After a failed attempt to connect, the next is made no sooner.
-pub(crate) const RECONNECT_PAUSE: Duration = Duration::from_millis(250);
+/// The pause after a failed attempt to connect.
+pub(super) const RECONNECT_PAUSE: Duration = Duration::from_millis(250);
 
-/// A connection of a lane, of the feed, of the writer or of the pool. Whoever holds it uses it alone.
-pub(crate) struct ShardConnection {
+/// A connection of a lane, the feed, a writer, a reader or the pool. It has one user at a time.
+pub(super) struct ShardConnection {
     pub shard: Arc<Shard>,
     role: Role,
     session: Option<Box<dyn Session>>,
+    /// What memory knew when the session was opened: a contradiction since then ends the session.
     opened: Opened,
     last_failure: Option<Instant>,
 }
@@ -29,37 +30,40 @@ impl ShardConnection {
         self.session.is_some() && self.shard.memory.may_use(self.opened)
     }
 
-    /// The session; opened, and checked to lead to the right shard, if there is none.
+    /// The session. If there is none, one is opened, and checked to lead to the right shard (rule 9).
     ///
     /// # Errors
-    /// At once if an attempt failed a moment ago; else within the connect timeout.
+    /// At once if an attempt failed a moment ago, or else within the connect timeout.
     pub async fn open(&mut self) -> Result<&mut dyn Session, StoreError> {
         if !self.is_open() {
             self.close();
             let address = self.shard.address();
-            // But for a shard that a lane has reached since: then it is back for everybody.
+            // There is no pause if a lane has reached the shard since: it is back.
             let pausing = self.last_failure.is_some_and(|at| at.elapsed() < RECONNECT_PAUSE);
             if pausing && !self.shard.is_up() {
                 let cause = "it could not be reached a moment ago".to_owned();
                 return Err(StoreError::Unreachable { address, cause });
             }
-            let opening = self.shard.memory.opening();
+            let opened = self.shard.memory.opening();
             let limit = self.shard.settings.connect_timeout;
-            let opened = in_time(limit, &address, self.shard.store.connect(self.role)).await;
-            let admitted = opened.and_then(|session| {
+            let session = in_time(limit, &address, self.shard.store.connect(self.role)).await;
+            let admitted = session.and_then(|session| {
                 self.shard.directory.admit(self.shard.id, session.identity(), &address)?;
                 Ok(session)
             });
             self.last_failure = admitted.is_err().then(Instant::now);
             self.session = Some(admitted?);
-            self.opened = opening;
+            self.opened = opened;
         }
-        self.opened()
+        self.session()
     }
 
-    /// The session that is open, to go on with a transaction that was begun on it. Never a new one:
-    /// what follows would be outside of the transaction.
-    pub fn opened(&mut self) -> Result<&mut dyn Session, StoreError> {
+    /// The session that is open already, to go on with a transaction that was begun on it. A new
+    /// session would be outside of the transaction.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn session(&mut self) -> Result<&mut dyn Session, StoreError> {
         match self.session.as_deref_mut() {
             Some(session) => Ok(session),
             None => Err(StoreError::Unreachable {
@@ -69,12 +73,12 @@ impl ShardConnection {
         }
     }
 
-    /// Drops the session, and with it the connection.
+    /// Drops the session, and with it the connection to the database.
     pub fn close(&mut self) {
         self.session = None;
     }
 
-    /// Closes the session if the error says that it is of no more use.
+    /// Closes the session if the error makes it unusable.
     pub fn settle<T>(&mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         if result.as_ref().is_err_and(StoreError::closes_connection) {
             self.close();
@@ -83,9 +87,9 @@ impl ShardConnection {
     }
 }
 
-/// Bounds a call on a database in time. A call that took too long is given up, and its connection
-/// must be closed: [`ShardConnection::settle`] does.
-pub(crate) async fn in_time<T>(
+/// Bounds a call on a database in time. If the call takes too long, it is given up, and its connection
+/// must be closed, as [`ShardConnection::settle`] does.
+pub(super) async fn in_time<T>(
     limit: Duration,
     address: &str,
     call: impl Future<Output = Result<T, StoreError>>,
@@ -99,20 +103,22 @@ pub(crate) async fn in_time<T>(
     }
 }
 
-/// `ask!(connection, |session| session.call(…))`: one call that can be repeated, in time, on a connection. If a
-/// connection that had been idle turns out to be broken, it is made once more on a new one; also if a new
-/// epoch began meanwhile: then it may be an old primary that has answered.
+/// `ask!(connection, |session| session.call(…))` makes one call, in time. The call must be safe to
+/// repeat: it is made again on a new connection if an idle connection turns out to be broken, or if
+/// there was a contradiction meanwhile, because then an old primary may have answered.
 ///
 /// A macro, because no closure can lend a session to a future that also borrows its arguments.
 macro_rules! ask {
     ($connection:expr, |$session:ident| $call:expr) => {{
-        let connection: &mut $crate::shard::ShardConnection = $connection;
+        let connection: &mut $crate::shard::connection::ShardConnection = $connection;
         let mut repeated = false;
         loop {
             let was_open = connection.is_open();
             let limit = connection.shard.settings.query_timeout;
             let answer = match connection.open().await {
-                Ok($session) => $crate::shard::in_time(limit, "the database", $call).await,
+                Ok($session) => {
+                    $crate::shard::connection::in_time(limit, "the database", $call).await
+                }
                 Err(error) => Err(error),
             };
             let answer = connection.settle(answer);
@@ -124,4 +130,4 @@ macro_rules! ask {
         }
     }};
 }
-pub(crate) use ask;
+pub(super) use ask;

@@ -1,7 +1,7 @@
-//! The feed: follows a shard's change log, so that what this instance remembers stays right.
+//! The feed: polls a shard's change log, so that this instance's memory stays right.
 
-use super::connection::RECONNECT_PAUSE;
-use super::{Shard, ShardConnection, ask};
+use super::connection::{RECONNECT_PAUSE, ShardConnection, ask};
+use super::state::Shard;
 use crate::store::{Role, StoreError};
 use aka_core::clock::Boottime;
 use aka_core::coherence::PollEnd;
@@ -11,10 +11,10 @@ use std::time::Instant;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-/// Changes that one look brings, at most.
-const LOOK_LIMIT: u32 = 2_000;
+/// Changes that one poll brings, at most.
+const POLL_LIMIT: u32 = 2_000;
 
-/// Looks again and again; it ends when `stop` is cancelled.
+/// Polls again and again, until `stop` is cancelled.
 pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
     let mut connection = ShardConnection::new(shard.clone(), Role::Read);
     let mut ticks = interval(shard.settings.feed_interval);
@@ -26,7 +26,7 @@ pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        match look(&shard, &mut connection, &mut known).await {
+        match catch_up(&shard, &mut connection, &mut known).await {
             Ok(()) => failing = false,
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
@@ -41,53 +41,52 @@ pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
     }
 }
 
-/// Looks until all changes are applied.
-async fn look(
+/// Polls until all changes are applied.
+async fn catch_up(
     shard: &Shard,
     connection: &mut ShardConnection,
     known: &mut Option<Identity>,
 ) -> Result<(), StoreError> {
     loop {
-        // Opened before the look begins: the time that a connection takes to open is not counted
-        // against what the look sees.
+        // Opened before the poll begins: freshness counts from the start of the poll.
         connection.open().await?;
-        let ahead = shard.memory.begin_poll(Boottime::now());
-        // Without a cursor only the clock is wanted: no change has this seq.
-        let from = ahead.cursor.map_or(i64::MAX as u64, |cursor| cursor.seq);
+        let begun = shard.memory.begin_poll(Boottime::now());
+        // Without a cursor only the clock row is wanted: no change has this seq.
+        let from = begun.cursor.map_or(i64::MAX as u64, |cursor| cursor.seq);
         let sent = Instant::now();
-        let seen = ask!(connection, |session| session.read_log(from, LOOK_LIMIT))?;
+        let page = ask!(connection, |session| session.read_log(from, POLL_LIMIT))?;
         shard.metrics.polls.increment(1);
-        if known.as_ref() != Some(&seen.identity) {
-            // Whoever admitted the connection read the identity before: it has changed since.
-            let admitted = shard.directory.admit(shard.id, &seen.identity, &shard.address());
+        if known.as_ref() != Some(&page.identity) {
+            // The identity was read when the connection opened, and has changed since.
+            let admitted = shard.directory.admit(shard.id, &page.identity, &shard.address());
             if let Err(error) = admitted {
                 shard.memory.contradicted("the shard is another one now");
                 return Err(error);
             }
-            *known = Some(seen.identity.clone());
+            *known = Some(page.identity.clone());
         }
-        match shard.memory.end_poll(&ahead, &seen) {
+        match shard.memory.end_poll(&begun, &page) {
             PollEnd::Complete(changes) => {
-                applied(shard, &seen, changes, sent);
+                count_applied(shard, &page, changes, sent);
                 return Ok(());
             }
-            PollEnd::More(changes) => applied(shard, &seen, changes, sent),
+            PollEnd::More(changes) => count_applied(shard, &page, changes, sent),
             PollEnd::NewEpoch(_) => return Ok(()),
         }
     }
 }
 
-/// Counts the last changes of a look, which were applied, and has them audited.
+/// Counts the last `count` changes of a page, which were applied, and has them audited.
 ///
-/// How long each was on its way is measured without comparing two machines' clocks: how old it was
-/// when the database answered, by the database's time, and how long ago that is, by this machine's. The
-/// look's way to the database counts, too, so it is a little less in truth.
-fn applied(shard: &Shard, seen: &LogPage, count: usize, sent: Instant) {
-    let changes = &seen.changes[seen.changes.len().saturating_sub(count)..];
+/// The propagation time of a change is its age when the database answered, by the database's clock,
+/// plus the time since the poll was sent, by this machine's clock. So no clock is compared with
+/// another. The poll's way to the database is counted too, so the true time is a little shorter.
+fn count_applied(shard: &Shard, page: &LogPage, count: usize, sent: Instant) {
+    let changes = &page.changes[page.changes.len().saturating_sub(count)..];
     shard.metrics.changes.increment(changes.len() as u64);
     let since = sent.elapsed();
     for change in changes {
-        let propagation = seen.now.since(change.time) + since;
+        let propagation = page.now.since(change.time) + since;
         shard.metrics.propagation_seconds.record(propagation.as_secs_f64());
     }
     shard.audit_changes(changes);

@@ -1,33 +1,35 @@
-//! Keeps the filter of a shard: fills it, from a snapshot on disk or by a scan, fills another when it is
-//! worn, and saves snapshots. Serving goes on meanwhile, with the last one or without any.
+//! Keeps the filter of a shard: fills it from a snapshot on disk or by a scan, fills another when it is
+//! worn, and saves snapshots. Meanwhile the service goes on with the last filter, or without one.
 
 mod disk;
 mod restore;
 mod scan;
 
-use super::{Shard, ShardConnection, ask};
+use super::connection::ShardConnection;
+use super::state::Shard;
 use crate::hooks;
 use crate::store::{Role, StoreError};
-use aka_core::domain::Identity;
-use aka_core::domain::Position;
+use aka_core::domain::{Identity, Position};
 use disk::Disk;
+use restore::Restored;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-/// How often it is looked whether there is something to do.
+/// The pause between two checks whether there is something to do.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// The same after attempts that failed, at the most.
+/// The longest pause after failed attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// A snapshot is written this long after the last one if a hundredth of the filter has changed.
 const SAVE_PAUSE: Duration = Duration::from_secs(300);
 
-/// The same if anything has changed; sooner where the change log is kept for less than four times that.
+/// A snapshot is written this long after the last one if anything has changed. It is written sooner if
+/// the change log is kept for less than four times this long.
 const LONGEST_SAVE_PAUSE: Duration = Duration::from_secs(3_600);
 
-/// Sees to it that there is a filter, until `stop` is cancelled; then saves it.
+/// Keeps a filter until `stop` is cancelled, and then saves it.
 pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
     if !shard.settings.filter {
         return;
@@ -38,17 +40,17 @@ pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
         () = stop.cancelled() => {}
         () = keeper.keep() => {}
     }
-    // What is not saved now must be read from the log, or the table, when it starts again.
+    // Changes that are not saved now must be read from the log, or the table, at the next start.
     keeper.save(|_, _| true).await;
 }
 
-/// The one who sees to a shard's filter.
+/// The state of the task.
 struct Keeper {
     shard: Arc<Shard>,
     connection: ShardConnection,
-    /// Whose the filter is, as the shard said when it was filled.
+    /// The shard's identity when the filter was filled.
     identity: Option<Identity>,
-    /// What the snapshot on disk is as of, and when it was written; `None`: it is of another filter.
+    /// The position of the snapshot on disk, and when it was written. `None`: it is of another filter.
     saved: Option<(Position, Instant)>,
 }
 
@@ -81,15 +83,26 @@ impl Keeper {
         }
         let identity = self.connection.open().await?.identity().clone();
         self.identity = Some(identity.clone());
-        // A snapshot of a filter that is worn is as worn.
-        let none = self.shard.memory.filter().is_none();
-        if none && self.restore(&identity).await? {
-            return Ok(());
+        // If the filter is worn, its snapshot is worn too, and a scan is needed.
+        let disk = self.disk(&identity).filter(|_| self.shard.memory.filter().is_none());
+        if let Some(disk) = disk {
+            let began = Instant::now();
+            match restore::restore(&mut self.connection, disk, &identity).await? {
+                Restored::From(at) => {
+                    self.saved = Some((at, began));
+                    return Ok(());
+                }
+                Restored::GivenUp => return Ok(()),
+                Restored::Unfit => {}
+            }
         }
-        self.scan(&identity).await
+        if scan::scan(&mut self.connection, &identity.slots).await? {
+            self.saved = None;
+        }
+        Ok(())
     }
 
-    /// Where the filter of a shard is kept.
+    /// Where the filter of a shard is saved.
     fn disk(&self, identity: &Identity) -> Option<Disk> {
         let folder = self.shard.settings.filter_dir.as_deref()?;
         Some(Disk::new(folder, identity))
@@ -107,8 +120,8 @@ impl Keeper {
         .await;
     }
 
-    /// Writes a snapshot of a filter that has none, or which has changed since and `is_due`: so many
-    /// changes and so long ago was the last one written.
+    /// Writes a snapshot if the filter has none, or if it has changed since the last snapshot and
+    /// `is_due` says so. `is_due` is given the number of changes since then, and the time.
     async fn save(&mut self, is_due: impl Fn(u64, Duration) -> bool) {
         let Some(image) = self.shard.memory.filter_image() else { return };
         let due = self.saved.is_none_or(|(last, written)| {
@@ -130,7 +143,7 @@ impl Keeper {
                 tracing::warn!(shard, path, %error, "the filter cannot be saved");
             }
         }
-        // Also where it failed: it is tried again when the next one is due.
+        // After a failure too: the next attempt is made when the next snapshot is due.
         self.saved = Some((at, Instant::now()));
     }
 }

@@ -1,4 +1,4 @@
-//! Is a shard reachable? Known from what the lanes see, so that others need not wait to find out.
+//! Whether a shard can be reached, as its lanes find out. Other tasks need not wait to find out.
 
 use crate::store::StoreError;
 use aka_core::domain::ShardId;
@@ -9,7 +9,7 @@ pub(super) struct Health {
     address: String,
     /// Lanes that have a connection.
     connected: AtomicUsize,
-    /// A lane failed to connect while no other had a connection.
+    /// Whether a lane failed to connect while no other lane was connected.
     down: AtomicBool,
 }
 
@@ -22,7 +22,7 @@ impl Health {
         !self.is_down() && self.connected.load(Ordering::Acquire) > 0
     }
 
-    /// Known to be down; false before the first attempt to connect has ended.
+    /// Whether the shard is known to be down. False before the first attempt to connect has ended.
     pub fn is_down(&self) -> bool {
         self.down.load(Ordering::Acquire)
     }
@@ -38,7 +38,7 @@ impl Health {
         self.connected.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// A lane could not connect. True if no lane is connected, so that nobody can be served.
+    /// Notes that a lane could not connect. True if no lane is connected, so no key can be loaded.
     pub fn failed(&self, error: &StoreError) -> bool {
         let alone = self.connected.load(Ordering::Acquire) == 0;
         if alone && !self.down.swap(true, Ordering::AcqRel) {
@@ -46,7 +46,7 @@ impl Health {
             tracing::error!(shard = self.shard.0, address, %error, "the shard is down");
         }
         if self.connected.load(Ordering::Acquire) > 0 {
-            // Another lane connected between the look and the word, and may have been overwritten.
+            // Another lane connected between the check and the store, which would hide it.
             self.down.store(false, Ordering::Release);
             return false;
         }

@@ -1,10 +1,10 @@
 //! Lanes: a few tasks that each own a connection and ask for many keys in one query.
 //!
-//! There is no timer: a lane that is free takes what has queued up since. A lone miss goes out at
-//! once, and under load the batches grow by themselves.
+//! There is no timer. A free lane takes all keys that wait: a lone miss goes out at once, and under
+//! load the batches grow by themselves.
 
-use super::connection::RECONNECT_PAUSE;
-use super::{Shard, ShardConnection, ask};
+use super::connection::{RECONNECT_PAUSE, ShardConnection, ask};
+use super::state::Shard;
 use crate::hooks;
 use crate::store::Role;
 use aka_core::clock::Boottime;
@@ -14,33 +14,37 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub(super) fn enqueue(shard: &Shard, mut keys: Vec<Key>) {
-    if keys.is_empty() {
-        return;
+impl Shard {
+    /// Gives keys that were [started](aka_core::coherence::Lookup::Started) to the lanes. Keys that
+    /// find no room fail at once. If the shard is known to be down, all do.
+    pub fn enqueue(&self, mut keys: Vec<Key>) {
+        if keys.is_empty() {
+            return;
+        }
+        if self.health.is_down() {
+            return self.memory.fail(&keys, LookupFailure::Unavailable);
+        }
+        let now = Boottime::now();
+        if self.memory.is_stale(now) {
+            let granted = self.stale_reads.take(keys.len(), now);
+            self.memory.fail(&keys.split_off(granted), LookupFailure::Overloaded);
+        }
+        let refused = self.lane_backlog.push(keys);
+        self.memory.fail(&refused, LookupFailure::Overloaded);
+        if self.health.is_down() {
+            // The shard went down after the first check, and its lanes may have emptied the backlog
+            // before these keys came. No lane would take them until the shard is back.
+            self.fail_backlog();
+        }
     }
-    if shard.health.is_down() {
-        return shard.memory.fail(&keys, LookupFailure::Unavailable);
-    }
-    let now = Boottime::now();
-    if shard.memory.is_stale(now) {
-        let granted = shard.stale_reads.take(keys.len(), now);
-        shard.memory.fail(&keys.split_off(granted), LookupFailure::Overloaded);
-    }
-    let refused = shard.queue.push(keys);
-    shard.memory.fail(&refused, LookupFailure::Overloaded);
-    if shard.health.is_down() {
-        // It went down between the look and the push, and its lanes may have emptied the queue
-        // before: nobody would come for these keys until it is back.
-        fail_waiting(shard);
+
+    fn fail_backlog(&self) {
+        let waiting = self.lane_backlog.take(usize::MAX);
+        self.memory.fail(&waiting, LookupFailure::Unavailable);
     }
 }
 
-fn fail_waiting(shard: &Shard) {
-    let waiting = shard.queue.take(usize::MAX);
-    shard.memory.fail(&waiting, LookupFailure::Unavailable);
-}
-
-/// One lane; it ends when `stop` is cancelled.
+/// Runs one lane until `stop` is cancelled.
 pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
     let mut connection = ShardConnection::new(shard.clone(), Role::Read);
     loop {
@@ -50,7 +54,7 @@ pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
         };
         if let Err(error) = connected {
             if shard.health.failed(&error) {
-                fail_waiting(&shard);
+                shard.fail_backlog();
             }
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -72,7 +76,7 @@ async fn serve(shard: &Shard, connection: &mut ShardConnection, stop: &Cancellat
     while connection.is_open() {
         let keys = tokio::select! {
             () = stop.cancelled() => return,
-            keys = shard.queue.wait(shard.settings.lane_batch) => keys,
+            keys = shard.lane_backlog.wait(shard.settings.lane_batch) => keys,
         };
         let mut batch = shard.memory.send(keys, Boottime::now());
         if batch.keys.is_empty() {
@@ -87,7 +91,7 @@ async fn serve(shard: &Shard, connection: &mut ShardConnection, stop: &Cancellat
         match answer {
             Ok(loaded) => {
                 let again = shard.memory.land(batch, &loaded);
-                enqueue(shard, again);
+                shard.enqueue(again);
             }
             Err(error) => {
                 shard.metrics.load_errors.increment(1);

@@ -1,49 +1,91 @@
-//! A few connections for the reads of the admin service.
+//! A few connections on which the admin service reads inverse rows.
 //!
-//! Not sqlx's pool: a connection whose query was given up half-way must be closed and its place
-//! given back (measured on sqlx 0.9: the place is lost), and no ping is wanted at each checkout.
+//! This is not sqlx's pool. If a query is given up half-way, its connection must be closed and its
+//! permit given back; sqlx 0.9 loses the permit (measured). And sqlx pings at each checkout.
 
-use super::{Shard, ShardConnection};
-use crate::store::Role;
+use super::connection::{ShardConnection, ask};
+use super::state::Shard;
+use crate::store::{Role, StoreError, Stored};
+use aka_core::domain::{Id, InverseRow, Key, Micros, Stamp};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-pub(super) struct Pool {
+/// The connections to one shard.
+pub struct ReadPool {
+    shard: Arc<Shard>,
     idle: Mutex<Vec<ShardConnection>>,
-    places: Semaphore,
+    permits: Semaphore,
 }
 
-impl Pool {
-    pub fn new(places: usize) -> Self {
-        Self { idle: Mutex::default(), places: Semaphore::new(places) }
+impl ReadPool {
+    pub(super) fn new(shard: Arc<Shard>) -> Self {
+        let permits = Semaphore::new(shard.settings.admin_connections);
+        Self { shard, idle: Mutex::default(), permits }
     }
 
-    /// Waits for a place. The caller's deadline bounds the wait.
-    pub async fn lease<'a>(&'a self, shard: &Arc<Shard>) -> Lease<'a> {
-        // The semaphore is never closed; without a permit the lease would only be one more.
-        let permit = self.places.acquire().await.ok();
+    pub fn shard(&self) -> &Shard {
+        &self.shard
+    }
+
+    /// Inverse rows of one canonical id (see [`crate::store::Session::inverse_rows`]).
+    ///
+    /// # Errors
+    /// If the shard does not answer.
+    pub async fn inverse_rows(
+        &self,
+        canonical: &Key,
+        after: Option<(&Id, Stamp)>,
+        limit: u32,
+    ) -> Result<Vec<InverseRow>, StoreError> {
+        let mut lease = self.lease().await;
+        let rows =
+            ask!(lease.connection(), |session| session.inverse_rows(canonical, after, limit));
+        lease.done();
+        rows
+    }
+
+    /// A page of all inverse rows (see [`crate::store::Session::scan_inverse`]).
+    ///
+    /// # Errors
+    /// If the shard does not answer.
+    pub async fn scan_inverse(
+        &self,
+        after: Option<&Stored<InverseRow>>,
+        limit: u32,
+    ) -> Result<(Micros, Vec<Stored<InverseRow>>), StoreError> {
+        let mut lease = self.lease().await;
+        let rows = ask!(lease.connection(), |session| session.scan_inverse(after, limit));
+        lease.done();
+        rows
+    }
+
+    /// Waits for a permit. The caller's deadline bounds the wait.
+    async fn lease(&self) -> Lease<'_> {
+        // The semaphore is never closed. If it were, one connection too many would do no harm.
+        let permit = self.permits.acquire().await.ok();
         let idle = self.idle.lock().pop();
-        let connection = idle.unwrap_or_else(|| ShardConnection::new(shard.clone(), Role::Read));
+        let connection =
+            idle.unwrap_or_else(|| ShardConnection::new(self.shard.clone(), Role::Read));
         Lease { pool: self, connection: Some(connection), busy: true, _permit: permit }
     }
 }
 
-/// A connection, borrowed. If it is dropped before it is [`done`](Self::done), a query may be under
-/// way on it: it is closed then.
-pub(super) struct Lease<'a> {
-    pool: &'a Pool,
+/// A borrowed connection. If it is dropped before it is [`done`](Self::done), a query may still run
+/// on it, so it is closed.
+struct Lease<'a> {
+    pool: &'a ReadPool,
     connection: Option<ShardConnection>,
     busy: bool,
     _permit: Option<SemaphorePermit<'a>>,
 }
 
 impl Lease<'_> {
-    pub fn connection(&mut self) -> &mut ShardConnection {
+    fn connection(&mut self) -> &mut ShardConnection {
         self.connection.as_mut().expect("a lease has its connection until it is dropped")
     }
 
-    pub fn done(&mut self) {
+    fn done(&mut self) {
         self.busy = false;
     }
 }

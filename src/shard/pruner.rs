@@ -1,19 +1,20 @@
-//! The pruner: deletes the lines of a shard's change log that nobody needs any more.
+//! The pruner: deletes old lines of a shard's change log.
 //!
-//! Every instance runs one, and one of them prunes at a time. What may go is the lower of two
-//! bounds, and the newest line stays:
+//! Every instance runs one, and one of them prunes a shard at a time. A line may be deleted only if
+//! both bounds allow it (`docs/design.md`, "The end of the change log"):
 //!
-//! - **Age by the database's time**: lines older than the retention, and than [`WINDOW`] in any case.
-//!   A follower that is alive has looked within seconds, so it is past them. One that was away for
-//!   longer finds the log pruned past its cursor and starts anew (rule 7), which is right.
-//! - **What this instance had applied a [`WINDOW`] ago, by its own clock.** Where the database's clock
-//!   jumps ahead, every line looks old at once, also those that followers have still to read. But
-//!   what was applied here that long ago was there for everybody that long, whatever the database's
-//!   clock says. So an instance prunes nothing in its first minutes.
+//! - **Its age, by the database's time**: it is older than the retention, and than [`WINDOW`]. A feed
+//!   that is alive has polled within seconds, so it is past such lines. A feed that was away for longer
+//!   finds the log pruned past its cursor and begins a new epoch (rule 7), which is right.
+//! - **What this instance had applied a [`WINDOW`] ago, by its own clock.** If the database's clock
+//!   jumps ahead, every line looks old at once, also lines that feeds have yet to read. But a change
+//!   that was applied here that long ago has been visible to every instance for that long. So an
+//!   instance prunes nothing in its first minutes.
 //!
-//! No list of who follows, and where they are, is needed: it would be one more table to keep true.
+//! The newest line is never deleted. No list of instances is needed.
 
-use super::{Shard, ShardConnection, in_time};
+use super::connection::{ShardConnection, in_time};
+use super::state::Shard;
 use crate::hooks;
 use crate::store::{Prune, Role, StoreError};
 use aka_core::clock::Boottime;
@@ -21,25 +22,25 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Who has not looked at the log for this long may have to start anew.
+/// A feed that has not polled for this long may have to begin a new epoch.
 const WINDOW: Duration = Duration::from_secs(600);
 
 /// Rounds in a window.
 const ROUNDS: u32 = 10;
 
-/// Lines that one statement deletes, at most, and the pause until the next: a few milliseconds of a
-/// database's work, and faster than any shard is written.
+/// Lines that one statement deletes, at most, and the pause until the next. A statement costs a
+/// database a few milliseconds, and together they are faster than any shard is written.
 const STEP: u32 = 1_000;
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Prunes for ever.
+/// Prunes without end.
 pub(super) async fn run(shard: Arc<Shard>) {
     let retention = shard.settings.retention;
     if retention.is_zero() {
         return;
     }
     let window = hooks::shortened("AKA_PRUNE_WINDOW_MS", WINDOW);
-    let mut applied = Applied::default();
+    let mut applied = AppliedSeqs::default();
     loop {
         applied.note(&shard, Boottime::now());
         if let Some(through) = applied.before(window, Boottime::now()) {
@@ -53,7 +54,7 @@ pub(super) async fn run(shard: Arc<Shard>) {
     }
 }
 
-/// Deletes all that may go, step by step, on a connection whose end gives the lock back.
+/// Deletes all lines that may be deleted, step by step. The lock is freed when the connection closes.
 async fn round(shard: &Arc<Shard>, mut what: Prune) -> Result<(), StoreError> {
     let limit = shard.settings.query_timeout;
     let mut connection = ShardConnection::new(shard.clone(), Role::Write);
@@ -62,7 +63,7 @@ async fn round(shard: &Arc<Shard>, mut what: Prune) -> Result<(), StoreError> {
         return Ok(());
     }
     loop {
-        // Not by `ask!`: a new connection would not have the lock.
+        // Not by `ask!`, because a new connection would not hold the lock.
         let pruned = in_time(limit, "the database", session.prune(&what)).await?;
         shard.metrics.log_pruned.increment(pruned.lines);
         if pruned.next == what.from {
@@ -73,31 +74,31 @@ async fn round(shard: &Arc<Shard>, mut what: Prune) -> Result<(), StoreError> {
     }
 }
 
-/// What had been applied here, and when.
+/// Seqs that were applied here, each with the time.
 #[derive(Default)]
-struct Applied {
+struct AppliedSeqs {
     /// Oldest first.
     cursors: VecDeque<(Boottime, u64)>,
-    /// The contradictions that the memory had seen: a seq of another history says nothing.
+    /// The count of contradictions at the last note. Seqs of another history are worthless.
     history: u64,
 }
 
-impl Applied {
+impl AppliedSeqs {
     fn note(&mut self, shard: &Shard, now: Boottime) {
         let history = shard.memory.contradictions();
         if std::mem::replace(&mut self.history, history) != history {
             self.cursors.clear();
         }
-        // Read after the count: a history that began in between is noticed the next time, and no
-        // cursor is used sooner than that.
+        // Read after the count. If a history began in between, the next note finds out, and this
+        // cursor is not used before that.
         if let Some(cursor) = shard.memory.cursor() {
             self.cursors.push_back((now, cursor.seq));
         }
     }
 
-    /// The last seq that nobody needs who follows, and is behind by less than this: what had been applied
-    /// here this long ago is where the slowest of them may still be, and the line at its cursor is what it
-    /// knows the history by. On a shard that is quiet for long that is the newest line, until the next write.
+    /// The greatest seq that may be pruned: one less than the seq that was applied here a `window`
+    /// ago. The slowest feed may still be at that seq, and compares its cursor with that line. On a
+    /// shard without writes it is the newest line.
     fn before(&mut self, window: Duration, now: Boottime) -> Option<u64> {
         let old = |at: &(Boottime, u64)| now.since(at.0) >= window;
         while self.cursors.get(1).is_some_and(old) {
@@ -114,7 +115,7 @@ mod tests {
     #[test]
     fn only_what_was_applied_long_enough_ago() {
         let at = |seconds: u64| Boottime::from_nanos(seconds * 1_000_000_000);
-        let mut applied = Applied::default();
+        let mut applied = AppliedSeqs::default();
         let window = Duration::from_secs(10);
         assert_eq!(applied.before(window, at(100)), None);
         applied.cursors.extend([(at(100), 5), (at(101), 7), (at(105), 9)]);

@@ -1,11 +1,11 @@
-//! A bounded queue whose consumers take all that has gathered since they last came.
+//! A bounded queue. Its consumers take all items that have gathered since they last came.
 
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use tokio::sync::Notify;
 
-/// What waits for a lane or for the writer of a shard.
-pub(crate) struct Queue<T> {
+/// The backlog of a shard's lanes, writers, readers or auditor.
+pub(super) struct Queue<T> {
     items: Mutex<VecDeque<T>>,
     capacity: usize,
     filled: Notify,
@@ -16,7 +16,7 @@ impl<T> Queue<T> {
         Self { items: Mutex::default(), capacity, filled: Notify::new() }
     }
 
-    /// Returns the items that found no room.
+    /// Adds items. Returns those that found no room.
     pub fn push(&self, mut items: Vec<T>) -> Vec<T> {
         let mut queue = self.items.lock();
         let room = self.capacity.saturating_sub(queue.len()).min(items.len());
@@ -33,20 +33,20 @@ impl<T> Queue<T> {
         let count = queue.len().min(most);
         let taken = queue.drain(..count).collect();
         if !queue.is_empty() {
-            // Another consumer may be free: `push` wakes only one.
+            // Another consumer may be free, and `push` wakes only one.
             self.filled.notify_one();
         }
         taken
     }
 
-    /// Waits until there is something to take; somebody else may take it first. Cancel safe.
+    /// Waits until there is an item. Another consumer may take it first. Cancel safe.
     pub async fn filled(&self) {
         while self.len() == 0 {
             self.filled.notified().await;
         }
     }
 
-    /// Waits until there is something to take, and takes it. Cancel safe: nothing is lost.
+    /// Waits for items, and takes up to `most`. Cancel safe: no item is lost.
     pub async fn wait(&self, most: usize) -> Vec<T> {
         loop {
             self.filled().await;

@@ -1,12 +1,12 @@
-//! How many keys a second a shard is asked for while memory may not answer.
+//! Limits the lookups of a shard while memory may not answer.
 
 use aka_core::clock::Boottime;
 use parking_lot::Mutex;
 
-/// A token bucket that holds one second's worth.
+/// A token bucket that holds the keys of one second.
 ///
-/// When the feed of a shard stands still, all that memory knew is asked of the database again, by every
-/// instance at once: the load that memory was there to keep away (rule 6 of the design).
+/// While the feed of a shard stands still, every instance looks all its ids up in the database. That
+/// is the load that memory keeps away otherwise (rule 6).
 pub(super) struct RateLimit {
     per_second: u64,
     bucket: Mutex<Bucket>,
@@ -24,7 +24,7 @@ impl RateLimit {
         Self { per_second, bucket: Mutex::new(bucket) }
     }
 
-    /// How many of `wanted` keys may be asked for now.
+    /// How many of `wanted` keys may be looked up now.
     pub fn take(&self, wanted: usize, now: Boottime) -> usize {
         if self.per_second == 0 {
             return wanted;
@@ -46,7 +46,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_second_holds_so_many() {
+    fn a_second_is_the_limit() {
         let start = Boottime::from_nanos(1_000_000_000);
         let limit = RateLimit::new(10);
         assert_eq!(limit.take(7, start), 7);

@@ -1,148 +1,55 @@
-//! Group commit: the writes that wait for a shard share its next transaction.
+//! Group commit: the jobs that wait for a shard share its next transaction.
 //!
-//! Every write must hold the shard's clock to its commit, so writes to one shard queue up; taking
-//! them together makes the queue short. Databases group their own commits for the same reason.
+//! Every write holds the shard's clock row until its commit, so the writes of a shard queue up.
+//! Taking all of them at once keeps the queue short.
 
-use super::queue::Queue;
-use super::{Shard, ShardConnection, ask, in_time};
+use super::connection::{ShardConnection, ask, in_time};
+use super::state::Shard;
+use super::write_backlog::{WaitingJob, WriteFault, Written};
 use crate::hooks;
-use crate::store::{Role, Session, StoreError};
+use crate::store::{Role, StoreError};
 use aka_core::clock::Boottime;
-use aka_core::domain::Position;
 use aka_core::write::{ChangeSet, Clock, Effect, StepRefusal, Wanted, WriteStep, evaluate};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
-use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-/// Steps that happen together, on one shard.
-#[derive(Debug)]
-pub struct Job {
-    pub steps: Vec<WriteStep>,
-    /// No transaction is begun for the job after this: the second step of a write comes within
-    /// seconds of its first, or not at all, and a deadline is kept.
-    pub not_after: Boottime,
-}
-
-/// A job that was carried out, or definitely refused.
-#[derive(Clone, Debug)]
-pub struct Written {
-    pub effects: Result<Vec<Effect>, StepRefusal>,
-    /// A position of the shard that includes the job.
-    pub at: Position,
-}
-
-/// A job that nobody can answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum WriteFault {
-    /// Too many writes are waiting. Nothing was written.
-    #[error("too many writes are waiting for the shard")]
-    Overloaded,
-    /// The job's time was up before it was begun. Nothing was written.
-    #[error("the write was not begun in time")]
-    TooLate,
-    /// The shard could not be reached, or gave up before the commit. Nothing was written.
-    #[error("the shard could not be reached")]
-    NotWritten,
-    /// The commit was sent and not answered: it happened whole or not at all.
-    #[error("the shard's answer was lost")]
-    Unknown,
-}
-
-type Reply = oneshot::Sender<Result<Written, WriteFault>>;
-
-/// The writes that wait for one shard.
-pub struct WriteQueue {
-    jobs: Queue<(Job, Reply)>,
-    /// Writers that have the clock, or try to commit.
-    writing: AtomicUsize,
-}
-
-/// One of the [writers](WriteQueue::writing).
-struct Writing<'a>(&'a AtomicUsize);
-
-impl<'a> Writing<'a> {
-    fn begin(writing: &'a AtomicUsize) -> Self {
-        writing.fetch_add(1, Ordering::AcqRel);
-        Self(writing)
-    }
-}
-
-impl Drop for Writing<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-impl WriteQueue {
-    pub(crate) fn new(capacity: usize) -> Self {
-        Self { jobs: Queue::new(capacity), writing: AtomicUsize::new(0) }
-    }
-
-    /// Hands a job to the shard's writer and waits for what came of it. If the caller gives up
-    /// waiting, the job goes on.
-    pub async fn submit(&self, job: Job) -> Result<Written, WriteFault> {
-        let (reply, answer) = oneshot::channel();
-        if !self.jobs.push(vec![(job, reply)]).is_empty() {
-            return Err(WriteFault::Overloaded);
-        }
-        // The writer answers every job; if it was stopped, nobody knows what it had done.
-        answer.await.unwrap_or(Err(WriteFault::Unknown))
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.jobs.len()
-    }
-}
-
-/// One writer of a shard; it ends when `stop` is cancelled, after the transaction that it is in.
+/// Runs one writer of a shard. After `stop` is cancelled it finishes its transaction and ends.
 ///
-/// Where a shard has two, one waits for the clock while the other still writes, and goes on at the
-/// moment of its commit.
-pub(crate) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
+/// If a shard has two writers, one waits for the clock row while the other writes, and goes on at the
+/// moment of the other's commit.
+pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
     let mut connection = ShardConnection::new(shard.clone(), Role::Write);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = shard.writes.jobs.filled() => {}
+            () = shard.write_backlog.jobs.filled() => {}
         }
         commit_next(&shard, &mut connection).await;
     }
 }
 
-/// Takes the clock first and then the jobs: the group is as large as it can be, jobs are carried out
-/// in the order in which they came, and none is begun after its time.
+/// Carries out the next group.
+///
+/// The clock row is locked before the jobs are taken. So the group is as large as possible, jobs are
+/// carried out in the order in which they came, and no job begins after its time.
 async fn commit_next(shard: &Shard, connection: &mut ShardConnection) {
+    let backlog = &shard.write_backlog;
     let began = ask!(&mut *connection, |session| session.begin());
     let slow = matches!(&began, Err(StoreError::TimedOut { .. } | StoreError::Busy { .. }));
-    if slow && shard.writes.writing.load(Ordering::Acquire) > 0 {
-        // The other writer has the clock, and takes long: the jobs wait for it, until their time is up.
+    if slow && backlog.is_writing() {
+        // The other writer has held the clock row for long. The jobs wait for it, up to their limits.
         return connection.close();
     }
-    let _writing = Writing::begin(&shard.writes.writing);
-    let started = Instant::now();
-    let now = Boottime::now();
-    let (group, late): (Vec<_>, Vec<_>) = shard
-        .writes
-        .jobs
-        .take(shard.settings.write_batch)
-        .into_iter()
-        .partition(|(job, _)| now < job.not_after);
+    let _at_work = backlog.begin_writing();
+    let (started, now) = (Instant::now(), Boottime::now());
+    let jobs = backlog.jobs.take(shard.settings.write_batch);
+    let (group, late): (Vec<_>, Vec<_>) =
+        jobs.into_iter().partition(|(job, _)| now < job.not_after);
     answer_all(late, WriteFault::TooLate);
     if group.is_empty() {
-        // The other writer was faster. What cannot be rolled back ends with its connection.
-        let rolled_back = match connection.opened() {
-            Ok(session) => {
-                let limit = shard.settings.query_timeout;
-                in_time(limit, "the database", session.rollback()).await
-            }
-            Err(closed) => Err(closed),
-        };
-        if rolled_back.is_err() {
-            connection.close();
-        }
-        return;
+        // The other writer took the jobs.
+        return roll_back(shard, connection).await;
     }
     let transaction = match began {
         Ok(clock) => transact(shard, connection, &group, clock).await,
@@ -154,7 +61,7 @@ async fn commit_next(shard: &Shard, connection: &mut ShardConnection) {
     match transaction {
         Ok((answers, changes)) => acknowledge(shard, group, answers, &changes),
         Err((fault, error)) => {
-            // Whatever state the transaction is in, it ends with its connection.
+            // The transaction may still be open: it ends with its connection.
             connection.close();
             shard.metrics.transaction_errors.increment(1);
             tracing::warn!(shard = shard.id.0, %error, %fault, "a write transaction failed");
@@ -163,16 +70,31 @@ async fn commit_next(shard: &Shard, connection: &mut ShardConnection) {
     }
 }
 
-type Answers = Vec<Result<Vec<Effect>, StepRefusal>>;
+/// Rolls back a transaction that has nothing to do. If that fails, the connection is closed, and the
+/// transaction ends with it.
+async fn roll_back(shard: &Shard, connection: &mut ShardConnection) {
+    let limit = shard.settings.query_timeout;
+    let rolled_back = match connection.session() {
+        Ok(session) => in_time(limit, "the database", session.rollback()).await,
+        Err(closed) => Err(closed),
+    };
+    if rolled_back.is_err() {
+        connection.close();
+    }
+}
 
+/// One answer for each job of a group.
+type JobAnswers = Vec<Result<Vec<Effect>, StepRefusal>>;
+
+/// Reads the rows that the jobs need, evaluates the jobs, and writes and commits what came of them.
 async fn transact(
     shard: &Shard,
     connection: &mut ShardConnection,
-    group: &[(Job, Reply)],
+    group: &[WaitingJob],
     clock: Clock,
-) -> Result<(Answers, ChangeSet), (WriteFault, StoreError)> {
+) -> Result<(JobAnswers, ChangeSet), (WriteFault, StoreError)> {
     let not_written = |error| (WriteFault::NotWritten, error);
-    let session = connection.opened().map_err(not_written)?;
+    let session = connection.session().map_err(not_written)?;
     let jobs: Vec<&[WriteStep]> = group.iter().map(|(job, _)| job.steps.as_slice()).collect();
     let mut wanted = Wanted::default();
     jobs.iter().copied().flatten().for_each(|step| step.wants(&mut wanted));
@@ -188,27 +110,24 @@ async fn transact(
     }
     in_time(limit, "the database", session.write(&changes)).await.map_err(not_written)?;
     hooks::crash("written");
-    commit(session, limit).await.map_err(|error| (WriteFault::Unknown, error))?;
+    let committed = in_time(limit, "the database", session.commit()).await;
+    committed.map_err(|error| (WriteFault::Unknown, error))?;
     hooks::crash("committed");
     Ok((answers, changes))
 }
 
-/// Tells this instance's memory what was committed, then whoever waits. In this order (rule 5): who
-/// is answered, and then reads here, sees it.
-fn acknowledge(shard: &Shard, group: Vec<(Job, Reply)>, answers: Answers, changes: &ChangeSet) {
+/// Tells memory what was committed, and then answers the jobs. The order is rule 5: a client that was
+/// answered and then reads here must see its write.
+fn acknowledge(shard: &Shard, group: Vec<WaitingJob>, answers: JobAnswers, changes: &ChangeSet) {
     shard.memory.committed(&changes.log, || {
         for ((_, reply), effects) in group.into_iter().zip(answers) {
-            // Whoever does not wait any more will repeat the write, and find it done.
+            // It fails if the caller has gone. A client that repeats the write finds it done.
             let _ = reply.send(Ok(Written { effects, at: changes.at }));
         }
     });
 }
 
-async fn commit(session: &mut dyn Session, limit: std::time::Duration) -> Result<(), StoreError> {
-    in_time(limit, "the database", session.commit()).await
-}
-
-fn answer_all(group: Vec<(Job, Reply)>, fault: WriteFault) {
+fn answer_all(group: Vec<WaitingJob>, fault: WriteFault) {
     for (_, reply) in group {
         let _ = reply.send(Err(fault));
     }

@@ -1,5 +1,5 @@
-//! Thousands of random groups of jobs: the rows that [`aka_core::write::evaluate`] writes keep
-//! every invariant of `docs/design.md`, section 3, and its answers are true.
+//! What a group of jobs does to a shard, over thousands of random groups: the rows that
+//! [`aka_core::write::evaluate`] says to write keep every invariant, and the answers are true.
 
 use aka_core::domain::{ForwardRow, Id, InverseRow, Key, Micros, Position, Project, Stamp};
 use aka_core::write::{ChangeSet, Clock, ReadSet};
@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 const IDS: [&str; 5] = ["a", "b", "c", "d", "e"];
 const LIMIT: u64 = 3;
 
-/// A model of a shard that owns every slot.
+/// A shard in memory that owns every slot.
 #[derive(Default)]
 struct Shard {
     forward: HashMap<Key, ForwardRow>,
@@ -34,7 +34,7 @@ impl Shard {
         seen
     }
 
-    /// Writes the changes. Fails where a database would refuse them.
+    /// Writes what a database would, and refuses what a database would refuse.
     fn write(&mut self, changes: ChangeSet) {
         for (key, row) in changes.insert_forward {
             assert!(self.forward.insert(key, row).is_none(), "a duplicate key");
@@ -67,7 +67,7 @@ impl Shard {
             assert!(self.inverse.contains(&pin), "{alias:?} is not pinned");
             assert!(row.version <= self.at.seq);
         }
-        // There is only one shard, so no write is left half done.
+        // One shard: no write leaves half of itself.
         assert_eq!(self.inverse.len(), self.forward.len(), "an orphan");
         for canonical in self.inverse.iter().map(|(canonical, ..)| canonical) {
             let count = self.inverse.iter().filter(|(other, ..)| other == canonical).count();
@@ -96,11 +96,11 @@ fn random_job(random: &mut StdRng, shard: &Shard) -> Vec<WriteStep> {
     };
     let canonical = canonical.into_id();
     match random.random_range(0..4) {
-        0 => vec![WriteStep::Delete { alias, expected_version }],
-        1 => vec![pin, WriteStep::Repoint { alias, canonical, stamp, expected_version }],
-        // The service refuses such a write earlier.
-        _ if canonical == *alias.id() => vec![WriteStep::Delete { alias, expected_version: 0 }],
-        _ => vec![pin, WriteStep::Create { alias, canonical, stamp }],
+        0 => vec![WriteStep::Unlink { alias, expected_version }],
+        1 => vec![pin, WriteStep::Relink { alias, canonical, stamp, expected_version }],
+        // The service refuses this before it gets here.
+        _ if canonical == *alias.id() => vec![WriteStep::Unlink { alias, expected_version: 0 }],
+        _ => vec![pin, WriteStep::Link { alias, canonical, stamp }],
     }
 }
 
@@ -132,16 +132,16 @@ fn random_groups_keep_every_invariant() {
 
 fn points_at_itself(job: &[WriteStep]) -> bool {
     job.iter().any(|step| match step {
-        WriteStep::Repoint { alias, canonical, .. } => alias.id() == canonical,
+        WriteStep::Relink { alias, canonical, .. } => alias.id() == canonical,
         _ => false,
     })
 }
 
 fn changes_row(effect: &Effect) -> bool {
-    matches!(effect, Effect::Stored { .. } | Effect::Deleted { .. })
+    matches!(effect, Effect::Linked { .. } | Effect::Unlinked { .. })
 }
 
-/// Checks the answer to a job that was alone in its group.
+/// A job on its own: what it was told is what was, or is, so.
 fn assert_answer_is_true(
     job: &[WriteStep],
     answer: &Result<Vec<Effect>, StepRefusal>,
@@ -150,15 +150,15 @@ fn assert_answer_is_true(
 ) {
     let was = |key: &Key| before.get(key);
     match (job.last().expect("a step"), answer) {
-        (WriteStep::Create { alias, canonical, .. }, Ok(_)) => {
+        (WriteStep::Link { alias, canonical, .. }, Ok(_)) => {
             assert!(was(alias).is_none());
             assert_eq!(shard.forward[alias].canonical, *canonical);
         }
-        (WriteStep::Repoint { alias, canonical, expected_version, .. }, Ok(_)) => {
+        (WriteStep::Relink { alias, canonical, expected_version, .. }, Ok(_)) => {
             assert_eq!(was(alias).map(|row| row.version), Some(*expected_version));
             assert_eq!(shard.forward[alias].canonical, *canonical);
         }
-        (WriteStep::Delete { alias, .. }, Ok(_)) => {
+        (WriteStep::Unlink { alias, .. }, Ok(_)) => {
             assert!(was(alias).is_some() && !shard.forward.contains_key(alias));
         }
         (_, Err(refused)) => {

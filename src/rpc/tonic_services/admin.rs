@@ -1,6 +1,6 @@
 //! The service `AliasAdmin`: messages in, messages out.
 
-use crate::admin::{Admin, Answer, NewAlias, Refusal, Shown};
+use crate::admin::{Admin, AliasView, NewAlias, Refusal, WriteAnswer};
 use crate::metrics::{Metrics, WriteResult};
 use crate::rpc::status::{self, CallFault};
 use aka_core::clock::Boottime;
@@ -34,7 +34,7 @@ impl AdminCall {
         write: impl Future<Output = Result<T, Refusal>> + Send + 'static,
         result: impl FnOnce(&T) -> WriteResult,
     ) -> Result<T, Status> {
-        let outcome = self.in_time(self.admin.see_through(write)).await;
+        let outcome = self.in_time(self.admin.run_to_completion(write)).await;
         let outcome = outcome.and_then(|joined| match joined {
             Ok(done) => done.map_err(|refusal| status::refusal(&refusal).into()),
             Err(error) => Err(internal(&error)),
@@ -61,7 +61,7 @@ impl AliasAdmin for AdminCall {
     ) -> Result<Response<CreateAliasResponse>, Status> {
         let (admin, until) = (self.admin.clone(), self.until);
         let new = new_alias(request.into_inner());
-        let answer = async move { admin.create(&new, until).await };
+        let answer = async move { admin.create(new, until).await };
         let answer = self.carry_out(answer, created_or_unchanged).await?;
         Ok(Response::new(created(answer)))
     }
@@ -77,7 +77,7 @@ impl AliasAdmin for AdminCall {
         let (admin, until) = (self.admin.clone(), self.until);
         let news = requests.into_iter().map(new_alias).collect();
         let creating = async move { admin.create_all(news, until).await };
-        let answers = self.admin.see_through(creating);
+        let answers = self.admin.run_to_completion(creating);
         let answers = self.in_time(answers).await?;
         let answers = answers.map_err(|error| internal(&error))?;
         let mut token: Option<Token> = None;
@@ -121,13 +121,13 @@ impl AliasAdmin for AdminCall {
         let answer = async move {
             admin.update(project_id, alias_id, canonical_id, expected_version, until).await
         };
-        let result = |answer: &Answer| match answer.changed {
+        let result = |answer: &WriteAnswer| match answer.changed {
             true => WriteResult::Updated,
             false => WriteResult::Unchanged,
         };
         let answer = self.carry_out(answer, result).await?;
         let consistency_token = token_text(answer.token.as_ref());
-        let alias = Some(alias(answer.shown));
+        let alias = Some(alias(answer.view));
         Ok(Response::new(UpdateAliasResponse { alias, consistency_token }))
     }
 
@@ -169,16 +169,16 @@ fn new_alias(request: CreateAliasRequest) -> NewAlias {
     NewAlias { project_id, alias_id, canonical_id, dry_run }
 }
 
-fn created(answer: Answer) -> CreateAliasResponse {
+fn created(answer: WriteAnswer) -> CreateAliasResponse {
     let consistency_token = token_text(answer.token.as_ref());
     CreateAliasResponse {
         created: answer.changed,
-        alias: Some(alias(answer.shown)),
+        alias: Some(alias(answer.view)),
         consistency_token,
     }
 }
 
-fn alias(Shown { alias, row }: Shown) -> Alias {
+fn alias(AliasView { alias, row }: AliasView) -> Alias {
     Alias {
         project_id: alias.project().get(),
         alias_id: alias.into_id().into_bytes(),
@@ -201,7 +201,7 @@ fn token_text(token: Option<&Token>) -> String {
     token.map_or_else(String::new, Token::to_string)
 }
 
-fn created_or_unchanged(answer: &Answer) -> WriteResult {
+fn created_or_unchanged(answer: &WriteAnswer) -> WriteResult {
     match answer.changed && answer.token.is_some() {
         true => WriteResult::Created,
         false => WriteResult::Unchanged,

@@ -1,6 +1,6 @@
-//! The file that a shard's filter is kept in.
+//! The file of a shard's filter snapshot.
 //!
-//! It holds no secret, but who reads it can try whether an id is an alias: nobody but the service may.
+//! Only the service may read it: the filter tells whether an id is an alias.
 
 use aka_core::coherence::{FilterImage, SavedFilter, SnapshotFault};
 use aka_core::domain::Identity;
@@ -10,19 +10,19 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A file of this age that was not given its name was left by a process that died.
+/// A temporary file of this age was left by a process that died.
 const ABANDONED: Duration = Duration::from_secs(3_600);
 
-/// How the extension of a file begins that is not whole yet.
-const UNNAMED: &str = "filter-";
+/// The beginning of a temporary file's extension.
+const TEMPORARY: &str = "filter-";
 
 pub(super) struct Disk {
     path: PathBuf,
 }
 
 impl Disk {
-    /// By whose it is: clusters, and instances of one, may share a folder. Each file is whole, whoever
-    /// wrote it.
+    /// Named by cluster and shard. Clusters and instances may share a folder, because each file is
+    /// whole whichever instance wrote it.
     pub fn new(folder: &Path, identity: &Identity) -> Self {
         let name = format!("{}-{}.filter", identity.cluster, identity.shard);
         Self { path: folder.join(name) }
@@ -32,12 +32,12 @@ impl Disk {
         &self.path
     }
 
-    /// What was saved; `None` if nothing was.
+    /// The snapshot. `None` if there is no file.
     pub fn load(&self, identity: &Identity) -> Result<Option<SavedFilter>, SnapshotFault> {
         match fs::metadata(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
-            // A pipe would be waited for.
+            // A pipe, for example, would be waited for.
             Ok(found) if !found.is_file() => return Err(SnapshotFault::Unknown),
             Ok(_) => {}
         }
@@ -46,24 +46,26 @@ impl Disk {
         SavedFilter::read(identity, length, &mut BufReader::new(file)).map(Some)
     }
 
-    /// Writes a snapshot in place of the last one, or leaves that as it was; how long it is.
+    /// Replaces the snapshot, and returns its length. If that fails, the old one stays.
     pub fn save(&self, identity: &Identity, image: &FilterImage) -> io::Result<u64> {
         self.remove_abandoned();
-        let unnamed = self.path.with_extension(format!("{UNNAMED}{:016x}", rand::random::<u64>()));
-        let written = self.write(&unnamed, identity, image);
+        let temporary =
+            self.path.with_extension(format!("{TEMPORARY}{:016x}", rand::random::<u64>()));
+        let written = self.write(&temporary, identity, image);
         if written.is_err() {
-            // It is told of already, and may not be there.
-            let _ = fs::remove_file(&unnamed);
+            // It may not exist. The first error is the one that is reported.
+            let _ = fs::remove_file(&temporary);
         }
         written
     }
 
-    fn write(&self, unnamed: &Path, identity: &Identity, image: &FilterImage) -> io::Result<u64> {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(unnamed)?;
+    fn write(&self, temporary: &Path, identity: &Identity, image: &FilterImage) -> io::Result<u64> {
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
         image.write(identity, &mut file)?;
-        // The bytes before the name: after a power cut the name leads to all of them, or to the last ones.
+        // Synced before it is renamed: after a power cut the name leads to the whole file, new or old.
         file.sync_all()?;
-        fs::rename(unnamed, &self.path)?;
+        fs::rename(temporary, &self.path)?;
         if let Some(folder) = self.path.parent() {
             File::open(folder)?.sync_all()?;
         }
@@ -74,13 +76,13 @@ impl Disk {
         let (Some(folder), Some(stem)) = (self.path.parent(), self.path.file_stem()) else {
             return;
         };
-        let prefix = format!("{}.{UNNAMED}", stem.display());
+        let prefix = format!("{}.{TEMPORARY}", stem.display());
         let Ok(entries) = fs::read_dir(folder) else { return };
         for entry in entries.flatten() {
             let age = entry.metadata().and_then(|found| found.modified());
             let age = age.ok().and_then(|time| time.elapsed().ok()).unwrap_or_default();
             if age >= ABANDONED && entry.file_name().display().to_string().starts_with(&prefix) {
-                // Others may remove it, too.
+                // Another instance may remove it too.
                 let _ = fs::remove_file(entry.path());
             }
         }

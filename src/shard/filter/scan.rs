@@ -1,77 +1,68 @@
-//! Fills the filter by a scan of the ids of all aliases, a page at a time.
+//! Fills the filter by a scan of all alias ids, a page at a time.
 
-use super::{Keeper, ask};
+use super::super::connection::{ShardConnection, ask};
 use crate::store::StoreError;
 use aka_core::coherence::FilterSource;
-use aka_core::domain::Identity;
 use aka_core::domain::SlotSet;
 use std::time::Instant;
 
 /// Ids that a page holds, at most.
 const PAGE: u32 = 2_000;
 
-/// Aliases that are counted to know about how many there are: chance makes a difference of a fifth of a
-/// percent. Whatever the size of the table, no query looks at more.
+/// Aliases that are counted to estimate the number of all. The error is about a fifth of a percent, and
+/// the query is as cheap for a large table as for a small one.
 const COUNTED: u32 = 200_000;
 
-impl Keeper {
-    pub(super) async fn scan(&mut self, identity: &Identity) -> Result<(), StoreError> {
-        let shard = self.shard.clone();
-        let keys = self.count(identity).await?;
-        let Some(mut scan) = shard.memory.begin_filter(keys) else { return Ok(()) };
-        shard.metrics.filter_scans.increment(1);
-        let (began, mut last, mut found, connection) =
-            (Instant::now(), None, 0, &mut self.connection);
-        loop {
-            let asked = Instant::now();
-            let (at, page) = ask!(connection, |session| session.scan_keys(last.as_ref(), PAGE))?;
-            if !shard.memory.add_filter_page(&mut scan, at, page.iter().map(|(_, key)| key)) {
-                // It may lead to a replica that lags behind.
-                connection.close();
-                return Ok(());
-            }
-            found += page.len();
-            if page.len() < PAGE as usize {
-                shard.memory.end_filter(scan);
-                self.saved = None;
-                shard.metrics.filter_builds.of(FilterSource::Scan).increment(1);
-                let seconds = began.elapsed().as_secs_f64();
-                tracing::info!(
-                    shard = shard.id.0,
-                    aliases = found,
-                    seconds,
-                    "the filter is filled"
-                );
-                return Ok(());
-            }
-            last = page.into_iter().last();
-            // The primary has other things to do: it is asked for half of the time at the most.
-            tokio::time::sleep(asked.elapsed()).await;
+/// False if the scan was given up.
+pub(super) async fn scan(
+    connection: &mut ShardConnection,
+    owned: &SlotSet,
+) -> Result<bool, StoreError> {
+    let shard = connection.shard.clone();
+    let keys = count(connection, owned).await?;
+    let Some(mut scan) = shard.memory.begin_filter(keys) else { return Ok(false) };
+    shard.metrics.filter_scans.increment(1);
+    let (began, mut last, mut aliases) = (Instant::now(), None, 0);
+    loop {
+        let asked = Instant::now();
+        let (at, page) = ask!(&mut *connection, |session| session.scan_keys(last.as_ref(), PAGE))?;
+        if !shard.memory.add_filter_page(&mut scan, at, page.iter().map(|(_, key)| key)) {
+            // The connection may lead to a replica that lags behind.
+            connection.close();
+            return Ok(false);
         }
+        aliases += page.len();
+        if page.len() < PAGE as usize {
+            shard.memory.end_filter(scan);
+            shard.metrics.filter_builds.of(FilterSource::Scan).increment(1);
+            let seconds = began.elapsed().as_secs_f64();
+            tracing::info!(shard = shard.id.0, aliases, seconds, "the filter is filled");
+            return Ok(true);
+        }
+        last = page.into_iter().last();
+        // Half of the time at most is spent on queries: the primary has other work.
+        tokio::time::sleep(asked.elapsed()).await;
     }
+}
 
-    /// About how many aliases there are.
-    async fn count(&mut self, identity: &Identity) -> Result<u64, StoreError> {
-        let mut limit = COUNTED;
-        loop {
-            let connection = &mut self.connection;
-            match ask!(connection, |session| session.count_first(limit)) {
-                Ok(counts) => {
-                    return Ok(estimate(&counts, limit, &identity.slots));
-                }
-                // A guess from fewer is better than none.
-                Err(StoreError::TimedOut { .. }) if limit > PAGE => limit /= 4,
-                Err(error) => return Err(error),
-            }
+/// About how many aliases there are.
+async fn count(connection: &mut ShardConnection, owned: &SlotSet) -> Result<u64, StoreError> {
+    let mut limit = COUNTED;
+    loop {
+        match ask!(&mut *connection, |session| session.count_first(limit)) {
+            Ok(counts) => return Ok(estimate(&counts, limit, owned)),
+            // An estimate from fewer aliases is better than none.
+            Err(StoreError::TimedOut { .. }) if limit > PAGE => limit /= 4,
+            Err(error) => return Err(error),
         }
     }
 }
 
-/// How many aliases there are, guessed from how many of the first `limit` are in each slot: keys are
-/// spread evenly over the slots that the shard owns.
+/// Estimates the number of aliases from the first `limit` of them, which are counted by slot. Ids are
+/// spread evenly over the slots of the shard.
 ///
-/// Where not even the first slot is counted to its end the guess is too low. Then the filter turns out to
-/// be worn as soon as it is filled, and the next is made for as many as that holds.
+/// If even the first slot holds more than `limit`, the estimate is too low. Then the filter is worn as
+/// soon as it is filled, and the next one is made for as many ids as it holds.
 fn estimate(counts: &[(u16, u64)], limit: u32, owned: &SlotSet) -> u64 {
     let counted: u64 = counts.iter().map(|(_, count)| count).sum();
     let Some((&(last, in_last), before)) = counts.split_last() else { return 0 };
@@ -91,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_guesses_how_many_there_are() {
+    fn the_number_of_aliases_is_estimated() {
         let all = |counts, limit| estimate(counts, limit, &SlotSet::all());
         assert_eq!(all(&[], 10), 0);
         assert_eq!(all(&[(0, 3), (9, 4)], 10), 7, "all were counted");

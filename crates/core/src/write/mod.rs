@@ -1,10 +1,11 @@
-//! Write transactions on one shard: what they mean.
+//! What the write transactions of a shard mean (`docs/design.md`, section 3).
 //!
-//! [`evaluate`](evaluate()) is a pure function: write steps and the rows that they saw go in, answers
-//! and the rows to write come out.
+//! [`evaluate`](evaluate()) is a pure function. It takes write steps and the rows that their
+//! transaction read. It returns an answer for each job, and the rows to write.
 
 mod evaluate;
 mod limits;
+mod overlay;
 mod rows;
 mod step;
 

@@ -1,26 +1,26 @@
-//! The rows that a write transaction sees, and those that it writes.
+//! The rows that a write transaction reads, and the rows that it writes.
 
 use crate::domain::{Change, ForwardRow, InverseRow, Key, Micros, Position};
 use std::collections::HashMap;
 
-/// A shard's clock, held.
+/// A shard's clock row, which the transaction has locked.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Clock {
     pub at: Position,
     pub now: Micros,
 }
 
-/// The rows that a write transaction must see.
+/// The rows that a write transaction must read.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
-    /// Of these the forward row, and the number of distinct aliases that they have.
+    /// Keys whose forward row is read, and whose distinct aliases are counted.
     pub keys: Vec<Key>,
-    /// Of these every inverse row, too.
+    /// Keys whose inverse rows are all read too.
     pub pins: Vec<Key>,
 }
 
 impl Wanted {
-    /// Drops what is wanted twice.
+    /// Sorts, and drops duplicates.
     pub fn settle(&mut self) {
         for keys in [&mut self.keys, &mut self.pins] {
             keys.sort_unstable();
@@ -29,16 +29,16 @@ impl Wanted {
     }
 }
 
-/// The rows that a write transaction saw. What is missing is not there.
+/// The rows that a write transaction read. A row that is missing does not exist.
 #[derive(Clone, Debug, Default)]
 pub struct ReadSet {
     pub forward: HashMap<Key, ForwardRow>,
-    /// How many distinct aliases each canonical id has, orphans among them.
+    /// How many distinct aliases each canonical id has, orphans included.
     pub pin_counts: HashMap<Key, u64>,
     pub pins: HashMap<Key, Vec<InverseRow>>,
 }
 
-/// What a write transaction writes.
+/// The rows that a write transaction writes.
 #[derive(Clone, Debug, Default)]
 pub struct ChangeSet {
     pub insert_forward: Vec<(Key, ForwardRow)>,
@@ -47,7 +47,7 @@ pub struct ChangeSet {
     pub insert_inverse: Vec<InverseRow>,
     pub delete_inverse: Vec<InverseRow>,
     pub log: Vec<Change>,
-    /// The clock after all of it.
+    /// The shard's position after these changes.
     pub at: Position,
 }
 

@@ -1,28 +1,28 @@
-//! The steps that writes are made of. Each concerns one shard.
+//! Write steps: the actions that a write is made of. Each works on one shard.
 
 use super::Wanted;
 use crate::domain::{ForwardRow, Id, InverseRow, Key, Stamp};
 
-/// One step. A job is one or several, and happens whole or not at all.
+/// One action on one shard. A job has one or several, and they happen whole or not at all.
 #[derive(Clone, Debug)]
 pub enum WriteStep {
-    /// Inserts an inverse row of its own: from now on `canonical` can be no alias.
+    /// Inserts the write's own inverse row. While it is there, `canonical` cannot become an alias.
     Pin {
         canonical: Key,
         alias: Id,
         stamp: Stamp,
         /// How many aliases `canonical` may have.
         limit: u64,
-        /// Inverse rows that are known to be orphans and do not count. `None`: nobody has looked.
+        /// Inverse rows that are known to be orphans, and are not counted. `None`: not known.
         orphans: Option<Vec<(Id, Stamp)>>,
     },
-    /// Inserts the forward row, unless the alias is pinned as canonical or an alias already.
-    Create { alias: Key, canonical: Id, stamp: Stamp },
-    /// Points an alias elsewhere, if it has the expected version.
-    Repoint { alias: Key, canonical: Id, stamp: Stamp, expected_version: u64 },
-    /// Takes the forward row away. `expected_version` 0: any.
-    Delete { alias: Key, expected_version: u64 },
-    /// Takes away an inverse row whose forward row will never be, or is no more.
+    /// Inserts the forward row, unless the id is pinned or is an alias already.
+    Link { alias: Key, canonical: Id, stamp: Stamp },
+    /// Points an alias at another canonical id, if it has the expected version.
+    Relink { alias: Key, canonical: Id, stamp: Stamp, expected_version: u64 },
+    /// Removes the forward row, if it has the expected version. 0: any version.
+    Unlink { alias: Key, expected_version: u64 },
+    /// Removes an inverse row whose forward row is gone, or will never be written.
     Unpin(InverseRow),
 }
 
@@ -30,34 +30,35 @@ pub enum WriteStep {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     Pinned,
-    /// The forward row as it is now. `stale_pin`: the inverse row of what it was before, which is on
-    /// another shard and has to be removed there.
-    Stored {
+    /// The forward row was inserted or changed. `old_pin` is the inverse row of its old canonical
+    /// id, if that is on another shard: the caller must remove it there.
+    Linked {
         row: ForwardRow,
-        stale_pin: Option<InverseRow>,
+        old_pin: Option<InverseRow>,
     },
-    Deleted {
-        stale_pin: Option<InverseRow>,
+    /// The forward row was removed. `old_pin` as above.
+    Unlinked {
+        old_pin: Option<InverseRow>,
     },
     Unpinned,
 }
 
-/// Why a job did nothing. All of it is definite: nothing was written.
+/// Why a job did nothing. Each reason is definite: nothing was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StepRefusal {
-    /// The id to be pinned is itself an alias, of this one.
+    /// The id to be pinned is itself an alias of this id.
     IsAliasOf(Id),
-    /// It has as many inverse rows as it may have aliases, or more; some may be orphans.
+    /// The canonical id has the most inverse rows that it may have, or more. Some may be orphans.
     Full,
-    /// The alias is pinned as canonical, by an alias or by an orphan.
+    /// The alias id is pinned as canonical, by an alias or by an orphan.
     Pinned,
-    /// The alias is there already, with this canonical id: nothing to do.
+    /// The alias exists with this canonical id already.
     Unchanged(ForwardRow),
-    /// The alias is there already, with another canonical id.
+    /// The alias exists with another canonical id.
     Taken(ForwardRow),
     NotFound,
-    /// The alias has another version than expected.
-    Stale(ForwardRow),
+    /// The alias does not have the expected version.
+    VersionMismatch(ForwardRow),
 }
 
 impl WriteStep {
@@ -70,9 +71,7 @@ impl WriteStep {
                     wanted.pins.push(canonical.clone());
                 }
             }
-            Self::Create { alias, .. }
-            | Self::Repoint { alias, .. }
-            | Self::Delete { alias, .. } => {
+            Self::Link { alias, .. } | Self::Relink { alias, .. } | Self::Unlink { alias, .. } => {
                 wanted.keys.push(alias.clone());
             }
             Self::Unpin(_) => {}

@@ -1,16 +1,19 @@
-//! Following a canonical id that is itself an alias, before anything is written.
+//! The reads before a write: the alias itself, and the end of the canonical id.
 
-use super::{Admin, Refusal};
+use super::handle::Admin;
+use super::refusal::Refusal;
+use super::request::AliasPair;
 use aka_core::domain::{ForwardRow, Key, Position};
 
-/// Aliases never lead to aliases, so one hop is enough; more mean that somebody re-points them now.
+/// How many times a canonical id that is an alias is followed. Aliases never lead to aliases, so one
+/// hop is enough; more hops mean that other writes move the alias at this moment.
 pub(super) const FOLLOWS: u32 = 4;
 
-/// Where a write of an alias starts from.
-pub(super) struct Start {
+/// The state that a write starts from.
+pub(super) struct Precheck {
     /// The forward row of the alias id, if it is an alias.
     pub row: Option<ForwardRow>,
-    /// When that was so.
+    /// The position that the row was read at.
     pub at: Position,
     /// The canonical id at the end.
     pub canonical: Key,
@@ -18,13 +21,17 @@ pub(super) struct Start {
 
 impl Admin {
     /// Reads the alias, and follows the canonical id to its end.
-    pub(super) async fn start(&self, alias: &Key, canonical: Key) -> Result<Start, Refusal> {
-        let (row, at, first) = self.read_both(alias, &canonical).await?;
-        let mut canonical = canonical;
-        let mut next = first;
+    ///
+    /// # Errors
+    /// [`Refusal::SelfAlias`] if the end is the alias itself, [`Refusal::RetryLater`] if the end
+    /// keeps moving.
+    pub(super) async fn precheck(&self, pair: &AliasPair) -> Result<Precheck, Refusal> {
+        let AliasPair { alias, canonical } = pair;
+        let (row, at, mut next) = self.read_both(alias, canonical).await?;
+        let mut canonical = canonical.clone();
         for _ in 0..=FOLLOWS {
             let Some(row_of_canonical) = next else {
-                return Ok(Start { row, at, canonical });
+                return Ok(Precheck { row, at, canonical });
             };
             canonical = alias.sibling(row_of_canonical.canonical);
             if canonical == *alias {
@@ -35,19 +42,19 @@ impl Admin {
         Err(Refusal::RetryLater)
     }
 
-    /// Both forward rows, in one query where one shard has both ids.
+    /// Both forward rows, by one query if one shard has both ids.
     async fn read_both(
         &self,
         alias: &Key,
         canonical: &Key,
     ) -> Result<(Option<ForwardRow>, Position, Option<ForwardRow>), Refusal> {
-        let (ours, theirs) = (self.shard(alias)?, self.shard(canonical)?);
-        if ours.id != theirs.id {
+        let shard = self.shard(alias)?;
+        if shard.id != self.shard(canonical)?.id {
             let ((row, at), (next, _)) =
                 futures::future::try_join(self.read(alias), self.read(canonical)).await?;
             return Ok((row, at, next));
         }
-        let loaded = ours.load(vec![alias.clone(), canonical.clone()]).await?;
+        let loaded = shard.load(vec![alias.clone(), canonical.clone()]).await?;
         let row = |key| loaded.rows.get(key).cloned();
         Ok((row(alias), loaded.at, row(canonical)))
     }

@@ -1,37 +1,52 @@
-//! The aliases of a batch, in one buffer.
+//! The answer to a batch.
 
-/// What the ids of a batch, by index, are aliases of. The canonical ids lie one after another: half of
-/// a batch may be aliases, and an allocation for each, or a count of who shares it, would cost more than
-/// to look for it did.
+use aka_core::coherence::LookupFailure;
+
+/// The answer to a batch. An index that is in neither list resolves to itself.
+#[derive(Debug, Default)]
+pub struct Resolution {
+    /// Ids that are aliases.
+    pub aliases: Aliases,
+    /// Ids that could not be looked up, by index, sorted.
+    pub failures: Vec<(u32, LookupFailure)>,
+    /// Whether any answer is degraded.
+    pub degraded: bool,
+}
+
+/// The canonical ids of a batch's aliases, by index.
+///
+/// All canonical ids are in one buffer. Half of a batch may be aliases, and an allocation or a reference
+/// count for each would cost more than its lookup.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Aliases {
-    places: Vec<Place>,
+    spans: Vec<Span>,
     canonical_ids: Vec<u8>,
 }
 
+/// Where the canonical id of one index is in the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
+struct Span {
     index: u32,
     start: u32,
     length: u32,
 }
 
 impl Aliases {
-    /// The id at `index` is an alias of this one.
+    /// Notes that the id at `index` is an alias of `canonical`.
     pub fn push(&mut self, index: u32, canonical: &[u8]) {
-        // 10,000 ids of 255 bytes are far from what 32 bits can count.
+        // 10,000 ids of 255 bytes are far below the limit of 32 bits.
         let (start, length) = (self.canonical_ids.len() as u32, canonical.len() as u32);
         self.canonical_ids.extend_from_slice(canonical);
-        self.places.push(Place { index, start, length });
+        self.spans.push(Span { index, start, length });
     }
 
-    /// In the order of the indexes.
+    /// Sorts by index.
     pub fn sort(&mut self) {
-        self.places.sort_unstable_by_key(|place| place.index);
+        self.spans.sort_unstable_by_key(|span| span.index);
     }
 
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (u32, &[u8])> {
-        self.places.iter().map(|&Place { index, start, length }| {
+        self.spans.iter().map(|&Span { index, start, length }| {
             let start = start as usize;
             (index, &self.canonical_ids[start..start + length as usize])
         })

@@ -1,0 +1,134 @@
+//! `Admin`, and what all its operations share: reads, jobs, and answers.
+
+use super::refusal::Refusal;
+use super::request::Rules;
+use crate::shard::{Cluster, Job, ReadPool, Shard, Written};
+use aka_core::clock::Boottime;
+use aka_core::domain::{ForwardRow, Key, Position, Token};
+use aka_core::write::{Effect, WriteStep};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// How long after its beginning a write may still begin its second step. An inverse row that is
+/// much older than this and has no forward row is an orphan.
+pub const STEP_LIMIT: Duration = Duration::from_secs(5);
+
+/// Writes aliases and shows them. A handle: a clone is cheap.
+#[derive(Clone)]
+pub struct Admin {
+    pub(super) cluster: Arc<Cluster>,
+    pub(super) rules: Arc<Rules>,
+}
+
+/// An alias as it is shown to a client.
+#[derive(Clone, Debug)]
+pub struct AliasView {
+    pub alias: Key,
+    pub row: ForwardRow,
+}
+
+/// The answer to a create or an update.
+#[derive(Clone, Debug)]
+pub struct WriteAnswer {
+    /// The alias as it is now. A dry run shows version 0 and no times.
+    pub view: AliasView,
+    /// Whether anything was written.
+    pub changed: bool,
+    /// `None` for a dry run.
+    pub token: Option<Token>,
+}
+
+impl Admin {
+    pub fn new(cluster: Arc<Cluster>, rules: Rules) -> Self {
+        Self { cluster, rules: Arc::new(rules) }
+    }
+
+    /// Runs a write to its end, also if its client has gone.
+    pub fn run_to_completion<T: Send + 'static>(
+        &self,
+        write: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.cluster.run_to_completion(write)
+    }
+
+    pub(super) fn shard(&self, key: &Key) -> Result<&Arc<Shard>, Refusal> {
+        self.cluster.shard_of(key).ok_or(Refusal::Unavailable)
+    }
+
+    pub(super) fn pool(&self, key: &Key) -> Result<&ReadPool, Refusal> {
+        self.cluster.pool_of(key).ok_or(Refusal::Unavailable)
+    }
+
+    /// The forward row of a key on the primary, and the position that it was read at.
+    pub(super) async fn read(&self, key: &Key) -> Result<(Option<ForwardRow>, Position), Refusal> {
+        let loaded = self.shard(key)?.load(vec![key.clone()]).await?;
+        Ok((loaded.rows.get(key).cloned(), loaded.at))
+    }
+
+    /// Carries out one job on the shard of `key`.
+    pub(super) async fn write(
+        &self,
+        key: &Key,
+        steps: Vec<WriteStep>,
+        not_after: Boottime,
+    ) -> Result<Written, Refusal> {
+        Ok(self.shard(key)?.write_backlog.submit(Job { steps, not_after }).await?)
+    }
+
+    /// Tells memory that a client is about to be shown the state of a key as of `at`. It counts as a
+    /// local write (rule 5): a client that has seen it must not be answered an older state.
+    pub(super) fn note_shown(&self, key: &Key, at: Position, is_alias: bool) {
+        if let Ok(shard) = self.shard(key) {
+            shard.memory.wrote(key, at, is_alias);
+        }
+    }
+
+    /// The token of a position of the shard of `key`.
+    pub(super) fn token(&self, key: &Key, at: Position) -> Result<Token, Refusal> {
+        Ok(Token::new(self.cluster.id, self.shard(key)?.id, at))
+    }
+
+    /// The answer to a job that wrote the alias. Its writer has told memory already.
+    pub(super) fn written(
+        &self,
+        alias: &Key,
+        effects: Vec<Effect>,
+        at: Position,
+    ) -> Result<WriteAnswer, Refusal> {
+        let row = effects.into_iter().find_map(|effect| match effect {
+            Effect::Linked { row, .. } => Some(row),
+            _ => None,
+        });
+        // Never missing: the job had a step that links.
+        let row = row.ok_or(Refusal::Unknown)?;
+        self.answer(alias, row, at, true)
+    }
+
+    /// The answer if the alias was already as wanted, as of `at`.
+    pub(super) fn unchanged(
+        &self,
+        alias: &Key,
+        row: ForwardRow,
+        at: Position,
+    ) -> Result<WriteAnswer, Refusal> {
+        self.note_shown(alias, at, true);
+        self.answer(alias, row, at, false)
+    }
+
+    fn answer(
+        &self,
+        alias: &Key,
+        row: ForwardRow,
+        at: Position,
+        changed: bool,
+    ) -> Result<WriteAnswer, Refusal> {
+        let (view, token) = (AliasView { alias: alias.clone(), row }, self.token(alias, at)?);
+        Ok(WriteAnswer { view, changed, token: Some(token) })
+    }
+}
+
+/// The time after which a write that has just begun may not begin a step.
+pub(super) fn last_start(deadline: Boottime) -> Boottime {
+    deadline.min(Boottime::now().plus(STEP_LIMIT))
+}

@@ -1,0 +1,56 @@
+//! The settings of a shard.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How a shard is used. Every wait has a limit.
+#[derive(Clone, Debug)]
+pub struct ShardSettings {
+    pub lanes: usize,
+    /// Keys that may wait for a lane. More are refused.
+    pub lane_queue: usize,
+    /// Keys a second that are looked up while the feed stands still. 0: no limit.
+    pub stale_reads_per_s: u64,
+    /// Keys of one lookup query, at most.
+    pub lane_batch: usize,
+    pub connect_timeout: Duration,
+    pub query_timeout: Duration,
+    /// The pause between two polls of the change log.
+    pub feed_interval: Duration,
+    /// The age at which lines of the change log are pruned. Zero: never.
+    pub retention: Duration,
+    /// The share of the answers from memory that is compared with the primary. 0: nothing is audited,
+    /// not even changes.
+    pub audit_sample: f64,
+    /// Whether a filter of all alias ids is kept.
+    pub filter: bool,
+    /// The folder of the filter's snapshots. `None`: no snapshots.
+    pub filter_dir: Option<PathBuf>,
+    /// Connections for the admin service's lookups, and as many for its lists and scans.
+    pub admin_connections: usize,
+    /// Jobs that may wait for the writer. More are refused. The same holds for admin reads.
+    pub write_queue: usize,
+    /// Jobs of one transaction, at most.
+    pub write_batch: usize,
+}
+
+impl Default for ShardSettings {
+    fn default() -> Self {
+        Self {
+            lanes: 4,
+            lane_queue: 20_000,
+            stale_reads_per_s: 20_000,
+            lane_batch: 256,
+            connect_timeout: Duration::from_millis(1_000),
+            query_timeout: Duration::from_millis(1_000),
+            feed_interval: Duration::from_millis(20),
+            retention: Duration::from_secs(86_400),
+            audit_sample: 0.001,
+            filter: true,
+            filter_dir: None,
+            admin_connections: 2,
+            write_queue: 10_000,
+            write_batch: 512,
+        }
+    }
+}

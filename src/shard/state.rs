@@ -1,0 +1,101 @@
+//! The state of one shard, which all its tasks share.
+
+use super::health::Health;
+use super::queue::Queue;
+use super::rate::RateLimit;
+use super::read_backlog::{ReadBacklog, ReadFault};
+use super::sample::Sample;
+use super::settings::ShardSettings;
+use super::write_backlog::WriteBacklog;
+use crate::metrics::ShardMetrics;
+use crate::store::{Directory, Store};
+use aka_core::clock::Boottime;
+use aka_core::coherence::{Cache, Limits, Memory};
+use aka_core::domain::{Key, Loaded, ShardId, Slot};
+use std::sync::Arc;
+
+/// Keys that may wait to be audited.
+const AUDIT_BACKLOG: usize = 4_096;
+
+/// One shard.
+pub struct Shard {
+    pub id: ShardId,
+    pub memory: Memory,
+    pub(crate) settings: ShardSettings,
+    pub(crate) metrics: ShardMetrics,
+    pub(crate) write_backlog: WriteBacklog,
+    pub(super) store: Box<dyn Store>,
+    pub(super) directory: Arc<Directory>,
+    pub(super) health: Health,
+    pub(super) lane_backlog: Queue<Key>,
+    pub(super) stale_reads: RateLimit,
+    pub(super) read_backlog: ReadBacklog,
+    pub(super) audit_sample: Sample,
+    pub(super) audit_backlog: Queue<Key>,
+}
+
+impl Shard {
+    pub(super) fn new(
+        id: ShardId,
+        store: Box<dyn Store>,
+        directory: Arc<Directory>,
+        cache: Arc<Cache>,
+        limits: Limits,
+        settings: ShardSettings,
+        metrics: ShardMetrics,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            memory: Memory::new(cache, limits),
+            write_backlog: WriteBacklog::new(settings.write_queue),
+            health: Health::new(id, store.address()),
+            lane_backlog: Queue::new(settings.lane_queue),
+            stale_reads: RateLimit::new(settings.stale_reads_per_s),
+            read_backlog: ReadBacklog::new(settings.write_queue),
+            audit_sample: Sample::new(settings.audit_sample),
+            audit_backlog: Queue::new(AUDIT_BACKLOG),
+            store,
+            directory,
+            settings,
+            metrics,
+        })
+    }
+
+    /// The database's address, without a password.
+    pub fn address(&self) -> String {
+        self.store.address()
+    }
+
+    /// Whether the slot is on this shard.
+    pub fn owns(&self, slot: Slot) -> bool {
+        self.directory.owner(slot) == Some(self.id)
+    }
+
+    pub fn is_up(&self) -> bool {
+        self.health.is_up()
+    }
+
+    /// Reads forward rows from the primary, for the admin service. The answer may hold more rows.
+    ///
+    /// # Errors
+    /// If too many reads wait, or the shard does not answer.
+    pub async fn load(&self, keys: Vec<Key>) -> Result<Arc<Loaded>, ReadFault> {
+        self.read_backlog.load(keys).await
+    }
+
+    /// Sets the gauges that are computed when the metrics are read.
+    pub(super) fn gauge(&self) {
+        let age = self.memory.freshness().age(Boottime::now());
+        self.metrics.up.set(if self.is_up() { 1.0 } else { 0.0 });
+        self.metrics.lane_queue.set(self.lane_backlog.len() as f64);
+        self.metrics.write_queue.set(self.write_backlog.len() as f64);
+        self.metrics.feed_staleness_seconds.set(age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
+        let filter = self.memory.filter();
+        self.metrics.filter_keys.set(filter.as_ref().map_or(0.0, |filter| filter.len() as f64));
+        self.metrics.filter_dead.set(filter.as_ref().map_or(0.0, |filter| filter.dead() as f64));
+        self.metrics.filter_bytes.set(self.memory.filter_bytes() as f64);
+        // The feed, a load or a write may have found them: memory counts them all.
+        self.metrics.epochs.absolute(self.memory.contradictions());
+        self.metrics.applied_seq.set(self.memory.cursor().map_or(0.0, |at| at.seq as f64));
+    }
+}

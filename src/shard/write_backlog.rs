@@ -1,0 +1,96 @@
+//! The jobs that wait for a shard's writer, and their answers.
+
+use super::queue::Queue;
+use aka_core::clock::Boottime;
+use aka_core::domain::Position;
+use aka_core::write::{Effect, StepRefusal, WriteStep};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::oneshot;
+
+/// The steps of one write on one shard. They happen whole or not at all.
+#[derive(Debug)]
+pub struct Job {
+    pub steps: Vec<WriteStep>,
+    /// No transaction begins for the job after this time. So the second step of a write comes within
+    /// seconds of its first or never, and deadlines are kept.
+    pub not_after: Boottime,
+}
+
+/// The answer to a job that was carried out, or definitely refused.
+#[derive(Clone, Debug)]
+pub struct Written {
+    pub effects: Result<Vec<Effect>, StepRefusal>,
+    /// A position of the shard that includes the job.
+    pub at: Position,
+}
+
+/// Why a job has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WriteFault {
+    /// Too many jobs wait. Nothing was written.
+    #[error("too many writes are waiting for the shard")]
+    Overloaded,
+    /// The job's time was over before it was begun. Nothing was written.
+    #[error("the write was not begun in time")]
+    TooLate,
+    /// The shard could not be reached, or failed before the commit. Nothing was written.
+    #[error("the shard could not be reached")]
+    NotWritten,
+    /// The commit was sent and its answer was lost: it happened whole or not at all.
+    #[error("the shard's answer was lost")]
+    Unknown,
+}
+
+/// A job, and where its answer goes.
+pub(super) type WaitingJob = (Job, oneshot::Sender<Result<Written, WriteFault>>);
+
+/// The jobs that wait for one shard.
+pub struct WriteBacklog {
+    pub(super) jobs: Queue<WaitingJob>,
+    /// Writers that hold the clock row, or that carry out a group.
+    writing: AtomicUsize,
+}
+
+impl WriteBacklog {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { jobs: Queue::new(capacity), writing: AtomicUsize::new(0) }
+    }
+
+    /// Hands a job to the shard's writer, and waits for its answer. If the caller stops waiting, the
+    /// job goes on.
+    ///
+    /// # Errors
+    /// Each [`WriteFault`].
+    pub async fn submit(&self, job: Job) -> Result<Written, WriteFault> {
+        let (reply, answer) = oneshot::channel();
+        if !self.jobs.push(vec![(job, reply)]).is_empty() {
+            return Err(WriteFault::Overloaded);
+        }
+        // The writer answers every job. If it was stopped, its last transaction may be committed.
+        answer.await.unwrap_or(Err(WriteFault::Unknown))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// Whether another writer is at work.
+    pub(super) fn is_writing(&self) -> bool {
+        self.writing.load(Ordering::Acquire) > 0
+    }
+
+    /// Marks a writer as at work until the mark is dropped.
+    pub(super) fn begin_writing(&self) -> AtWork<'_> {
+        self.writing.fetch_add(1, Ordering::AcqRel);
+        AtWork(&self.writing)
+    }
+}
+
+/// The mark of a writer that is at work.
+pub(super) struct AtWork<'a>(&'a AtomicUsize);
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
