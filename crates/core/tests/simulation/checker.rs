@@ -193,7 +193,8 @@ impl Checker {
 fn describe(answer: &Answer<'_>) -> String {
     let Answer { instance, shard, key, value, arrived, now, degraded, .. } = answer;
     format!(
-        "instance {instance}, shard {shard}, key {key}: {value:?} (arrived {arrived}, now {now}, degraded {degraded})"
+        "instance {instance}, shard {shard}, key {key}: {value:?} \
+         (arrived {arrived}, now {now}, degraded {degraded})"
     )
 }
 

@@ -8,7 +8,8 @@ use aka_core::domain::{Change, ForwardRow, Loaded, LogPage, Micros, Stamp};
 impl World {
     /// Does what a call asks for, on this line.
     pub fn carry_out(&mut self, at: CallRef, line: usize) {
-        let task = std::mem::take(&mut self.side(at.instance, at.shard).links[at.link].task);
+        let task =
+            std::mem::take(&mut self.side(at.instance, at.shard).connections[at.connection].task);
         let task = match task {
             Task::Poll(Some(poll), _) => {
                 let from = poll.cursor.map_or(u64::MAX, |cursor| cursor.seq);
@@ -41,7 +42,7 @@ impl World {
             }
             other => other,
         };
-        self.side(at.instance, at.shard).links[at.link].task = task;
+        self.side(at.instance, at.shard).connections[at.connection].task = task;
     }
 
     fn log_page(&self, shard: usize, line: usize, from: u64) -> LogPage {

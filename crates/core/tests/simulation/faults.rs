@@ -32,10 +32,13 @@ impl World {
                 self.shards[shard].away_until = now + time;
                 self.note("away", &[shard as u64, time]);
             }
-            Fault::BreakLink => {
-                let link = self.rng.index(LANE + self.schedule.lanes);
-                self.side(instance, shard).links[link].broken = true;
-                self.note("a link breaks", &[instance as u64, shard as u64, link as u64]);
+            Fault::BreakConnection => {
+                let connection = self.rng.index(LANE + self.schedule.lanes);
+                self.side(instance, shard).connections[connection].broken = true;
+                self.note(
+                    "a connection breaks",
+                    &[instance as u64, shard as u64, connection as u64],
+                );
             }
             Fault::PauseFeed => {
                 self.side(instance, shard).feed_paused_until = now + time;
@@ -56,7 +59,8 @@ impl World {
     /// The worst moment: a load's snapshot was taken, and its answer is on its way. Now the key
     /// changes, or the primary fails. Returns how much longer the answer takes.
     pub fn bad_moment(&mut self, at: CallRef) -> Micro {
-        let Task::Load(batch, _) = &self.instances[at.instance].sides[at.shard].links[at.link].task
+        let Task::Load(batch, _) =
+            &self.instances[at.instance].sides[at.shard].connections[at.connection].task
         else {
             return 0;
         };
@@ -88,9 +92,9 @@ impl World {
             // Some connections are cut at once. Then some lead to the old primary and some to the
             // new one.
             for instance in 0..self.schedule.instances {
-                for link in 0..LANE + self.schedule.lanes {
+                for connection in 0..LANE + self.schedule.lanes {
                     let cut = self.rng.chance(500);
-                    self.side(instance, shard).links[link].broken |= cut;
+                    self.side(instance, shard).connections[connection].broken |= cut;
                 }
             }
         }

@@ -111,7 +111,7 @@ pub struct ShardConnection {
 pub struct Side {
     pub memory: Arc<Memory>,
     pub queue: VecDeque<usize>,
-    pub links: Vec<ShardConnection>,
+    pub connections: Vec<ShardConnection>,
     pub writes: VecDeque<Write>,
     pub shows: VecDeque<usize>,
     /// No lane is connected, and the last attempt failed.
@@ -122,9 +122,9 @@ pub struct Side {
 
 impl Side {
     /// Whether a connection is open and may be used (rule 7).
-    pub fn is_open(&self, link: usize) -> bool {
-        let link = &self.links[link];
-        link.session.is_some() && self.memory.may_use(link.opened)
+    pub fn is_open(&self, connection: usize) -> bool {
+        let connection = &self.connections[connection];
+        connection.session.is_some() && self.memory.may_use(connection.opened)
     }
 }
 
@@ -150,7 +150,7 @@ impl Instance {
         let side = |_| Side {
             memory: Arc::new(Memory::with_sizes(cache.clone(), limits, schedule.sizes)),
             queue: VecDeque::new(),
-            links: (0..LANE + schedule.lanes).map(|_| ShardConnection::default()).collect(),
+            connections: (0..LANE + schedule.lanes).map(|_| ShardConnection::default()).collect(),
             writes: VecDeque::new(),
             shows: VecDeque::new(),
             down: false,

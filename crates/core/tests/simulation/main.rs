@@ -49,7 +49,8 @@ fn run(seed: u64, operations: u64, print: bool) -> Result<World, String> {
     match world.run() {
         Ok(()) => Ok(world),
         Err(wrong) => Err(format!(
-            "seed {seed}: {wrong}\nto replay it: AKA_SIM_SEED={seed} AKA_SIM_OPS={operations} cargo test --features test-hooks --test simulation every_answer -- --nocapture"
+            "seed {seed}: {wrong}\nto replay it: AKA_SIM_SEED={seed} AKA_SIM_OPS={operations} \
+             cargo test -p aka-core --features test-hooks --test simulation every_answer -- --nocapture"
         )),
     }
 }
@@ -77,7 +78,8 @@ fn every_answer_keeps_the_promises() {
     }
     let (seconds, operations) = (started.elapsed().as_secs_f64(), seeds * operations());
     println!(
-        "{seeds} seeds, {operations} operations, {answers} answers checked ({degraded} degraded), {events} events in {seconds:.1} s: {:.0} operations/s",
+        "{seeds} seeds, {operations} operations, {answers} answers checked ({degraded} degraded), \
+         {events} events in {seconds:.1} s: {:.0} operations/s",
         operations as f64 / seconds
     );
     assert!(

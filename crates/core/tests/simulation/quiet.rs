@@ -68,7 +68,8 @@ impl World {
                 let table = self.shards[shard].newest().table[index];
                 if value != table {
                     return Err(format!(
-                        "instance {instance} remembers {value:?} of key {index}, the table says {table:?}"
+                        "instance {instance} remembers {value:?} of key {index}, \
+                         the table says {table:?}"
                     ));
                 }
             }

@@ -34,13 +34,13 @@ impl World {
     }
 
     /// Begins a call. Connects first, if the connection is not open.
-    pub fn begin(&mut self, instance: usize, shard: usize, link: usize, task: Task) {
+    pub fn begin(&mut self, instance: usize, shard: usize, connection: usize, task: Task) {
         self.calls += 1;
         let number = self.calls;
-        let at = CallRef { instance, shard, link, number };
+        let at = CallRef { instance, shard, connection, number };
         let side = self.side(instance, shard);
-        let open = side.is_open(link);
-        let state = &mut side.links[link];
+        let open = side.is_open(connection);
+        let state = &mut side.connections[connection];
         (state.task, state.number, state.was_open) = (task, number, open);
         state.repeated = false;
         match open {
@@ -52,7 +52,7 @@ impl World {
     fn open(&mut self, at: CallRef) {
         let side = self.side(at.instance, at.shard);
         let opening = side.memory.opening();
-        let state = &mut side.links[at.link];
+        let state = &mut side.connections[at.connection];
         (state.session, state.broken, state.opened) = (None, false, opening);
         let delay = self.delay();
         self.next(at, delay, Phase::Connect);
@@ -64,7 +64,7 @@ impl World {
         let (there, limit) = (self.delay(), self.schedule.query_timeout);
         let until = self.now + limit;
         let side = self.side(at.instance, at.shard);
-        let state = &mut side.links[at.link];
+        let state = &mut side.connections[at.connection];
         state.until = until;
         if let Task::Poll(poll @ None, _) = &mut state.task {
             *poll = Some(side.memory.begin_poll(clock));
@@ -82,7 +82,7 @@ impl World {
     }
 
     pub fn advance(&mut self, at: CallRef, phase: Phase) {
-        if self.side(at.instance, at.shard).links[at.link].number != at.number {
+        if self.side(at.instance, at.shard).connections[at.connection].number != at.number {
             // The process was restarted.
             return;
         }
@@ -90,27 +90,29 @@ impl World {
             Phase::Connect => {
                 let (away, delay) = (self.is_away(at.shard), self.delay());
                 let primary = self.shards[at.shard].primary();
-                self.side(at.instance, at.shard).links[at.link].session =
+                self.side(at.instance, at.shard).connections[at.connection].session =
                     (!away).then_some(primary);
                 self.next(at, delay, if away { Phase::Failed } else { Phase::Connected });
             }
-            Phase::Connected if at.link >= LANE && self.is_connecting(at) => self.lane_serves(at),
+            Phase::Connected if at.connection >= LANE && self.is_connecting(at) => {
+                self.lane_serves(at);
+            }
             Phase::Connected => self.send(at),
             Phase::Serve => self.serve(at),
             Phase::Answer => self.answered(at),
             Phase::Failed => self.failed(at),
-            Phase::Retry => self.connect_lane(at.instance, at.shard, at.link),
+            Phase::Retry => self.connect_lane(at.instance, at.shard, at.connection),
         }
     }
 
     fn is_connecting(&mut self, at: CallRef) -> bool {
-        matches!(self.side(at.instance, at.shard).links[at.link].task, Task::Connect)
+        matches!(self.side(at.instance, at.shard).connections[at.connection].task, Task::Connect)
     }
 
     /// What the database does.
     fn serve(&mut self, at: CallRef) {
         let (now, away) = (self.now, self.is_away(at.shard));
-        let state = &self.instances[at.instance].sides[at.shard].links[at.link];
+        let state = &self.instances[at.instance].sides[at.shard].connections[at.connection];
         let (until, was_open) = (state.until, state.was_open);
         let session = state.session.filter(|_| !state.broken);
         let alive = session.filter(|&line| self.shards[at.shard].lines[line].died > now);
@@ -123,7 +125,7 @@ impl World {
             if !was_open {
                 return self.next(at, 1, Phase::Failed);
             }
-            self.side(at.instance, at.shard).links[at.link].was_open = false;
+            self.side(at.instance, at.shard).connections[at.connection].was_open = false;
             return self.open(at);
         };
         self.carry_out(at, line);
@@ -135,10 +137,10 @@ impl World {
     }
 
     fn answered(&mut self, at: CallRef) {
-        let CallRef { instance, shard, link, .. } = at;
+        let CallRef { instance, shard, connection, .. } = at;
         let side = self.side(instance, shard);
-        let open = side.is_open(link);
-        let state = &mut side.links[link];
+        let open = side.is_open(connection);
+        let state = &mut side.connections[connection];
         if let Task::Show(_, Some(_)) = state.task
             && !state.repeated
             && !open
@@ -176,11 +178,11 @@ impl World {
     }
 
     fn failed(&mut self, at: CallRef) {
-        let CallRef { instance, shard, link, .. } = at;
-        let state = &mut self.side(instance, shard).links[link];
+        let CallRef { instance, shard, connection, .. } = at;
+        let state = &mut self.side(instance, shard).connections[connection];
         state.session = None;
         let task = std::mem::take(&mut state.task);
-        self.note("failed", &[instance as u64, shard as u64, link as u64]);
+        self.note("failed", &[instance as u64, shard as u64, connection as u64]);
         match task {
             Task::Connect => self.lane_is_down(at),
             Task::Poll(..) => self.tick_later(instance, shard, self.schedule.reconnect_pause),
@@ -217,13 +219,13 @@ impl World {
 
     // ---- lanes
 
-    pub fn connect_lane(&mut self, instance: usize, shard: usize, link: usize) {
-        self.begin(instance, shard, link, Task::Connect);
+    pub fn connect_lane(&mut self, instance: usize, shard: usize, connection: usize) {
+        self.begin(instance, shard, connection, Task::Connect);
     }
 
     fn lane_serves(&mut self, at: CallRef) {
         let side = self.side(at.instance, at.shard);
-        let lane = &mut side.links[at.link];
+        let lane = &mut side.connections[at.connection];
         (lane.task, lane.serves) = (Task::Idle, true);
         side.down = false;
         self.pump(at.instance, at.shard);
@@ -231,8 +233,8 @@ impl World {
 
     fn lane_is_down(&mut self, at: CallRef) {
         let side = self.side(at.instance, at.shard);
-        side.links[at.link].task = Task::Connect;
-        if !side.links.iter().any(|link| link.serves) {
+        side.connections[at.connection].task = Task::Connect;
+        if !side.connections.iter().any(|connection| connection.serves) {
             side.down = true;
             let waiting: Vec<usize> = side.queue.drain(..).collect();
             self.fail(at.instance, at.shard, &waiting, LookupFailure::Unavailable);
@@ -250,12 +252,12 @@ impl World {
     /// again.
     fn lane_done(&mut self, at: CallRef) {
         let side = self.side(at.instance, at.shard);
-        side.links[at.link].task = Task::Idle;
-        if side.is_open(at.link) {
+        side.connections[at.connection].task = Task::Idle;
+        if side.is_open(at.connection) {
             return self.pump(at.instance, at.shard);
         }
-        side.links[at.link].serves = false;
-        self.connect_lane(at.instance, at.shard, at.link);
+        side.connections[at.connection].serves = false;
+        self.connect_lane(at.instance, at.shard, at.connection);
     }
 
     pub fn enqueue(&mut self, instance: usize, shard: usize, mut keys: Vec<usize>) {
@@ -278,10 +280,10 @@ impl World {
     /// Free lanes take what is queued.
     fn pump(&mut self, instance: usize, shard: usize) {
         let (clock, most) = (self.clock(instance), self.schedule.lane_batch);
-        for link in LANE..LANE + self.schedule.lanes {
+        for connection in LANE..LANE + self.schedule.lanes {
             loop {
                 let side = &mut self.instances[instance].sides[shard];
-                let lane = &side.links[link];
+                let lane = &side.connections[connection];
                 if !lane.serves || !matches!(lane.task, Task::Idle) || side.queue.is_empty() {
                     break;
                 }
@@ -291,7 +293,7 @@ impl World {
                 if batch.keys.is_empty() {
                     continue;
                 }
-                self.begin(instance, shard, link, Task::Load(batch, Loaded::default()));
+                self.begin(instance, shard, connection, Task::Load(batch, Loaded::default()));
             }
         }
     }
@@ -301,7 +303,7 @@ impl World {
     pub fn write_next(&mut self, instance: usize, shard: usize) {
         let most = self.schedule.write_batch;
         let side = self.side(instance, shard);
-        if side.writes.is_empty() || !matches!(side.links[WRITER].task, Task::Idle) {
+        if side.writes.is_empty() || !matches!(side.connections[WRITER].task, Task::Idle) {
             return;
         }
         let count = side.writes.len().min(most);
@@ -341,7 +343,7 @@ impl World {
 
     pub fn show_next(&mut self, instance: usize, shard: usize) {
         let side = self.side(instance, shard);
-        if !matches!(side.links[ADMIN].task, Task::Idle) {
+        if !matches!(side.connections[ADMIN].task, Task::Idle) {
             return;
         }
         let Some(key) = side.shows.pop_front() else { return };

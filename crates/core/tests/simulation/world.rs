@@ -56,7 +56,7 @@ pub struct CallRef {
     pub instance: usize,
     pub shard: usize,
     /// Which of the instance's connections to the shard.
-    pub link: usize,
+    pub connection: usize,
     pub number: u64,
 }
 
@@ -173,10 +173,10 @@ impl World {
             side.memory.freshness().age(instance.clock(self.now)).is_some_and(|age| age < poll)
         };
         let side = |(side, shard): (&Side, &ShardModel)| {
-            let rest = &side.links[WRITER..];
+            let rest = &side.connections[WRITER..];
             over(side.feed_paused_until)
-                && rest.iter().all(|link| matches!(link.task, Task::Idle))
-                && side.links[LANE..].iter().all(|lane| lane.serves)
+                && rest.iter().all(|connection| matches!(connection.task, Task::Idle))
+                && side.connections[LANE..].iter().all(|lane| lane.serves)
                 && side.memory.cursor() == Some(shard.newest().clock())
         };
         self.requests.iter().all(Option::is_none)
@@ -258,8 +258,8 @@ impl World {
             if self.schedule.filters {
                 self.push(0, Event::Filter { instance, life, shard });
             }
-            for link in LANE..LANE + self.schedule.lanes {
-                self.connect_lane(instance, shard, link);
+            for connection in LANE..LANE + self.schedule.lanes {
+                self.connect_lane(instance, shard, connection);
             }
         }
     }
