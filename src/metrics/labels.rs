@@ -119,7 +119,7 @@ pub struct Handled([Counter; CODES.len()]);
 
 impl Handled {
     /// Counts an RPC that ended with the code of this number.
-    pub(super) fn count(&self, code: usize) {
+    pub fn count(&self, code: usize) {
         if let Some(counter) = self.0.get(code) {
             counter.increment(1);
         }

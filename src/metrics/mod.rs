@@ -99,13 +99,6 @@ series! {
     }
 }
 
-impl RpcMetrics {
-    /// Counts an RPC that ended with the gRPC code of this number.
-    pub fn handled(&self, code: usize) {
-        self.handled.count(code);
-    }
-}
-
 /// All metrics of one server. The series of the whole service are its fields.
 pub struct Metrics {
     registry: Registry,

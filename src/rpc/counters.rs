@@ -44,7 +44,7 @@ pub struct CountedCall {
 
 impl Drop for CountedCall {
     fn drop(&mut self) {
-        self.metrics.handled(self.code.unwrap_or(Code::Cancelled) as usize);
+        self.metrics.handled.count(self.code.unwrap_or(Code::Cancelled) as usize);
         self.metrics.seconds.record(self.began.elapsed().as_secs_f64());
     }
 }

@@ -6,35 +6,10 @@ use super::text::Text;
 use crate::store::StoreError;
 use std::future::Future;
 
-/// One connection, and what is different in its database's SQL.
-pub(in crate::store) trait Backend: Send + 'static {
+/// One connection of sqlx.
+pub(in crate::store) trait Driver: Send + 'static {
     type Row: SqlRow + Send;
     type Args: SqlArgs;
-
-    /// Begins a write transaction.
-    const BEGIN: &'static str;
-    /// Begins a transaction whose reads all see the same state.
-    const BEGIN_SNAPSHOT: &'static str;
-    /// Ends the SELECT that locks the clock row.
-    const FOR_UPDATE: &'static str;
-    /// The database's time in microseconds since 1970.
-    const NOW_US: &'static str;
-
-    /// Takes the lock that makes another migration of the same server wait. sqlx has a lock of its
-    /// own, but it asks for an endless wait, which MariaDB does not know.
-    const MIGRATION_LOCK: Option<&'static str>;
-
-    /// Asks for a lock by its name, without waiting. The answer is 1 if this connection got it.
-    const TRY_LOCK: Option<&'static str>;
-
-    /// Stands before a list of tuples, so that this database answers from an index.
-    const TUPLES: &'static str;
-
-    /// Stands before each row of a list of `VALUES` that is used as a table.
-    const VALUES_ROW: &'static str;
-
-    /// `(a, b, …) IN (…)` for `count` rows, in the form that this database answers from an index.
-    fn rows_in(columns: &[&str], count: usize) -> String;
 
     /// The rows of a statement.
     fn fetch(
@@ -62,6 +37,38 @@ pub(in crate::store) trait Backend: Send + 'static {
         &mut self,
         sql: &'static str,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+}
+
+/// What is different in the SQL and the errors of each database.
+pub(in crate::store) trait Backend: Driver {
+    /// Begins a write transaction.
+    const BEGIN: &'static str;
+    /// Begins a transaction whose reads all see the same state.
+    const BEGIN_SNAPSHOT: &'static str;
+    /// Ends the SELECT that locks the clock row.
+    const FOR_UPDATE: &'static str;
+    /// The database's time in microseconds since 1970.
+    const NOW_US: &'static str;
+
+    /// Takes the lock that makes another migration of the same server wait. sqlx has a lock of its
+    /// own, but it asks for an endless wait, which MariaDB does not know.
+    const MIGRATION_LOCK: Option<&'static str>;
+
+    /// Asks for a lock by its name, without waiting. The answer is 1 if this connection got it.
+    const TRY_LOCK: Option<&'static str>;
+
+    /// Stands before a list of tuples, so that this database answers from an index.
+    const TUPLES: &'static str;
+
+    /// Stands before each row of a list of `VALUES` that is used as a table.
+    const VALUES_ROW: &'static str;
+
+    /// `(a, b, …) IN (…)` for `count` rows, in the form that this database answers from an index.
+    fn rows_in(columns: &[&str], count: usize) -> String {
+        let row = format!("({})", vec!["?"; columns.len()].join(", "));
+        let rows = vec![row; count].join(", ");
+        format!("({}) IN ({}{rows})", columns.join(", "), Self::TUPLES)
+    }
 
     /// Whether the error says that another write was in the way and nothing was written.
     fn is_busy(error: &sqlx::Error) -> bool;
@@ -87,8 +94,8 @@ pub(in crate::store) fn classify<B: Backend>(address: &str, error: sqlx::Error) 
     }
 }
 
-/// Implements the parts of a [`Backend`] that differ only in the types of sqlx.
-macro_rules! plumbing {
+/// Implements [`Driver`] for a connection of sqlx.
+macro_rules! driver {
     ($database:ty, $connection:ty, $arguments:ty, $row:ty) => {
         impl crate::store::sql::query::SqlArgs for $arguments {
             fn add_int(&mut self, value: i64) {
@@ -113,40 +120,36 @@ macro_rules! plumbing {
             }
         }
 
-        async fn fetch_all(
-            connection: &mut $connection,
-            query: crate::store::sql::query::Query<$arguments>,
-        ) -> Result<Vec<$row>, sqlx::Error> {
-            let sql = sqlx::AssertSqlSafe(query.sql);
-            sqlx::query_with::<$database, _>(sql, query.args).fetch_all(connection).await
-        }
+        impl crate::store::sql::backend::Driver for $connection {
+            type Row = $row;
+            type Args = $arguments;
 
-        async fn fetch_text(
-            connection: &mut $connection,
-            text: crate::store::sql::text::Text,
-        ) -> Result<Vec<$row>, sqlx::Error> {
-            // `text.rs` says why no value can end a literal.
-            let sql = sqlx::AssertSqlSafe(text.0);
-            sqlx::Executor::fetch_all(connection, sqlx::raw_sql(sql)).await
-        }
+            async fn fetch(&mut self, query: Query<$arguments>) -> Result<Vec<$row>, sqlx::Error> {
+                let sql = sqlx::AssertSqlSafe(query.sql);
+                sqlx::query_with::<$database, _>(sql, query.args).fetch_all(self).await
+            }
 
-        async fn execute_text(
-            connection: &mut $connection,
-            text: crate::store::sql::text::Text,
-        ) -> Result<(), sqlx::Error> {
-            let sql = sqlx::AssertSqlSafe(text.0);
-            sqlx::Executor::execute(connection, sqlx::raw_sql(sql)).await.map(drop)
-        }
+            async fn execute(&mut self, query: Query<$arguments>) -> Result<u64, sqlx::Error> {
+                let sql = sqlx::AssertSqlSafe(query.sql);
+                let done = sqlx::query_with::<$database, _>(sql, query.args).execute(self).await?;
+                Ok(done.rows_affected())
+            }
 
-        async fn execute_one(
-            connection: &mut $connection,
-            query: crate::store::sql::query::Query<$arguments>,
-        ) -> Result<u64, sqlx::Error> {
-            let sql = sqlx::AssertSqlSafe(query.sql);
-            let done =
-                sqlx::query_with::<$database, _>(sql, query.args).execute(connection).await?;
-            Ok(done.rows_affected())
+            async fn fetch_text(&mut self, text: Text) -> Result<Vec<$row>, sqlx::Error> {
+                // `text.rs` says why no value can end a literal.
+                let sql = sqlx::AssertSqlSafe(text.0);
+                sqlx::Executor::fetch_all(self, sqlx::raw_sql(sql)).await
+            }
+
+            async fn execute_text(&mut self, text: Text) -> Result<(), sqlx::Error> {
+                let sql = sqlx::AssertSqlSafe(text.0);
+                sqlx::Executor::execute(self, sqlx::raw_sql(sql)).await.map(drop)
+            }
+
+            async fn command(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
+                sqlx::Executor::execute(self, sqlx::raw_sql(sql)).await.map(drop)
+            }
         }
     };
 }
-pub(super) use plumbing;
+pub(super) use driver;

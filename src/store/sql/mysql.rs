@@ -1,16 +1,16 @@
 //! Shards on MySQL and MariaDB.
 
-use super::backend::{Backend, classify, plumbing};
-use super::query::{Query, tuple};
+use super::backend::{Backend, Driver, classify, driver};
+use super::query::Query;
 use super::session::SqlSession;
 use super::text::Text;
 use crate::store::{Role, Session, ShardUrl, Store, StoreError};
 use async_trait::async_trait;
+use sqlx::ConnectOptions;
 use sqlx::mysql::{MySql, MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlRow};
-use sqlx::{ConnectOptions, Executor};
 use std::time::Duration;
 
-plumbing!(MySql, MySqlConnection, MySqlArguments, MySqlRow);
+driver!(MySql, MySqlConnection, MySqlArguments, MySqlRow);
 
 /// How many prepared statements a connection keeps.
 const STATEMENTS: usize = 1024;
@@ -109,9 +109,6 @@ impl Store for MySqlStore {
 }
 
 impl Backend for MySqlConnection {
-    type Row = MySqlRow;
-    type Args = MySqlArguments;
-
     const BEGIN: &'static str = "START TRANSACTION";
     const BEGIN_SNAPSHOT: &'static str = "START TRANSACTION WITH CONSISTENT SNAPSHOT";
     const FOR_UPDATE: &'static str = " FOR UPDATE";
@@ -124,36 +121,11 @@ impl Backend for MySqlConnection {
 
     const TRY_LOCK: Option<&'static str> = Some("SELECT COALESCE(GET_LOCK(?, 0), 0)");
 
-    fn rows_in(columns: &[&str], count: usize) -> String {
-        let row = tuple("?", columns.len());
-        format!("({}) IN ({})", columns.join(", "), vec![row; count].join(", "))
-    }
-
-    async fn fetch(&mut self, query: Query<MySqlArguments>) -> Result<Vec<MySqlRow>, sqlx::Error> {
-        fetch_all(self, query).await
-    }
-
-    async fn execute(&mut self, query: Query<MySqlArguments>) -> Result<u64, sqlx::Error> {
-        execute_one(self, query).await
-    }
-
     const TUPLES: &'static str = "";
 
     // MariaDB takes the standard's `VALUES (…)`. MySQL needs `ROW(…)`, and reads it from this
     // comment. MariaDB skips the comment, because its number is greater than 50700.
     const VALUES_ROW: &'static str = "/*!80019 ROW*/";
-
-    async fn fetch_text(&mut self, text: Text) -> Result<Vec<Self::Row>, sqlx::Error> {
-        fetch_text(self, text).await
-    }
-
-    async fn execute_text(&mut self, text: Text) -> Result<(), sqlx::Error> {
-        execute_text(self, text).await
-    }
-
-    async fn command(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
-        Executor::execute(self, sqlx::raw_sql(sql)).await.map(drop)
-    }
 
     fn is_busy(error: &sqlx::Error) -> bool {
         // ER_LOCK_WAIT_TIMEOUT and ER_LOCK_DEADLOCK.

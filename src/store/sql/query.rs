@@ -58,8 +58,3 @@ pub(super) fn padded(keys: &[Key]) -> impl Iterator<Item = &Key> + Clone {
     let missing = keys.len().next_power_of_two() - keys.len();
     keys.iter().chain(last.into_iter().cycle().take(missing))
 }
-
-/// `(?, ?, …)`.
-pub(super) fn tuple(item: &str, count: usize) -> String {
-    format!("({})", vec![item; count].join(", "))
-}

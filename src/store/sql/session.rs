@@ -28,9 +28,18 @@ impl<B: Backend> SqlSession<B> {
         Ok(Self { connection, address, identity })
     }
 
-    fn sorted<T>(&self, result: Result<T, sqlx::Error>) -> Result<T, StoreError> {
-        result.map_err(|error| classify::<B>(&self.address, error))
+    async fn command(&mut self, sql: &'static str) -> Result<(), StoreError> {
+        let done = self.connection.command(sql).await;
+        done.map_err(|error| classify::<B>(&self.address, error))
     }
+}
+
+/// Calls a function of a sibling module on the connection, and sorts its error.
+macro_rules! sorted {
+    ($session:ident, $module:ident::$statement:ident($($argument:expr),*)) => {{
+        let done = $module::$statement(&mut $session.connection, $($argument),*).await;
+        done.map_err(|error| classify::<B>(&$session.address, error))
+    }};
 }
 
 #[async_trait]
@@ -40,8 +49,7 @@ impl<B: Backend> Session for SqlSession<B> {
     }
 
     async fn load(&mut self, keys: &[Key]) -> Result<Loaded, StoreError> {
-        let loaded = reads::load(&mut self.connection, keys).await;
-        self.sorted(loaded)
+        sorted!(self, reads::load(keys))
     }
 
     async fn inverse_rows(
@@ -50,58 +58,47 @@ impl<B: Backend> Session for SqlSession<B> {
         after: Option<(&Id, Stamp)>,
         limit: u32,
     ) -> Result<Vec<InverseRow>, StoreError> {
-        let rows = reads::inverse_rows(&mut self.connection, canonical, after, limit).await;
-        self.sorted(rows)
+        sorted!(self, reads::inverse_rows(canonical, after, limit))
     }
 
     async fn pins_of(&mut self, canonicals: &[Key]) -> Result<Vec<InverseRow>, StoreError> {
-        let rows = reads::pins_of(&mut self.connection, canonicals).await;
-        self.sorted(rows)
+        sorted!(self, reads::pins_of(canonicals))
     }
 
     async fn read_log(&mut self, cursor: u64, limit: u32) -> Result<LogPage, StoreError> {
-        let page = reads::read_log(&mut self.connection, cursor, limit).await;
-        self.sorted(page)
+        sorted!(self, reads::read_log(cursor, limit))
     }
 
     async fn begin(&mut self) -> Result<Clock, StoreError> {
-        let clock = writes::begin(&mut self.connection).await;
-        self.sorted(clock)
+        sorted!(self, writes::begin())
     }
 
     async fn read_set(&mut self, wanted: &Wanted) -> Result<ReadSet, StoreError> {
-        let read = writes::read_set(&mut self.connection, wanted).await;
-        self.sorted(read)
+        sorted!(self, writes::read_set(wanted))
     }
 
     async fn write(&mut self, changes: &ChangeSet) -> Result<(), StoreError> {
-        let written = writes::write(&mut self.connection, changes).await;
-        self.sorted(written)
+        sorted!(self, writes::write(changes))
     }
 
     async fn commit(&mut self) -> Result<(), StoreError> {
-        let committed = self.connection.command("COMMIT").await;
-        self.sorted(committed)
+        self.command("COMMIT").await
     }
 
     async fn rollback(&mut self) -> Result<(), StoreError> {
-        let rolled_back = self.connection.command("ROLLBACK").await;
-        self.sorted(rolled_back)
+        self.command("ROLLBACK").await
     }
 
     async fn begin_snapshot(&mut self) -> Result<(), StoreError> {
-        let begun = self.connection.command(B::BEGIN_SNAPSHOT).await;
-        self.sorted(begun)
+        self.command(B::BEGIN_SNAPSHOT).await
     }
 
     async fn claim_pruning(&mut self) -> Result<bool, StoreError> {
-        let claimed = prune::claim(&mut self.connection, &self.identity).await;
-        self.sorted(claimed)
+        sorted!(self, prune::claim(&self.identity))
     }
 
     async fn prune(&mut self, what: &Prune) -> Result<Pruned, StoreError> {
-        let pruned = prune::prune(&mut self.connection, what).await;
-        self.sorted(pruned)
+        sorted!(self, prune::prune(what))
     }
 
     async fn scan_forward(
@@ -109,8 +106,7 @@ impl<B: Backend> Session for SqlSession<B> {
         after: Option<&Stored<ForwardRow>>,
         limit: u32,
     ) -> Result<Vec<Stored<ForwardRow>>, StoreError> {
-        let rows = scans::scan_forward(&mut self.connection, after, limit).await;
-        self.sorted(rows)
+        sorted!(self, scans::scan_forward(after, limit))
     }
 
     async fn scan_keys(
@@ -118,13 +114,11 @@ impl<B: Backend> Session for SqlSession<B> {
         after: Option<&FiledKey>,
         limit: u32,
     ) -> Result<(Position, Vec<FiledKey>), StoreError> {
-        let keys = scans::scan_keys(&mut self.connection, after, limit).await;
-        self.sorted(keys)
+        sorted!(self, scans::scan_keys(after, limit))
     }
 
     async fn count_first(&mut self, limit: u32) -> Result<Vec<(u16, u64)>, StoreError> {
-        let count = scans::count_first(&mut self.connection, limit).await;
-        self.sorted(count)
+        sorted!(self, scans::count_first(limit))
     }
 
     async fn scan_inverse(
@@ -132,7 +126,6 @@ impl<B: Backend> Session for SqlSession<B> {
         after: Option<&Stored<InverseRow>>,
         limit: u32,
     ) -> Result<(Micros, Vec<Stored<InverseRow>>), StoreError> {
-        let rows = scans::scan_inverse(&mut self.connection, after, limit).await;
-        self.sorted(rows)
+        sorted!(self, scans::scan_inverse(after, limit))
     }
 }

@@ -1,19 +1,19 @@
 //! The embedded store: one SQLite file, which is one shard that owns all slots.
 
-use super::backend::{Backend, plumbing};
-use super::query::{Query, tuple};
+use super::backend::{Backend, driver};
+use super::query::Query;
 use super::session::SqlSession;
 use super::text::Text;
 use crate::store::{Role, Session, Store, StoreError};
 use async_trait::async_trait;
+use sqlx::ConnectOptions;
 use sqlx::sqlite::{
     Sqlite, SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow,
     SqliteSynchronous,
 };
-use sqlx::{ConnectOptions, Executor};
 use std::{path::PathBuf, time::Duration};
 
-plumbing!(Sqlite, SqliteConnection, SqliteArguments, SqliteRow);
+driver!(Sqlite, SqliteConnection, SqliteArguments, SqliteRow);
 
 /// A shard in a file.
 pub struct SqliteStore {
@@ -63,9 +63,6 @@ impl Store for SqliteStore {
 }
 
 impl Backend for SqliteConnection {
-    type Row = SqliteRow;
-    type Args = SqliteArguments;
-
     const BEGIN: &'static str = "BEGIN IMMEDIATE";
     // The first read takes the snapshot.
     const BEGIN_SNAPSHOT: &'static str = "BEGIN";
@@ -77,36 +74,8 @@ impl Backend for SqliteConnection {
     // A file normally has one server.
     const TRY_LOCK: Option<&'static str> = None;
 
-    fn rows_in(columns: &[&str], count: usize) -> String {
-        let row = tuple("?", columns.len());
-        format!("({}) IN (VALUES {})", columns.join(", "), vec![row; count].join(", "))
-    }
-
-    async fn fetch(
-        &mut self,
-        query: Query<SqliteArguments>,
-    ) -> Result<Vec<SqliteRow>, sqlx::Error> {
-        fetch_all(self, query).await
-    }
-
-    async fn execute(&mut self, query: Query<SqliteArguments>) -> Result<u64, sqlx::Error> {
-        execute_one(self, query).await
-    }
-
     const TUPLES: &'static str = "VALUES ";
     const VALUES_ROW: &'static str = "";
-
-    async fn fetch_text(&mut self, text: Text) -> Result<Vec<Self::Row>, sqlx::Error> {
-        fetch_text(self, text).await
-    }
-
-    async fn execute_text(&mut self, text: Text) -> Result<(), sqlx::Error> {
-        execute_text(self, text).await
-    }
-
-    async fn command(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
-        Executor::execute(self, sqlx::raw_sql(sql)).await.map(drop)
-    }
 
     fn is_busy(error: &sqlx::Error) -> bool {
         // SQLITE_BUSY and SQLITE_LOCKED, with their extended codes.
