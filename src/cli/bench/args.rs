@@ -1,7 +1,9 @@
 //! The flags of `aka bench`, and what they mean together.
 
 use super::message::Kind;
-use crate::cli::client::{CliFault, ClientArgs, OutputArgs, ProjectArgs};
+use crate::cli::client::{ClientArgs, ProjectArgs};
+use crate::cli::fault::CliFault;
+use crate::cli::output::OutputArgs;
 use clap::{Args, ValueEnum};
 use std::time::Duration;
 

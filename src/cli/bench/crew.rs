@@ -7,7 +7,7 @@ use super::message::{Checker, Kind};
 use super::pace::{AFTERMATH, Pace};
 use super::tally::{Live, Tally};
 use super::wire::{Link, Target};
-use crate::cli::client::CliFault;
+use crate::cli::fault::CliFault;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use super::keys::{ID_LENGTH, Key, Keys};
 use super::wire::{Failed, PREFIX};
-use crate::cli::print::Quoted;
+use crate::cli::text::Quoted;
 use aka_wire::pb::{
     BatchResolveResponse, CreateAliasRequest, CreateAliasResponse, ResolveResponse,
 };

@@ -15,9 +15,10 @@ mod tally;
 mod wire;
 mod zipf;
 
-use super::client::{CliFault, OutputFormat};
-use super::fault::finish;
+use super::fault::CliFault;
+use super::output::OutputFormat;
 use super::print::{push_json, to_stdout};
+use super::report::finish;
 pub use args::BenchArgs;
 use keys::Keys;
 use report::BenchReport;

@@ -5,7 +5,7 @@ use super::cpu::Process;
 use super::prepare::Prepared;
 use super::run::Outcome;
 use super::tally::Tally;
-use crate::cli::fault::code_name;
+use crate::cli::server_error::code_name;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;

@@ -7,7 +7,7 @@ use super::keys::Keys;
 use super::progress::Progress;
 use super::tally::{Live, Tally};
 use super::wire::Target;
-use crate::cli::client::CliFault;
+use crate::cli::fault::CliFault;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};

@@ -2,7 +2,7 @@
 
 use super::message::Verdict;
 use super::wire::Failed;
-use crate::cli::client::CliFault;
+use crate::cli::fault::CliFault;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
