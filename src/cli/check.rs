@@ -1,10 +1,9 @@
 //! `aka check`: reads all shards and reports what breaks an invariant.
 
-use super::{exit, fail, open};
+use super::fault::CliFault;
+use super::stores::open;
 use crate::check::{Findings, Problem, check};
 use crate::config::DatabaseFlags;
-use crate::store::StoreError;
-use std::process::ExitCode;
 
 /// Flags of `aka check`.
 #[derive(clap::Args)]
@@ -13,13 +12,14 @@ Examples:
   aka check
   aka check --shard mysql://aka@db0/aka --shard mysql://aka@db1/aka --repair
 
-It reads every row, may run beside a live service, and exits 1 if it finds a problem that it did not
-mend. --repair removes old orphaned inverse rows and restores missing ones; nothing else.")]
+It reads every row, and may run beside a live service. It exits with 1 if it finds a problem \
+that it did not repair. --repair removes old orphaned inverse rows and restores missing ones, \
+nothing else.")]
 pub struct CheckArgs {
     #[command(flatten)]
     flags: DatabaseFlags,
 
-    /// Mend what can be mended safely
+    /// Repair what can be repaired safely
     #[arg(long)]
     repair: bool,
 
@@ -28,31 +28,17 @@ pub struct CheckArgs {
     json: bool,
 }
 
-impl CheckArgs {
-    pub(super) fn database(&mut self) -> &mut DatabaseFlags {
-        &mut self.flags
+pub async fn run(args: CheckArgs) -> Result<(), CliFault> {
+    let stores = open(args.flags)?;
+    let report = check(&stores, args.repair).await?;
+    if args.json {
+        print_json(&report);
+    } else {
+        print_text(&report);
     }
-}
-
-pub async fn run(args: CheckArgs) -> ExitCode {
-    let stores = match open(args.flags) {
-        Ok(stores) => stores,
-        Err(code) => return code,
-    };
-    match check(&stores, args.repair).await {
-        Ok(report) => {
-            if args.json {
-                print_json(&report);
-            } else {
-                print_text(&report);
-            }
-            match report.problems.len() == report.repaired {
-                true => ExitCode::SUCCESS,
-                false => ExitCode::from(exit::REFUSED),
-            }
-        }
-        Err(error @ StoreError::WrongShard(_)) => fail(exit::CONFIG, error),
-        Err(error) => fail(exit::UNAVAILABLE, error),
+    match report.problems.len() == report.repaired {
+        true => Ok(()),
+        false => Err(CliFault::Problems),
     }
 }
 
@@ -64,7 +50,8 @@ fn print_text(report: &Findings) {
     println!("{aliases} aliases, {inverse_rows} inverse rows, {log_lines} log lines read");
     if *young_orphans > 0 {
         println!(
-            "{young_orphans} inverse rows of writes that are under way or died in the last hour: harmless, the sweeper removes what stays"
+            "{young_orphans} inverse rows of writes that are under way or died in the last hour: \
+             harmless, the sweeper removes what stays"
         );
     }
     match problems.len() {
@@ -74,7 +61,10 @@ fn print_text(report: &Findings) {
 }
 
 fn print_json(report: &Findings) {
-    let problem = |problem: &Problem| serde_json::json!({ "kind": problem.kind(), "text": problem.to_string() });
+    let problem = |problem: &Problem| {
+        let text = problem.to_string();
+        serde_json::json!({ "kind": problem.kind(), "text": text })
+    };
     let report = serde_json::json!({
         "aliases": report.aliases,
         "inverse_rows": report.inverse_rows,

@@ -1,11 +1,9 @@
-//! `aka completions`: what a shell needs to complete the command line.
+//! `aka completions`: the script with which a shell completes the command line.
 
-use super::client::OutputFormat;
-use super::fault::finish;
+use super::fault::CliFault;
 use super::print::to_stdout;
 use clap::{Args, Command};
 use clap_complete::Shell;
-use std::process::ExitCode;
 
 /// Print the completion script of a shell.
 #[derive(Args, Clone, Debug)]
@@ -21,10 +19,10 @@ pub struct CompletionsArgs {
 }
 
 /// Runs `aka completions` for the whole command line, which only `main` knows.
-pub fn run(args: &CompletionsArgs, mut command: Command) -> ExitCode {
+pub fn run(args: &CompletionsArgs, mut command: Command) -> Result<(), CliFault> {
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
-    // Into memory first: clap_complete panics where stdout is closed.
+    // Into memory first: clap_complete panics if stdout is closed.
     clap_complete::generate(args.shell, &mut command, name, &mut script);
-    finish(OutputFormat::Text, to_stdout(&script))
+    to_stdout(&script)
 }

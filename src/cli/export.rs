@@ -4,16 +4,15 @@ use super::fault::CliFault;
 use super::print::{push_json, to_stdout};
 use super::progress::Progress;
 use super::rows::Format;
-use super::{exit, fail, open};
+use super::stores::open;
 use crate::check::ShardSessions;
 use crate::config::DatabaseFlags;
 use crate::rpc::timestamp;
-use crate::store::{Store, StoreError, Stored};
+use crate::store::{Store, Stored};
 use aka_core::domain::{ForwardRow, Micros};
 use serde::Serialize;
-use std::process::ExitCode;
 
-/// Rows a query.
+/// Rows for each query.
 const PAGE: u32 = 2_000;
 
 /// Flags of `aka export`.
@@ -23,8 +22,9 @@ Examples:
   aka export > aliases.ndjson
   aka export --format csv --shard mysql://aka@db0/aka --shard mysql://aka@db1/aka > aliases.csv
 
-It reads the databases directly, one shard after the other, each as it was at one moment, and may run
-beside a live service. One that was interrupted is begun anew. aka import reads what it writes.")]
+It reads the databases directly, one shard after the other, each as it was at one moment. It may \
+run beside a live service. An export that was interrupted must start again. aka import reads the \
+output.")]
 pub struct ExportArgs {
     #[command(flatten)]
     flags: DatabaseFlags,
@@ -34,48 +34,25 @@ pub struct ExportArgs {
     format: Format,
 }
 
-impl ExportArgs {
-    pub(super) fn database(&mut self) -> &mut DatabaseFlags {
-        &mut self.flags
-    }
+pub async fn run(args: ExportArgs) -> Result<(), CliFault> {
+    let stores = open(args.flags)?;
+    export(&stores, args.format).await
 }
 
-/// Why an export ended early.
-enum Fault {
-    Store(StoreError),
-    Stdout(CliFault),
-}
-
-pub async fn run(args: ExportArgs) -> ExitCode {
-    let stores = match open(args.flags) {
-        Ok(stores) => stores,
-        Err(code) => return code,
-    };
-    match export(&stores, args.format).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Fault::Store(error @ StoreError::WrongShard(_))) => fail(exit::CONFIG, error),
-        Err(Fault::Store(error)) => fail(exit::UNAVAILABLE, error),
-        Err(Fault::Stdout(fault)) => {
-            fault.report(super::client::OutputFormat::Text);
-            ExitCode::from(fault.exit_code())
-        }
-    }
-}
-
-async fn export(stores: &[Box<dyn Store>], format: Format) -> Result<(), Fault> {
-    let mut shards = ShardSessions::open(stores).await.map_err(Fault::Store)?;
+async fn export(stores: &[Box<dyn Store>], format: Format) -> Result<(), CliFault> {
+    let mut shards = ShardSessions::open(stores).await?;
     let mut progress = Progress::new();
     if format == Format::Csv {
-        to_stdout(HEADER).map_err(Fault::Stdout)?;
+        to_stdout(HEADER)?;
     }
     let mut count = 0;
     for shard in 0..stores.len() {
         let session = shards.session(shard);
-        session.begin_snapshot().await.map_err(Fault::Store)?;
+        session.begin_snapshot().await?;
         let mut after = None;
         loop {
-            let page = session.scan_forward(after.as_ref(), PAGE).await.map_err(Fault::Store)?;
-            to_stdout(&text(&page, format).map_err(Fault::Stdout)?).map_err(Fault::Stdout)?;
+            let page = session.scan_forward(after.as_ref(), PAGE).await?;
+            to_stdout(&text(&page, format)?)?;
             count += page.len() as u64;
             progress.show(count, "");
             if page.len() < PAGE as usize {
@@ -83,7 +60,7 @@ async fn export(stores: &[Box<dyn Store>], format: Format) -> Result<(), Fault> 
             }
             after = page.into_iter().last();
         }
-        session.rollback().await.map_err(Fault::Store)?;
+        session.rollback().await?;
     }
     progress.end(&format!("{count} aliases exported\n"));
     Ok(())

@@ -1,10 +1,10 @@
-//! `aka health`: the check that a container runs.
+//! `aka health`: the health check of a container.
 
-use super::client::{CliFault, ClientArgs, OutputFormat};
-use super::fault::{Refusal, finish};
+use super::client::ClientArgs;
+use super::fault::CliFault;
 use super::print::to_stdout;
+use super::server_error::ServerError;
 use clap::Args;
-use std::process::ExitCode;
 use tonic::Code;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
@@ -18,7 +18,7 @@ Examples:
 
 Exit codes: 0 serving, 1 not serving, 69 server unreachable.")]
 pub struct HealthArgs {
-    /// A service of the server's, e.g. aka.v1.Resolver; empty: the server as a whole
+    /// One service of the server, e.g. aka.v1.Resolver; if empty, the server as a whole
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     pub service: String,
 
@@ -27,11 +27,7 @@ pub struct HealthArgs {
 }
 
 /// Runs `aka health`.
-pub async fn run(args: HealthArgs) -> ExitCode {
-    finish(OutputFormat::Text, health(args).await)
-}
-
-async fn health(args: HealthArgs) -> Result<(), CliFault> {
+pub async fn run(args: HealthArgs) -> Result<(), CliFault> {
     let connection = args.client.connect().await?;
     let mut client = HealthClient::new(connection.channel.clone());
     let message = HealthCheckRequest { service: args.service.clone() };
@@ -46,5 +42,5 @@ async fn health(args: HealthArgs) -> Result<(), CliFault> {
         service => format!("the service {service}"),
     };
     let message = format!("{what} is not serving");
-    Err(Refusal::new(Code::Unavailable, status.as_str_name(), &message).into())
+    Err(ServerError::new(Code::Unavailable, status.as_str_name(), &message).into())
 }

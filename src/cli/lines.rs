@@ -1,6 +1,7 @@
 //! Ids from the command line, or from the lines of stdin, in batches and in bounded memory.
 
-use super::{fault::CliFault, print::to_stderr};
+use super::fault::CliFault;
+use super::print::to_stderr;
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, stream, stream::BoxStream};
 use std::ffi::OsString;
@@ -13,14 +14,14 @@ use tokio_stream::wrappers::ReceiverStream;
 const BATCH_LINES: usize = 1_000;
 /// A batch is sent when it holds this much, so that with a last long line it still fits a message.
 const BATCH_BYTES: usize = 512 * 1024;
-/// Longer than any id by far: a file without line ends must not fill the memory.
+/// The longest line, far longer than any id: a file without line ends must not fill the memory.
 const LINE_BYTES: usize = 1024 * 1024;
-/// What one read may bring; a pipe holds as much.
+/// The most that one read returns; a pipe holds as much.
 const READ_BYTES: usize = 64 * 1024;
 /// Batches that may be read ahead of those under way.
 const READ_AHEAD: usize = 2;
 
-/// Lines that follow each other.
+/// Consecutive lines.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Batch {
     /// The number of the first line, from 1.
@@ -29,7 +30,7 @@ pub(super) struct Batch {
     pub lines: Vec<Bytes>,
 }
 
-/// Batches in the order of the input; after a fault nothing comes.
+/// Batches in the order of the input. A fault is the last item.
 pub(super) type Batches = BoxStream<'static, Result<Batch, CliFault>>;
 
 /// Whether the arguments say "read stdin": there are none, or the one is `-`.
@@ -56,13 +57,14 @@ pub(super) fn arguments(ids: Vec<OsString>) -> Batches {
     stream::iter(batches).boxed()
 }
 
-/// The lines of stdin. A read that blocks holds no line back: what is there is sent first.
+/// The lines of stdin. Lines that were read are sent before the next read, which may block.
 pub(super) fn stdin(expected: &str) -> Batches {
     if io::stdin().is_terminal() {
         to_stderr(&format!("aka: reading {expected} from the terminal; Ctrl-D ends"));
     }
     let (sender, receiver) = mpsc::channel(READ_AHEAD);
-    // A thread of its own, not the runtime's: nobody may wait for a read that blocks when we are done.
+    // A thread of its own, not the runtime's: the end of the command must not wait for a read that
+    // blocks.
     let spawned = thread::Builder::new().name("aka-stdin".to_owned()).spawn(move || {
         let read =
             read_batches(io::stdin().lock(), |batch| sender.blocking_send(Ok(batch)).is_ok());
@@ -105,7 +107,8 @@ fn read_batches(
             batch.take().map(emit);
             return Ok(());
         }
-        // The part before was searched when it came: a long line must not cost its square.
+        // The part before was searched when it was read. To search it again would make the cost of a
+        // long line grow with the square of its length.
         let mut from = searched;
         while let Some(end) = buffer[from..].iter().position(|&byte| byte == b'\n') {
             let mut line = buffer.split_to(from + end + 1).freeze();

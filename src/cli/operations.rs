@@ -1,7 +1,8 @@
-//! The operations port, asked from a terminal: one GET.
+//! One GET request to the metrics port.
 
-use super::client::{CliFault, ServerUrl};
-use super::fault::{Refusal, root_cause};
+use super::fault::{CliFault, root_cause};
+use super::server_error::ServerError;
+use super::server_url::ServerUrl;
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Limited};
@@ -12,10 +13,10 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tonic::Code;
 
-/// More than any server has to say.
+/// The longest answer in bytes: more than any server sends.
 const MAX_ANSWER: usize = 4 << 20;
 
-/// The body of what `server` answers to `GET path`, all within `limit`.
+/// Sends `GET path` to `server`, and returns the body of the answer, all within `limit`.
 pub(super) async fn get(
     server: &ServerUrl,
     path: &str,
@@ -32,7 +33,7 @@ pub(super) async fn get(
         (status, _) => {
             let message =
                 format!("{server} answers {status}; is it the metrics port of an aka server?");
-            Err(Refusal::new(Code::Unimplemented, "", &message).into())
+            Err(ServerError::new(Code::Unimplemented, "", &message).into())
         }
     }
 }
@@ -48,7 +49,7 @@ async fn ask(
         .header(header::HOST, authority)
         .header(header::USER_AGENT, concat!("aka-cli/", env!("CARGO_PKG_VERSION")))
         .body(Empty::<Bytes>::new())?;
-    // The connection does the work while the answer is waited for; it ends with the sender.
+    // The connection must be polled until the answer is there; it ends with the sender.
     let answer = async move {
         let response = sender.send_request(request).await?;
         let status = response.status();

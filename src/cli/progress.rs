@@ -1,4 +1,4 @@
-//! How far a command is: a line each second for whoever watches; nothing for a file or a pipe.
+//! How far a command is: one line a second on a terminal, nothing in a file or a pipe.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -7,42 +7,43 @@ pub(super) const EVERY: Duration = Duration::from_secs(1);
 
 /// How many rows are done.
 pub(super) struct Progress {
-    /// Nothing where nobody watches.
-    shown: Option<Shown>,
+    /// `None` if stderr is not a terminal.
+    last: Option<LastLine>,
 }
 
-struct Shown {
+/// The line that was shown last.
+struct LastLine {
     at: Instant,
     rows: u64,
 }
 
 impl Progress {
     pub fn new() -> Self {
-        // Rows on the same terminal are progress enough.
+        // If stdout is the same terminal, the rows themselves show the progress.
         let watched = io::stderr().is_terminal() && !io::stdout().is_terminal();
-        Self { shown: watched.then(|| Shown { at: Instant::now(), rows: 0 }) }
+        Self { last: watched.then(|| LastLine { at: Instant::now(), rows: 0 }) }
     }
 
     /// So many rows are done by now.
     pub fn show(&mut self, rows: u64, note: &str) {
-        let Some(shown) = &mut self.shown else { return };
-        let (now, passed) = (Instant::now(), shown.at.elapsed());
+        let Some(last) = &mut self.last else { return };
+        let (now, passed) = (Instant::now(), last.at.elapsed());
         if passed >= EVERY {
-            let rate = (rows - shown.rows) as f64 / passed.as_secs_f64();
+            let rate = (rows - last.rows) as f64 / passed.as_secs_f64();
             put(&format!("{rows} rows: {rate:.0} rows/s{note}"));
-            *shown = Shown { at: now, rows };
+            *last = LastLine { at: now, rows };
         }
     }
 
-    /// Puts the last word in place of the line.
-    pub fn end(&self, last: &str) {
-        if self.shown.is_some() {
-            put(last);
+    /// Replaces the line for the last time.
+    pub fn end(&self, text: &str) {
+        if self.last.is_some() {
+            put(text);
         }
     }
 }
 
-/// Puts this in place of what the last line of stderr says.
+/// Replaces the last line of stderr.
 pub(super) fn put(line: &str) {
     let mut stderr = io::stderr().lock();
     let _ = write!(stderr, "\r\x1b[K{line}").and_then(|()| stderr.flush());

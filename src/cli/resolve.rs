@@ -1,17 +1,21 @@
-//! `aka resolve`: of each id, who is meant.
+//! `aka resolve`: the canonical id of each id.
 
-use super::client::{CliFault, ClientArgs, Connection, OutputArgs, OutputFormat, ProjectArgs};
-use super::fault::{Refusal, finish};
+use super::client::{ClientArgs, Connection, ProjectArgs};
+use super::fault::CliFault;
+use super::json_id::JsonId;
 use super::lines::{self, Batch};
-use super::print::{JsonId, push_json, to_stderr, to_stdout};
+use super::output::{OutputArgs, OutputFormat};
+use super::print::{push_json, to_stderr, to_stdout};
+use super::report;
+use super::server_error::ServerError;
 use aka_wire::pb::{BatchResolveRequest, resolver_client::ResolverClient};
 use bytes::Bytes;
 use clap::Args;
 use futures::StreamExt;
 use serde::Serialize;
-use std::{ffi::OsString, process::ExitCode};
+use std::ffi::OsString;
 
-/// Batches under way at a time: the server works on the next while we print the one before.
+/// Batches under way at a time: the server works on the next one while the one before is printed.
 const IN_FLIGHT: usize = 4;
 
 const EXAMPLES: &str = "\
@@ -21,18 +25,18 @@ Examples:
   aka resolve --project 1 --with-input --keep-going < ids.txt 2> failed.txt
   aka resolve --project 1 --output json --token \"$TOKEN\" b1
 
-An id that is no alias is answered unchanged. Ids are compared byte for byte: only the line feed is
-taken off a line of stdin, not a carriage return and no spaces. Put -- before an id that starts
-with a dash.
+An id that is not an alias is printed unchanged. Ids are compared byte for byte: only the line \
+feed is removed from a line of stdin, no carriage return and no spaces. Put -- before an id that \
+starts with a dash.
 
-Exit codes: 0 ok, 1 refused by the server, 2 wrong usage, 69 server unreachable, 74 stdin or stdout
-failed.";
+Exit codes: 0 ok, 1 refused by the server, 2 wrong usage, 69 server unreachable, 74 stdin or \
+stdout failed.";
 
 /// Print the canonical id of each id, in order, one a line.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct ResolveArgs {
-    /// The ids; none, or a single -, reads them from stdin, one a line
+    /// The ids; without any, or with a single -, they are read from stdin, one a line
     #[arg(value_name = "ID")]
     pub ids: Vec<OsString>,
 
@@ -45,8 +49,7 @@ pub struct ResolveArgs {
 
     /// Report an id that could not be resolved on stderr, leave out its line, and go on
     ///
-    /// Needs --with-input or --output json: without the input beside it, a line left out would shift
-    /// all that follow.
+    /// Needs --with-input or --output json: otherwise nothing would show which line is left out.
     #[arg(long)]
     pub keep_going: bool,
 
@@ -62,16 +65,11 @@ pub struct ResolveArgs {
 }
 
 /// Runs `aka resolve`.
-pub async fn run(args: ResolveArgs) -> ExitCode {
-    let output = args.output.output;
-    finish(output, resolve(args).await)
-}
-
-async fn resolve(args: ResolveArgs) -> Result<(), CliFault> {
+pub async fn run(args: ResolveArgs) -> Result<(), CliFault> {
     let output = args.output.output;
     if args.keep_going && !args.with_input && output == OutputFormat::Text {
-        let message = "--keep-going needs --with-input or --output json: a line that is left out \
-                       would shift all that follow";
+        let message = "--keep-going needs --with-input or --output json: otherwise nothing would \
+                       show which line is left out";
         return Err(CliFault::Usage(message.to_owned()));
     }
     let connection = args.client.connect().await?;
@@ -83,7 +81,7 @@ async fn resolve(args: ResolveArgs) -> Result<(), CliFault> {
     let consistency_token = args.token.unwrap_or_default();
     let mut answered = batches
         .map(|batch| ask(&connection, project_id, &consistency_token, batch))
-        // In order, and each as soon as it is there: the next batch may be long in coming.
+        // In order, and each as soon as it is there: the next batch may take long.
         .buffered(IN_FLIGHT);
     let mut printer = Printer {
         output,
@@ -99,16 +97,16 @@ async fn resolve(args: ResolveArgs) -> Result<(), CliFault> {
     printer.finish()
 }
 
-/// The ids of a batch with what the server said of each.
+/// The ids of a batch, each with the answer of the server.
 struct Answered {
-    items: Vec<(Bytes, Answer)>,
+    items: Vec<(Bytes, IdAnswer)>,
     degraded: bool,
 }
 
-enum Answer {
+enum IdAnswer {
     NoAlias,
     AliasOf(Bytes),
-    Failed(Refusal),
+    Failed(ServerError),
 }
 
 async fn ask(
@@ -126,16 +124,16 @@ async fn ask(
     let mut client = ResolverClient::new(connection.channel.clone());
     let reply = client.batch_resolve(connection.request(message)).await;
     let reply = connection.answer(reply)?;
-    let mut items: Vec<_> = ids.into_iter().map(|id| (id, Answer::NoAlias)).collect();
-    // An index that we did not ask for would mean that every answer may belong to another id.
+    let mut items: Vec<_> = ids.into_iter().map(|id| (id, IdAnswer::NoAlias)).collect();
+    // With an index that was not asked for, every answer may belong to another id.
     let stray = || CliFault::malformed("the server answered for an id that was not asked for");
     for resolved in reply.aliases {
         let (_, answer) = items.get_mut(resolved.index as usize).ok_or_else(stray)?;
-        *answer = Answer::AliasOf(resolved.canonical_id);
+        *answer = IdAnswer::AliasOf(resolved.canonical_id);
     }
     for failure in reply.failures {
         let (id, answer) = items.get_mut(failure.index as usize).ok_or_else(stray)?;
-        *answer = Answer::Failed(Refusal::from_failure(failure, id));
+        *answer = IdAnswer::Failed(ServerError::from_failure(failure, id));
     }
     Ok(Answered { items, degraded: reply.degraded })
 }
@@ -155,14 +153,15 @@ struct Printer {
     output: OutputFormat,
     with_input: bool,
     keep_going: bool,
-    /// Whether the warning of degraded answers was given.
+    /// Whether the warning about degraded answers was printed.
     warned: bool,
     failed: u64,
     total: u64,
 }
 
 impl Printer {
-    /// Prints a batch; at the first id that failed, the lines before it, unless we keep going.
+    /// Prints a batch. Without `keep_going` it stops at the first id that failed, after the lines
+    /// before it.
     fn print(&mut self, answered: Answered) -> Result<(), CliFault> {
         if answered.degraded && !self.warned && self.output == OutputFormat::Text {
             self.warned = true;
@@ -172,17 +171,19 @@ impl Printer {
         for (id, answer) in answered.items {
             self.total += 1;
             match answer {
-                Answer::NoAlias => self.push_line(&mut out, &id, &id, false, answered.degraded)?,
-                Answer::AliasOf(canonical) => {
+                IdAnswer::NoAlias => {
+                    self.push_line(&mut out, &id, &id, false, answered.degraded)?;
+                }
+                IdAnswer::AliasOf(canonical) => {
                     self.push_line(&mut out, &id, &canonical, true, answered.degraded)?;
                 }
-                Answer::Failed(refusal) if self.keep_going => {
+                IdAnswer::Failed(error) if self.keep_going => {
                     self.failed += 1;
-                    CliFault::from(refusal).report(self.output);
+                    report::show(&error.into(), self.output);
                 }
-                Answer::Failed(refusal) => {
+                IdAnswer::Failed(error) => {
                     to_stdout(&out)?;
-                    return Err(refusal.into());
+                    return Err(error.into());
                 }
             }
         }

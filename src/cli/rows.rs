@@ -1,4 +1,4 @@
-//! Aliases as rows of a file, NDJSON or CSV: what `aka export` writes, `aka import` reads.
+//! Aliases as rows of a file, NDJSON or CSV: `aka export` writes them, `aka import` reads them.
 
 use super::fault::CliFault;
 use clap::ValueEnum;
@@ -16,7 +16,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// What the name of a file promises.
+    /// The format that the name of a file suggests.
     pub fn of(path: &Path) -> Self {
         match path.extension() {
             Some(extension) if extension.eq_ignore_ascii_case("csv") => Self::Csv,
@@ -25,23 +25,23 @@ impl Format {
     }
 }
 
-/// What an import must know of an alias. Whatever else a row holds is not read.
+/// The fields of an alias that an import needs. Other fields of a row are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Row {
+pub(super) struct AliasRow {
     #[serde(deserialize_with = "number_or_text", serialize_with = "as_text")]
     pub project_id: u64,
     pub alias_id: String,
     pub canonical_id: String,
 }
 
-impl Row {
-    /// About what it takes in a message.
+impl AliasRow {
+    /// Its size in a message, roughly.
     pub fn bytes(&self) -> usize {
         self.alias_id.len() + self.canonical_id.len()
     }
 }
 
-/// 64-bit numbers are strings in proto3 JSON, but nobody writes them so by hand.
+/// 64-bit numbers are strings in proto3 JSON, but people write them as numbers.
 fn number_or_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -60,19 +60,19 @@ fn as_text<S: serde::Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S
     serializer.collect_str(number)
 }
 
-/// A line of the file, and the row that it is, or why it is none.
+/// A line of the file: its row, or why it is not a row.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Line {
     /// From 1.
     pub number: u64,
-    pub row: Result<Row, String>,
+    pub row: Result<AliasRow, String>,
 }
 
-/// Longer than any row by far: a file without line ends must not fill the memory.
+/// The longest line, far longer than any row: a file without line ends must not fill the memory.
 const LINE_BYTES: u64 = 1 << 20;
 
-/// Hands over line after line until the end, or until `take` has enough (`false`). A row of CSV is a
-/// line, too: no id that can be stored holds a line end, and a quote that is left open spoils one row.
+/// Hands over line after line until the end, or until `take` returns `false`. A row of CSV is one
+/// line too: no stored id has a line end, and a quote that is left open spoils only its row.
 ///
 /// # Errors
 /// If the file cannot be read, or is not in this format from its first row on.
@@ -93,7 +93,7 @@ pub(super) fn read(
         if text.len() as u64 == LINE_BYTES {
             return Err(CliFault::Usage(format!("line {number} is longer than 1 MiB")));
         }
-        // Some programs begin their files so.
+        // Some programs begin their files with a byte order mark.
         let text = text.strip_prefix(b"\xef\xbb\xbf").filter(|_| number == 1).unwrap_or(&text);
         if text.trim_ascii().is_empty() {
             continue;
@@ -108,7 +108,7 @@ pub(super) fn read(
                 .and_then(|record| record.deserialize(Some(header)))
                 .map_err(|fault| fault.to_string()),
         };
-        // A fault in the first row is one of the whole file: nobody wants a million refused rows.
+        // If the first row is wrong, the whole file is: a million refused rows would help nobody.
         if let (Err(why), true) = (&row, first) {
             let message = format!("line {number}: {why}; is it the right --format?");
             return Err(CliFault::Usage(message));
@@ -158,9 +158,9 @@ mod tests {
         (lines, result)
     }
 
-    fn row(project_id: u64, alias: &str, canonical: &str) -> Row {
+    fn row(project_id: u64, alias: &str, canonical: &str) -> AliasRow {
         let (alias_id, canonical_id) = (alias.to_owned(), canonical.to_owned());
-        Row { project_id, alias_id, canonical_id }
+        AliasRow { project_id, alias_id, canonical_id }
     }
 
     #[test]
@@ -176,7 +176,8 @@ mod tests {
         assert_eq!(read[1], Line { number: 3, row: Ok(row(2, "\"c, ", "1")) });
         assert!(read[2].number == 4 && read[2].row.is_err());
 
-        let csv = b"\xef\xbb\xbfalias_id,version,canonical_id,project_id\r\na,7,b,1\r\n\"\"\"c, \",,1,2\r\nd\r\ne,,\xff,2\r\nf,,1,2\n\"g,,1,2\nh,,1,2";
+        let csv = b"\xef\xbb\xbfalias_id,version,canonical_id,project_id\r\na,7,b,1\r\n\
+            \"\"\"c, \",,1,2\r\nd\r\ne,,\xff,2\r\nf,,1,2\n\"g,,1,2\nh,,1,2";
         let (read, result) = lines(Format::Csv, csv);
         assert!(result.is_ok());
         assert_eq!(read[0], Line { number: 2, row: Ok(row(1, "a", "b")) });

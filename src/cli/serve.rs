@@ -1,13 +1,10 @@
 //! `aka serve`: runs the service until it is told to stop.
 
-use super::{exit, fail};
-use crate::config::{Config, DatabaseFlags, ServeFlags};
+use super::fault::CliFault;
+use crate::config::{Config, ServeFlags};
 use crate::ops::logging;
-use crate::server::{ServeFault, serve};
-use crate::shard::StartFault;
-use crate::store::StoreError;
+use crate::server::serve;
 use std::io::Write;
-use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Flags of `aka serve`.
@@ -29,43 +26,25 @@ pub struct ServeArgs {
     print_config: bool,
 }
 
-impl ServeArgs {
-    pub(super) fn database(&mut self) -> &mut DatabaseFlags {
-        &mut self.flags.database
-    }
-}
-
-pub async fn run(args: ServeArgs) -> ExitCode {
-    let config = match Config::load(args.flags) {
-        Ok(config) => config,
-        Err(fault) => return fail(exit::CONFIG, fault),
-    };
+pub async fn run(args: ServeArgs) -> Result<(), CliFault> {
+    let config = Config::load(args.flags)?;
     if args.print_config {
         print!("{config}");
-        return ExitCode::SUCCESS;
+        return Ok(());
     }
-    if let Err(fault) = logging::init(config.log_format, &config.log) {
-        return fail(exit::CONFIG, fault);
-    }
-    let (terminate, interrupt) =
-        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-            (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
-            (Err(error), _) | (_, Err(error)) => {
-                return fail(exit::UNAVAILABLE, format!("cannot listen for signals: {error}"));
-            }
-        };
+    logging::init(config.log_format, &config.log).map_err(CliFault::Config)?;
+    let no_signals = |error| CliFault::Unavailable(format!("cannot listen for signals: {error}"));
+    let terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
+    let interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
     let served = serve(config, stop_signal(terminate, interrupt), |addresses| {
         tracing::info!(grpc = %addresses.grpc, metrics = %addresses.metrics, "serving");
         // Scripts wait for this line; a closed stdout is no reason to stop.
         let _ = writeln!(std::io::stdout(), "aka: serving on {}", addresses.grpc);
     });
-    match served.await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(fault) => fail(exit_code(&fault), fault),
-    }
+    Ok(served.await?)
 }
 
-/// Done at the first signal to stop. A second one ends the process at once.
+/// Ends at the first signal to stop. A second one ends the process at once.
 async fn stop_signal(mut terminate: Signal, mut interrupt: Signal) {
     tokio::select! {
         _ = terminate.recv() => {}
@@ -78,13 +57,4 @@ async fn stop_signal(mut terminate: Signal, mut interrupt: Signal) {
         }
         std::process::exit(1);
     });
-}
-
-fn exit_code(fault: &ServeFault) -> u8 {
-    match fault {
-        ServeFault::Config(_)
-        | ServeFault::Start(StartFault::Wrong(_))
-        | ServeFault::Store(StoreError::WrongShard(_)) => exit::CONFIG,
-        _ => exit::UNAVAILABLE,
-    }
 }

@@ -1,13 +1,15 @@
-//! `aka status`: an instance at a glance.
+//! `aka status`: how an instance and its shards are.
 
-use super::client::{CliFault, OutputArgs, OutputFormat, ServerUrl};
-use super::fault::{Refusal, finish};
+use super::fault::CliFault;
 use super::operations;
-use super::print::{printable, push_json, to_stdout};
+use super::output::{OutputArgs, OutputFormat};
+use super::print::{push_json, to_stdout};
+use super::server_error::ServerError;
+use super::server_url::ServerUrl;
+use super::text::printable;
 use crate::ops::{FilterStatus, InstanceStatus, ShardStatus};
 use clap::Args;
 use std::fmt::Write;
-use std::process::ExitCode;
 use std::time::Duration;
 use tonic::Code;
 
@@ -19,8 +21,8 @@ Examples:
   aka status --metrics-server aka.internal:9464
   aka status --output json | jq '.shards[] | {shard, up, staleness_seconds}'
 
-Exit codes: 0 the server serves and all its shards are up, 1 it does not or one is not, 69 server
-unreachable.")]
+Exit codes: 0 the server serves and all its shards are up, 1 it is stopping or a shard is down, \
+69 server unreachable.")]
 pub struct StatusArgs {
     /// Where the server serves its metrics, as URL or as HOST:PORT
     #[arg(long, env = "AKA_METRICS_SERVER", value_name = "URL", default_value = DEFAULT_SERVER)]
@@ -39,12 +41,7 @@ pub struct StatusArgs {
 const DEFAULT_SERVER: &str = "http://127.0.0.1:9464";
 
 /// Runs `aka status`.
-pub async fn run(args: StatusArgs) -> ExitCode {
-    let output = args.output.output;
-    finish(output, status(args).await)
-}
-
-async fn status(args: StatusArgs) -> Result<(), CliFault> {
+pub async fn run(args: StatusArgs) -> Result<(), CliFault> {
     let limit = Duration::from_millis(args.timeout_ms);
     let body = operations::get(&args.metrics_server, "/status", limit).await?;
     let malformed = |_| CliFault::malformed("the server's status cannot be read");
@@ -53,7 +50,7 @@ async fn status(args: StatusArgs) -> Result<(), CliFault> {
     match args.output.output {
         OutputFormat::Text => out.extend(text(&status).into_bytes()),
         OutputFormat::Json => {
-            // All that it said, also what a newer server knows.
+            // All that it said, also fields that only a newer server has.
             let all: serde_json::Value = serde_json::from_slice(&body).map_err(malformed)?;
             push_json(&mut out, &all)?;
         }
@@ -64,14 +61,14 @@ async fn status(args: StatusArgs) -> Result<(), CliFault> {
 
 fn healthy(status: &InstanceStatus) -> Result<(), CliFault> {
     let down: Vec<_> = status.shards.iter().filter(|shard| !shard.up).collect();
-    let refusal = |reason: &str, message: &str| Refusal::new(Code::Unavailable, reason, message);
+    let error = |reason: &str, message: &str| ServerError::new(Code::Unavailable, reason, message);
     match down.as_slice() {
-        _ if !status.serving => Err(refusal("NOT_SERVING", "the server is stopping").into()),
+        _ if !status.serving => Err(error("NOT_SERVING", "the server is stopping").into()),
         [] => Ok(()),
         down => {
             let down: Vec<_> = down.iter().map(|shard| shard.shard.to_string()).collect();
             let message = format!("shards that cannot be reached: {}", down.join(", "));
-            Err(refusal("SHARD_UNAVAILABLE", &message).into())
+            Err(error("SHARD_UNAVAILABLE", &message).into())
         }
     }
 }
@@ -94,7 +91,7 @@ fn text(status: &InstanceStatus) -> String {
     let _ = writeln!(out, "change log: kept {retention}");
     let _ = writeln!(out, "audit: {} of the answers", status.audit_sample);
     status.shards.iter().for_each(|shard| push_shard(&mut out, shard));
-    // The server's texts must not steer the terminal.
+    // Texts of the server must not control the terminal.
     out.lines().map(|line| printable(line) + "\n").collect()
 }
 

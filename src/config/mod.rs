@@ -1,8 +1,20 @@
 //! The configuration: flags over environment over a TOML file, checked whole before it is used.
+//! `settings.rs` lists all settings.
 
-mod check;
-mod layer;
-mod print;
+mod database;
+mod fault;
+mod file;
+mod flags;
+mod load;
+mod paths;
+#[cfg(test)]
+mod readme;
+mod secret;
+mod settings;
+mod table;
+mod value;
 
-pub use check::{Config, ConfigFault, Database};
-pub use layer::{DatabaseFlags, Kind, ServeFlags};
+pub use database::Database;
+pub use fault::ConfigFault;
+pub use flags::{DatabaseFlags, ServeFlags};
+pub use load::Config;

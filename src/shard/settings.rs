@@ -33,24 +33,3 @@ pub struct ShardSettings {
     /// Jobs of one transaction, at most.
     pub write_batch: usize,
 }
-
-impl Default for ShardSettings {
-    fn default() -> Self {
-        Self {
-            lanes: 4,
-            lane_queue: 20_000,
-            stale_reads_per_s: 20_000,
-            lane_batch: 256,
-            connect_timeout: Duration::from_millis(1_000),
-            query_timeout: Duration::from_millis(1_000),
-            feed_interval: Duration::from_millis(20),
-            retention: Duration::from_secs(86_400),
-            audit_sample: 0.001,
-            filter: true,
-            filter_dir: None,
-            admin_connections: 2,
-            write_queue: 10_000,
-            write_batch: 512,
-        }
-    }
-}

@@ -1,10 +1,13 @@
 //! `aka alias update` and `aka alias delete`.
 
+use super::session::{AdminSession, SharedArgs, for_each};
 use super::view::{AliasView, Change};
-use super::{Admin, SharedArgs, for_each};
-use crate::cli::client::{CliFault, OutputFormat};
+use crate::cli::fault::CliFault;
+use crate::cli::json_id::JsonId;
 use crate::cli::lines;
-use crate::cli::print::{JsonId, Quoted, push_json, to_stdout};
+use crate::cli::output::OutputFormat;
+use crate::cli::print::{push_json, to_stdout};
+use aka_wire::Quoted;
 use aka_wire::pb;
 use clap::Args;
 use serde::Serialize;
@@ -21,7 +24,7 @@ pub struct UpdateArgs {
     #[arg(value_name = "ALIAS")]
     pub alias: OsString,
 
-    /// The id that it is to stand for from now on
+    /// The id that the alias stands for from now on
     #[arg(value_name = "CANONICAL")]
     pub canonical: OsString,
 
@@ -37,7 +40,7 @@ pub struct UpdateArgs {
     pub shared: SharedArgs,
 }
 
-/// Delete aliases: each then stands for nobody. Events that are stored already are not touched.
+/// Delete aliases. Events that are stored already are not changed.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
@@ -61,7 +64,7 @@ pub struct DeleteArgs {
 }
 
 pub(super) async fn update(args: UpdateArgs) -> Result<(), CliFault> {
-    let mut admin = Admin::connect(&args.shared).await?;
+    let mut admin = AdminSession::connect(&args.shared).await?;
     let alias_id = lines::argument(args.alias);
     let canonical_id = lines::argument(args.canonical);
     let message = pb::UpdateAliasRequest {
@@ -73,7 +76,7 @@ pub(super) async fn update(args: UpdateArgs) -> Result<(), CliFault> {
     let reply = admin.client.update_alias(admin.connection.request(message)).await;
     let reply = admin.connection.answer(reply).map_err(|fault| fault.about(&alias_id))?;
     let alias = reply.alias.ok_or_else(|| CliFault::malformed("the answer shows no alias"))?;
-    // A write that changed nothing, and only that, leaves the version as it was.
+    // Only a write that changed nothing keeps the version.
     let change = match alias.version == args.expected_version {
         true => Change::Unchanged,
         false => Change::Updated,
@@ -99,7 +102,7 @@ pub(super) async fn delete(args: DeleteArgs) -> Result<(), CliFault> {
         let message = "--expected-version is the version of one alias: name just one";
         return Err(CliFault::Usage(message.to_owned()));
     }
-    let mut admin = Admin::connect(&args.shared).await?;
+    let mut admin = AdminSession::connect(&args.shared).await?;
     for_each(args.aliases, admin.output, async |alias_id| {
         let message = pb::DeleteAliasRequest {
             project_id: admin.project_id,

@@ -1,11 +1,15 @@
 //! `aka alias create`: one alias from the command line, or many from stdin.
 
+use super::session::{AdminSession, SharedArgs};
 use super::view::{AliasView, Change};
-use super::{Admin, SharedArgs};
-use crate::cli::client::{CliFault, OutputFormat};
-use crate::cli::fault::Refusal;
+use crate::cli::fault::CliFault;
+use crate::cli::json_id::JsonId;
 use crate::cli::lines::{self, Batch};
-use crate::cli::print::{JsonId, Quoted, printable, push_json, to_stdout};
+use crate::cli::output::OutputFormat;
+use crate::cli::print::{push_json, to_stdout};
+use crate::cli::server_error::ServerError;
+use crate::cli::text::printable;
+use aka_wire::Quoted;
 use aka_wire::pb;
 use bytes::Bytes;
 use clap::Args;
@@ -22,15 +26,15 @@ Examples:
   aka alias create --project 1 b1 b2 --dry-run
   aka alias create --project 1 < pairs.tsv
 
-Lines of stdin are ALIAS<TAB>CANONICAL; empty lines are skipped. They take effect and are answered
-in their order, one a line. One that is refused does not stop the rest, but the exit code is then
-1. Creating an alias that is there already is safe: it says \"unchanged\".")]
+Lines of stdin are ALIAS<TAB>CANONICAL; empty lines are skipped. They take effect and are \
+answered in order, one answer a line. A refused line does not stop the rest, but the exit code \
+is then 1. Creating an alias that exists already is safe: it is answered \"unchanged\".")]
 pub struct CreateArgs {
-    /// The id that is to stand for another; none, or a -, reads pairs from stdin
+    /// The id that will stand for another; without it, or with a -, pairs are read from stdin
     #[arg(value_name = "ALIAS")]
     pub alias: Option<OsString>,
 
-    /// The id that it is to stand for
+    /// The id that it will stand for
     #[arg(value_name = "CANONICAL")]
     pub canonical: Option<OsString>,
 
@@ -55,7 +59,7 @@ pub(super) async fn create(args: CreateArgs) -> Result<(), CliFault> {
         }
         _ => return create_from_stdin(&args).await,
     };
-    let mut admin = Admin::connect(&args.shared).await?;
+    let mut admin = AdminSession::connect(&args.shared).await?;
     let message = pb::CreateAliasRequest {
         project_id: admin.project_id,
         alias_id: lines::argument(alias),
@@ -89,7 +93,7 @@ fn view(
 
 /// One batch at a time: a line may build on the lines before it, also across batches.
 async fn create_from_stdin(args: &CreateArgs) -> Result<(), CliFault> {
-    let mut admin = Admin::connect(&args.shared).await?;
+    let mut admin = AdminSession::connect(&args.shared).await?;
     let mut batches = lines::stdin("ALIAS<TAB>CANONICAL lines");
     let (mut failed, mut total) = (0, 0);
     while let Some(batch) = batches.next().await {
@@ -116,7 +120,7 @@ struct Pair {
     canonical: Bytes,
 }
 
-/// The pairs up to the first line that is none, and the fault of that line.
+/// The pairs up to the first line that is not a pair, and the fault of that line.
 fn parse(batch: &Batch) -> (Vec<Pair>, Option<CliFault>) {
     let mut pairs = Vec::with_capacity(batch.lines.len());
     for (line, text) in (batch.first..).zip(&batch.lines) {
@@ -140,7 +144,7 @@ fn parse(batch: &Batch) -> (Vec<Pair>, Option<CliFault>) {
 
 /// Sends a batch and prints a line for each pair; returns how many were refused.
 async fn create_batch(
-    admin: &mut Admin,
+    admin: &mut AdminSession,
     pairs: Vec<Pair>,
     args: &CreateArgs,
 ) -> Result<u64, CliFault> {
@@ -191,7 +195,7 @@ struct RefusedLine<'a> {
     #[serde(flatten)]
     canonical_id: JsonId,
     line: u64,
-    error: &'a Refusal,
+    error: &'a ServerError,
 }
 
 /// On stdout, not stderr: each line of input has its line of output, in order.
@@ -201,15 +205,15 @@ fn push_refused(
     failure: pb::Failure,
     output: OutputFormat,
 ) -> Result<(), CliFault> {
-    let refusal = Refusal { item: None, ..Refusal::from_failure(failure, &pair.alias) };
+    let error = ServerError { item: None, ..ServerError::from_failure(failure, &pair.alias) };
     if output == OutputFormat::Json {
         let alias_id = JsonId::alias(&pair.alias);
         let canonical_id = JsonId::canonical(&pair.canonical);
-        let line = RefusedLine { alias_id, canonical_id, line: pair.line, error: &refusal };
+        let line = RefusedLine { alias_id, canonical_id, line: pair.line, error: &error };
         return push_json(out, &line);
     }
     let (line, alias) = (pair.line, Quoted(&pair.alias));
-    let Refusal { reason, message, .. } = &refusal;
+    let ServerError { reason, message, .. } = &error;
     let text =
         format!("refused: line {line}, {alias}: {}: {}\n", printable(reason), printable(message));
     out.extend_from_slice(text.as_bytes());

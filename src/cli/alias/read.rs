@@ -1,15 +1,17 @@
 //! `aka alias get` and `aka alias list`.
 
+use super::session::{AdminSession, SharedArgs, for_each};
 use super::view::{AliasView, Change};
-use super::{Admin, SharedArgs, for_each};
-use crate::cli::client::{CliFault, OutputFormat};
+use crate::cli::fault::CliFault;
 use crate::cli::lines;
-use crate::cli::print::{Quoted, to_stderr, to_stdout};
+use crate::cli::output::OutputFormat;
+use crate::cli::print::{to_stderr, to_stdout};
+use aka_wire::Quoted;
 use aka_wire::pb;
 use clap::Args;
 use std::ffi::OsString;
 
-/// Show who an alias stands for, from the primary database.
+/// Show the canonical id of an alias, read from the primary database.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
@@ -38,7 +40,7 @@ pub struct ListArgs {
     #[arg(value_name = "CANONICAL")]
     pub canonical: OsString,
 
-    /// Aliases that one call asks for; all pages are printed, whatever it is
+    /// Aliases in each page that is asked for; all pages are printed
     #[arg(long, value_name = "COUNT", default_value_t = 1_000)]
     #[arg(value_parser = clap::value_parser!(i32).range(1..=1_000))]
     pub page_size: i32,
@@ -48,7 +50,7 @@ pub struct ListArgs {
 }
 
 pub(super) async fn get(args: GetArgs) -> Result<(), CliFault> {
-    let mut admin = Admin::connect(&args.shared).await?;
+    let mut admin = AdminSession::connect(&args.shared).await?;
     for_each(args.aliases, admin.output, async |alias_id| {
         let message = pb::GetAliasRequest { project_id: admin.project_id, alias_id };
         let reply = admin.client.get_alias(admin.connection.request(message)).await;
@@ -59,7 +61,7 @@ pub(super) async fn get(args: GetArgs) -> Result<(), CliFault> {
 }
 
 pub(super) async fn list(args: ListArgs) -> Result<(), CliFault> {
-    let mut admin = Admin::connect(&args.shared).await?;
+    let mut admin = AdminSession::connect(&args.shared).await?;
     let canonical_id = lines::argument(args.canonical);
     let mut page_token = String::new();
     let mut found = false;

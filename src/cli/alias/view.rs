@@ -1,7 +1,10 @@
 //! How an alias is shown: a sentence for people, the resource as JSON for programs.
 
-use crate::cli::client::{CliFault, OutputFormat};
-use crate::cli::print::{JsonId, Quoted, push_json, to_stdout};
+use crate::cli::fault::CliFault;
+use crate::cli::json_id::JsonId;
+use crate::cli::output::OutputFormat;
+use crate::cli::print::{push_json, to_stdout};
+use aka_wire::Quoted;
 use aka_wire::pb::Alias;
 use serde::Serialize;
 
@@ -11,13 +14,13 @@ pub(super) enum Change {
     Shown,
     Created,
     WouldCreate,
-    /// Nothing was written, nor would be.
+    /// Nothing was written, and a dry run would write nothing.
     Unchanged,
     Updated,
 }
 
-/// The resource, with what the call said beside it. 64-bit numbers are strings, as in proto3 JSON:
-/// many readers of JSON know only doubles.
+/// The alias as JSON, with other results of the call. 64-bit numbers are strings, as in proto3
+/// JSON: many JSON parsers know only doubles.
 #[derive(Serialize)]
 pub(super) struct AliasView {
     project_id: String,
@@ -28,7 +31,7 @@ pub(super) struct AliasView {
     version: String,
     create_time: Option<String>,
     update_time: Option<String>,
-    /// The canonical id that was asked for, where it is itself an alias and was followed.
+    /// The canonical id that was asked for, if it is itself an alias and was followed.
     #[serde(skip_serializing_if = "Option::is_none")]
     followed_from: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,14 +58,14 @@ impl AliasView {
         }
     }
 
-    /// Notes which canonical id was asked for, to tell if another one was stored.
+    /// Notes which canonical id was asked for, to show if another one was stored.
     pub fn asked_for(mut self, canonical_id: &[u8]) -> Self {
         let followed = self.canonical_id.bytes != canonical_id;
         self.followed_from = followed.then(|| String::from_utf8_lossy(canonical_id).into_owned());
         self
     }
 
-    /// Prints it alone.
+    /// Prints this alias alone.
     pub fn print(
         &self,
         change: Change,
@@ -93,7 +96,7 @@ impl AliasView {
         Ok(())
     }
 
-    /// Appends a row of a list, which programs can cut: the ids of a stored alias hold no tab.
+    /// Appends a row of a list, in columns with tabs: the ids of a stored alias hold no tab.
     pub fn push_row(&self, out: &mut Vec<u8>, output: OutputFormat) -> Result<(), CliFault> {
         if output == OutputFormat::Json {
             return push_json(out, self);
@@ -157,7 +160,8 @@ mod tests {
     #[test]
     fn a_sentence_says_when_the_canonical_id_was_followed() {
         let text = AliasView::of(&alias()).asked_for(b"b2").sentence(Change::WouldCreate);
-        let wanted = r#"would create: "b1" would be an alias of "b3"; "b2" is itself an alias and was followed to "b3""#;
+        let wanted = r#"would create: "b1" would be an alias of "b3"; "#.to_owned()
+            + r#""b2" is itself an alias and was followed to "b3""#;
         assert_eq!(text, wanted);
         let text = AliasView::of(&alias()).asked_for(b"b3").sentence(Change::WouldCreate);
         assert_eq!(text, r#"would create: "b1" would be an alias of "b3""#);
@@ -166,7 +170,9 @@ mod tests {
     #[test]
     fn json_is_the_resource_as_proto3_would_write_it() {
         let json = serde_json::to_string(&AliasView::of(&alias())).expect("it is JSON");
-        let wanted = r#"{"project_id":"1","alias_id":"b1","canonical_id":"b3","version":"18446744073709551615","create_time":"2026-01-01T00:00:00.005Z","update_time":null}"#;
+        let wanted = r#"{"project_id":"1","alias_id":"b1","canonical_id":"b3","#.to_owned()
+            + r#""version":"18446744073709551615","create_time":"2026-01-01T00:00:00.005Z","#
+            + r#""update_time":null}"#;
         assert_eq!(json, wanted);
     }
 }

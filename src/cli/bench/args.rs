@@ -1,6 +1,8 @@
 //! The flags of `aka bench`, and what they mean together.
 
-use crate::cli::client::{CliFault, ClientArgs, OutputArgs, ProjectArgs};
+use crate::cli::client::{ClientArgs, ProjectArgs};
+use crate::cli::fault::CliFault;
+use crate::cli::output::OutputArgs;
 use aka_load::{IdSet, LoadPlan};
 use clap::{Args, ValueEnum};
 use std::time::Duration;

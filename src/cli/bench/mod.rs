@@ -5,22 +5,16 @@ mod prepare;
 mod progress;
 mod report;
 
-use super::client::{CliFault, OutputFormat};
-use super::fault::finish;
+use super::fault::CliFault;
+use super::output::OutputFormat;
 use super::print::{push_json, to_stdout};
 use aka_load::{ConnectedLoad, LoadError, LoadOutcome, LoadPlan, LoadServer};
 pub use args::BenchArgs;
 use progress::Progress;
 use report::BenchReport;
-use std::process::ExitCode;
 
 /// Runs `aka bench`.
-pub async fn run(args: BenchArgs) -> ExitCode {
-    let output = args.output.output;
-    finish(output, bench(args).await)
-}
-
-async fn bench(args: BenchArgs) -> Result<(), CliFault> {
+pub async fn run(args: BenchArgs) -> Result<(), CliFault> {
     let plan = args.plan()?;
     // Also without --prepare: it tells a server that is not there from one that fails.
     let connection = args.client.connect().await?;

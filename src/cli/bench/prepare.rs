@@ -1,7 +1,8 @@
 //! `--prepare`: creates the aliases that the run expects, and reads every key once.
 
-use crate::cli::client::{CliFault, Connection};
-use crate::cli::fault::Refusal;
+use crate::cli::client::Connection;
+use crate::cli::fault::CliFault;
+use crate::cli::server_error::ServerError;
 use aka_load::{LoadId, LoadPlan};
 use aka_wire::pb::alias_admin_client::AliasAdminClient;
 use aka_wire::pb::resolver_client::ResolverClient;
@@ -74,7 +75,9 @@ async fn create(
         match (result.response, result.failure) {
             (Some(response), _) if response.created => prepared.created += 1,
             (Some(_), _) => prepared.unchanged += 1,
-            (None, Some(failure)) => return Err(Refusal::from_failure(failure, &id.id()).into()),
+            (None, Some(failure)) => {
+                return Err(ServerError::from_failure(failure, &id.id()).into());
+            }
             (None, None) => {
                 return Err(CliFault::malformed("the answer is neither an alias nor a failure"));
             }

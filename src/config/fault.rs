@@ -1,0 +1,6 @@
+//! What can be wrong with the configuration.
+
+/// Why the configuration cannot be used. One clear sentence; it never quotes a password.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigFault(pub String);

@@ -1,0 +1,138 @@
+//! The configuration as it is used: every value set, and checked before anything is bound.
+
+use super::database::Database;
+use super::fault::ConfigFault;
+use super::flags::ServeFlags;
+use super::paths::filter_dir;
+use super::settings::{DatabaseSettings, ServiceSettings};
+use super::value::address;
+use crate::admin::Rules;
+use crate::ops::logging::LogFormat;
+use crate::shard::{ClusterSettings, ShardSettings};
+use aka_core::coherence::Limits;
+use aka_core::domain::Placeholders;
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// All that `aka serve` needs to know. Displayed, it is a file that could be used as it is, but for
+/// the secrets.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub listen: SocketAddr,
+    pub metrics_listen: SocketAddr,
+    pub database: Database,
+    pub cluster: ClusterSettings,
+    pub rules: Rules,
+    pub request_timeout: Duration,
+    pub drain_timeout: Duration,
+    pub max_connections: usize,
+    pub sweep_pause: Duration,
+    pub log_format: LogFormat,
+    pub log: String,
+    /// All of these as TOML, without secrets.
+    shown: String,
+}
+
+impl Config {
+    /// Puts the flags and the environment over the file, and checks all.
+    ///
+    /// # Errors
+    /// If the file cannot be read or a setting is wrong.
+    pub fn load(flags: ServeFlags) -> Result<Self, ConfigFault> {
+        let (database, service) = flags.over_file()?;
+        let (names, set) = (database.checked()?, service.checked()?);
+        let database = Database::of(&names)?;
+        let defaults = ServiceSettings::default();
+        let filter_dir = filter_dir(set.filter_dir.clone(), &database)?;
+        let placeholders = match &set.placeholders {
+            Some(list) => Placeholders::new(list),
+            None => Placeholders::default(),
+        };
+        let mut config = Self {
+            listen: address("listen", &set.listen, &defaults.listen)?,
+            metrics_listen: address(
+                "metrics_listen",
+                &set.metrics_listen,
+                &defaults.metrics_listen,
+            )?,
+            database,
+            cluster: ClusterSettings {
+                cache_bytes: set.cache_mib << 20,
+                limits: Limits {
+                    staleness: Duration::from_millis(set.staleness_limit_ms),
+                    degraded: Duration::from_millis(set.degraded_limit_ms),
+                },
+                shard: ShardSettings { filter_dir, ..shard(&names, &set) },
+            },
+            rules: Rules { placeholders, max_aliases: set.max_aliases },
+            request_timeout: Duration::from_millis(set.request_timeout_ms),
+            drain_timeout: Duration::from_millis(set.drain_timeout_ms),
+            max_connections: set.max_connections,
+            sweep_pause: Duration::from_millis(set.sweep_pause_ms),
+            log_format: set.log_format,
+            log: set.log.clone(),
+            shown: String::new(),
+        };
+        config.shown = config.show(names, set);
+        Ok(config)
+    }
+
+    /// The settings as TOML. Values that were completed or that may hold a password are replaced.
+    fn show(&self, names: DatabaseSettings, set: ServiceSettings) -> String {
+        let (sqlite, shards, password) = match &self.database {
+            Database::Sqlite(path) => (Some(path.clone()), None, ""),
+            Database::MySql { shards, password, .. } => {
+                let password = match password {
+                    Some(_) => "# the password of shards whose URL has none: set, hidden\n",
+                    None => "# the password of shards whose URL has none: not set\n",
+                };
+                // A URL hides its password when it is displayed.
+                (None, Some(shards.iter().map(ToString::to_string).collect()), password)
+            }
+        };
+        let names = DatabaseSettings { sqlite, shards, shard_password_file: None, ..names };
+        let set = ServiceSettings {
+            listen: self.listen.to_string(),
+            metrics_listen: self.metrics_listen.to_string(),
+            filter_dir: self.cluster.shard.filter_dir.clone(),
+            placeholders: Some(self.rules.placeholders.list().collect()),
+            ..set
+        };
+        format!("{}{password}{}", names.toml(), set.toml())
+    }
+}
+
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+/// How a shard is used, with the filter kept nowhere on disk.
+fn shard(names: &DatabaseSettings, set: &ServiceSettings) -> ShardSettings {
+    ShardSettings {
+        lanes: set.lanes,
+        stale_reads_per_s: set.stale_reads_per_s,
+        connect_timeout: Duration::from_millis(names.connect_timeout_ms),
+        query_timeout: Duration::from_millis(set.query_timeout_ms),
+        feed_interval: Duration::from_millis(set.feed_interval_ms),
+        retention: Duration::from_secs(set.retention_s),
+        audit_sample: set.audit_sample,
+        filter: set.filter,
+        filter_dir: None,
+        // These cannot be set.
+        lane_queue: 20_000,
+        lane_batch: 256,
+        admin_connections: 2,
+        write_queue: 10_000,
+        write_batch: 512,
+    }
+}
+
+/// What a shard gets if nothing is set.
+impl Default for ShardSettings {
+    fn default() -> Self {
+        shard(&DatabaseSettings::default(), &ServiceSettings::default())
+    }
+}

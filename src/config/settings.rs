@@ -1,0 +1,117 @@
+//! The settings, once: each entry is the only place that names its setting.
+//!
+//! An entry gives key, type, unit (as `--help` shows it), default, bounds and help. From it follow:
+//!
+//! - the key in the file: `cache_mib`;
+//! - the flag: `--cache-mib` (a list names the flag of one item itself: `--shard`);
+//! - the environment variable: `AKA_CACHE_MIB`;
+//! - the help, with the default at its end;
+//! - which layer wins: flags over environment over file;
+//! - the check of the bounds, and the line of `--print-config`.
+//!
+//! A setting without a default here is an `Option`; `load.rs`, `database.rs` and `paths.rs` say what
+//! its absence means. The tests in `readme.rs` compare the table of README.md with these entries.
+
+use super::table::settings;
+use crate::ops::logging::LogFormat;
+use std::path::PathBuf;
+
+/// A day, in milliseconds: no wait is longer.
+const DAY_MS: u64 = 86_400_000;
+/// The sweeper counts on the second step of a write coming within seconds.
+const MINUTE_MS: u64 = 60_000;
+/// Enough to keep everything, and still a number.
+const TEN_YEARS_S: u64 = 315_360_000;
+
+settings! {
+    /// Which databases: shared by `serve`, `migrate`, `check` and `export`.
+    DatabaseLayer => DatabaseSettings {
+        /// The SQLite file of the embedded store [default: aka.db in the data folder]
+        sqlite: PathBuf [PATH];
+
+        /// A MySQL shard, mysql://user@host:3306/database; repeated, in shard order
+        // `--help` shows what the environment holds, and a URL may hold a password.
+        #[arg(long = "shard", value_delimiter = ',', hide_env_values = true)]
+        shards: Vec<String> [URL];
+
+        // The password itself comes from AKA_SHARD_PASSWORD alone: a flag would show in the list of
+        // processes.
+        /// A file that holds the password of the shards whose URL has none
+        shard_password_file: PathBuf [PATH];
+
+        /// How long to wait for a connection to a shard
+        connect_timeout_ms: u64 [MS] = 1_000, in 1..=MINUTE_MS;
+    }
+
+    /// All other settings of `aka serve`.
+    ServiceLayer => ServiceSettings {
+        /// Where to serve gRPC
+        listen: String [ADDR] = "127.0.0.1:50051";
+
+        /// Where to serve /metrics, /livez, /readyz and /status
+        metrics_listen: String [ADDR] = "127.0.0.1:9464";
+
+        /// Memory for remembered answers, in MiB
+        cache_mib: u64 [MIB] = 256, in 0..=1 << 20;
+
+        /// Keep a compact set of all alias ids; it answers for most ids that are not aliases
+        filter: bool [BOOL] = true;
+
+        /// The folder where the set of all alias ids is kept, so that a restart need not read them
+        /// all [default: the SQLite file's folder; over MySQL none]
+        filter_dir: PathBuf [PATH];
+
+        /// No answer from memory is older than this; 0: always ask the database
+        staleness_limit_ms: u64 [MS] = 1_000, in 0..=DAY_MS;
+
+        /// If the database does not answer, answers marked `degraded` may be this old; 0: never
+        degraded_limit_ms: u64 [MS] = 60_000, in 0..=DAY_MS;
+
+        /// Ids a second that each shard is asked for while its change log cannot be followed, so
+        /// that memory may not answer; more are refused, or answered `degraded`; 0: no limit
+        stale_reads_per_s: u64 [COUNT] = 20_000, in 0..=1_000_000_000;
+
+        /// The pause between two polls of each shard's change log
+        feed_interval_ms: u64 [MS] = 20, in 1..=DAY_MS;
+
+        /// Connections for lookups, for each shard
+        lanes: usize [COUNT] = 4, in 1..=64;
+
+        /// How long one query may take
+        query_timeout_ms: u64 [MS] = 1_000, in 1..=MINUTE_MS;
+
+        /// How long one RPC may take, if the client sets no shorter deadline
+        request_timeout_ms: u64 [MS] = 10_000, in 1..=DAY_MS;
+
+        /// How long to let RPCs finish when stopping
+        drain_timeout_ms: u64 [MS] = 10_000, in 0..=DAY_MS;
+
+        /// gRPC connections at once; more wait
+        max_connections: usize [COUNT] = 10_000, in 1..=1 << 20;
+
+        /// Aliases that one canonical id may have
+        max_aliases: u64 [COUNT] = 500, in 1..=1_000_000;
+
+        /// Ids that must not be aliased, in place of the built-in list; case is ignored [default: a
+        /// list of 33]
+        #[arg(long = "placeholder", value_delimiter = ',')]
+        placeholders: Vec<String> [ID];
+
+        /// The share of the answers from memory that is compared with the database, 0 to 1; each
+        /// change of a remembered key is compared too; 0: nothing is compared
+        audit_sample: f64 [RATIO] = 0.001, in 0.0..=1.0;
+
+        /// The age at which lines of the change log are removed, 10 minutes at least; 0: they are
+        /// never removed
+        retention_s: u64 [S] = 86_400, in 0..=TEN_YEARS_S;
+
+        /// The sweeper's pause between two pages of inverse rows
+        sweep_pause_ms: u64 [MS] = 1_000, in 1..=DAY_MS;
+
+        /// How to write the log: text on a terminal and JSON otherwise, or one of them always
+        log_format: LogFormat [FORMAT] = LogFormat::Auto;
+
+        /// What to log: error, warn, info, debug, trace, or by module
+        log: String [FILTER] = "info";
+    }
+}
