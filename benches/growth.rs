@@ -1,24 +1,19 @@
-//! What more aliases, and more shards, cost: CPU for a lookup, and memory.
+//! The cost of more aliases and of more shards: CPU for a lookup, and memory.
 //!
 //! `cargo bench --bench growth`, or with pairs of ALIASES:SHARDS after `--` (`-- 10000000:1`). Each pair
-//! has databases of its own on one MySQL of the test harness, a real service, and `aka bench` as its
-//! load: half of the keys are aliases, asked for with a skew (Zipf 0.99), 8 connections with 50 calls each
-//! or 8 with batches of 100; every answer is checked. The cache is as large as all aliases need.
+//! has databases of its own on one MySQL server, a real service, and `aka bench` as its load. Half of
+//! the keys are aliases. Keys are drawn with a skew (Zipf 0.99), on 8 connections with 50 calls each, or
+//! on 8 connections with batches of 100. Every answer is checked. The cache has room for all aliases.
 //!
-//! The rows are written to the tables straight away: what creates cost is what `--bench create` shows.
-
-#[path = "../tests/it/servers.rs"]
-mod servers;
-mod support;
+//! The rows are written directly to the tables. `--bench create` measures creates.
 
 use aka_core::domain::{Id, Key, Project, SlotSet};
+use aka_test_support::{Aka, Database, DbServer, Engine, PROJECT, aka_program, shared_server};
 use serde_json::Value;
-use servers::{DbServer, Engine, shared};
 use sqlx::{AssertSqlSafe, Executor};
 use std::fmt::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use support::{Instance, PROJECT, databases};
 
 const DEFAULT: [(u32, usize); 7] = [
     (10_000, 1),
@@ -30,17 +25,18 @@ const DEFAULT: [(u32, usize); 7] = [
     (10_000_000, 1),
 ];
 
-/// Of each load; the medians count.
+/// How often each load runs. The medians count.
 const ROUNDS: usize = 3;
 const SECONDS: &str = "4";
 
 /// How long the filters may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Rows a statement.
+/// Rows in one INSERT statement.
 const ROWS: usize = 5_000;
 
-/// What an entry takes beside the table in front of the cache, which takes a quarter, and some.
+/// Cache bytes for each alias: its entry, and its part of the hot table, which gets a quarter of the
+/// cache; rounded up.
 const CACHE_BYTES_AN_ALIAS: u64 = 560;
 
 fn main() {
@@ -63,19 +59,19 @@ fn pair(arg: &str) -> Option<(u32, usize)> {
 
 /// A line of the table.
 async fn grown(aliases: u32, shards: usize) -> String {
-    let server = shared(Engine::MySql);
-    // The test servers are kept small.
+    let server = shared_server(Engine::MySql);
+    // The test servers are small.
     server.execute("SET GLOBAL innodb_redo_log_capacity = 2147483648").await;
     server.execute("SET GLOBAL innodb_buffer_pool_size = 4294967296").await;
-    let names = databases(&vec![server; shards]).await;
+    let database = Database::on(&vec![server; shards]).await;
+    let names = database.names();
     let filled = fill(server, &names, aliases).await;
 
-    let urls: Vec<String> = names.iter().map(|name| server.url(name)).collect();
     let began = Instant::now();
     let cache = (u64::from(aliases) * CACHE_BYTES_AN_ALIAS).div_ceil(1 << 20).max(64);
-    let aka = Instance::start_with(&urls, &["--cache-mib", &cache.to_string()]);
-    // A key that looks like one that is there already is not counted.
-    while aka.metric("aka_filter_keys") < 0.98 * filled as f64 {
+    let aka = Aka::serve_with_defaults(&database, &["--cache-mib", &cache.to_string()]).await;
+    // The filter does not count a key that it cannot tell from another.
+    while aka.metric("aka_filter_keys", &[]).await < 0.98 * filled as f64 {
         assert!(began.elapsed() < PATIENCE, "the filters are not filled");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -83,14 +79,14 @@ async fn grown(aliases: u32, shards: usize) -> String {
     let load = |flags: &str| bench(&aka, aliases, flags);
     load("--mode batch --batch 1000 --duration 1 --prepare");
     let (mut unary, mut batch) = (Vec::new(), Vec::new());
-    let before = (aka.metric("aka_lookups_total"), aka.metric("aka_lookup_query_keys_sum"));
+    let before = lookups_and_loads(&aka).await;
     for _ in 0..ROUNDS {
         let at_once = format!("--zipf 0.99 --connections 8 --duration {SECONDS}");
         unary.push(load(&format!("{at_once} --concurrency 50")));
         batch.push(load(&format!("{at_once} --concurrency 2 --mode batch --batch 100")));
     }
-    let asked = aka.metric("aka_lookups_total") - before.0;
-    let loaded = aka.metric("aka_lookup_query_keys_sum") - before.1;
+    let after = lookups_and_loads(&aka).await;
+    let (asked, loaded) = (after.0 - before.0, after.1 - before.1);
     for name in &names {
         server.execute(&format!("DROP DATABASE {name}")).await;
     }
@@ -99,14 +95,19 @@ async fn grown(aliases: u32, shards: usize) -> String {
         median(unary),
         median(batch),
         100.0 * (1.0 - loaded / asked),
-        aka.metric("aka_filter_bytes") / f64::from(1 << 20),
+        aka.metric("aka_filter_bytes", &[]).await / f64::from(1 << 20),
         seconds,
         resident(aka.pid()) / f64::from(1 << 20),
     )
 }
 
-/// Writes the aliases that `aka bench` expects, as if they had been created long ago: their changes are
-/// pruned, but for the last. Returns how many there are.
+async fn lookups_and_loads(aka: &Aka) -> (f64, f64) {
+    let loads = aka.metric("aka_lookup_query_keys_sum", &[]).await;
+    (aka.metric("aka_lookups_total", &[]).await, loads)
+}
+
+/// Writes the aliases that `aka bench` expects, as if they had been created long ago: only the last
+/// change is still in the log. Returns how many aliases there are.
 async fn fill(server: &DbServer, names: &[String], aliases: u32) -> usize {
     let mut filled = 0;
     let project = Project::new(PROJECT).expect("a project");
@@ -142,7 +143,7 @@ async fn fill(server: &DbServer, names: &[String], aliases: u32) -> usize {
     filled
 }
 
-/// As `aka bench` deals them out where half of the keys are aliases; it checks every answer.
+/// Whether `aka bench` expects this key to be an alias when half of the keys are aliases.
 fn is_alias(number: u32) -> bool {
     u64::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15) < 1 << 63
 }
@@ -171,9 +172,9 @@ async fn insert(
 }
 
 /// The CPU of the service for an id, in microseconds.
-fn bench(aka: &Instance, aliases: u32, flags: &str) -> f64 {
-    let output = Command::new(env!("CARGO_BIN_EXE_aka"))
-        .args(["bench", "--output", "json", "--warm-up", "1", "--server", aka.address()])
+fn bench(aka: &Aka, aliases: u32, flags: &str) -> f64 {
+    let output = Command::new(aka_program())
+        .args(["bench", "--output", "json", "--warm-up", "1", "--server", &aka.grpc.to_string()])
         .args(["--project", &PROJECT.to_string(), "--keys", &(2 * aliases).to_string()])
         .args(flags.split(' '))
         .stdin(Stdio::null())

@@ -4,8 +4,8 @@
 
 use crate::Fault;
 use crate::keys::{self, Draw};
-use crate::process::cpu_time;
 use crate::sample::Sample;
+use aka_test_support::cpu_time;
 use hdrhistogram::Histogram;
 use std::cell::RefCell;
 use std::net::SocketAddr;

@@ -2,9 +2,9 @@
 
 use crate::Fault;
 use crate::keys;
-use crate::process::cpu_time;
 use crate::sample::Sample;
-use crate::servers::DbServer;
+use aka_test_support::DbServer;
+use aka_test_support::cpu_time;
 use hdrhistogram::Histogram;
 use sqlx::mysql::MySqlPoolOptions;
 use sqlx::{AssertSqlSafe, MySqlPool};

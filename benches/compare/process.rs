@@ -1,11 +1,9 @@
 //! Servers that are started for the run, and end with it.
 
 use crate::Fault;
-use crate::servers::{kill_and_wait, spawn};
-use std::fs;
+use aka_test_support::{kill_and_wait, spawn};
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -67,14 +65,4 @@ impl Drop for Server {
     fn drop(&mut self) {
         kill_and_wait(&mut self.process);
     }
-}
-
-/// The CPU time that a process has used: utime + stime of `/proc/PID/stat`.
-pub fn cpu_time(pid: u32) -> Result<Duration, Fault> {
-    let stat = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"))?;
-    let (_, fields) = stat.rsplit_once(')').ok_or("not what proc(5) says")?;
-    let ticks: Result<u64, _> =
-        fields.split_ascii_whitespace().skip(11).take(2).map(str::parse::<u64>).sum();
-    let per_second = rustix::param::clock_ticks_per_second() as f64;
-    Ok(Duration::from_secs_f64(ticks? as f64 / per_second))
 }

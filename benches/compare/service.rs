@@ -2,6 +2,7 @@
 
 use crate::Fault;
 use crate::sample::Sample;
+use aka_test_support::aka_program;
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
@@ -52,7 +53,7 @@ impl Load {
 
     /// Runs `aka bench`, which fails if one answer is wrong.
     fn run(&self, duration: Duration, more: &[String]) -> Result<Value, Fault> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_aka"));
+        let mut command = Command::new(aka_program());
         command.env_clear().args(["bench", "--output", "json", "--server"]);
         command.arg(self.address.to_string()).args(&self.flags).args(more);
         command.args(["--duration", &duration.as_secs_f64().to_string()]);

@@ -1,7 +1,6 @@
 //! The auditor finds what is wrong in memory, and nothing else.
 
-use crate::database::{Backend, Database, backend};
-use crate::harness::{Aka, PROJECT, eventually};
+use aka_test_support::{Aka, Backend, Database, PROJECT, backend, eventually};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 on_backends!(a_row_that_was_changed_behind_akas_back_is_found: sqlite mysql_3 mariadb_1);

@@ -16,8 +16,7 @@ mod site;
 mod timeline;
 mod writer;
 
-use crate::database::Database;
-use crate::harness::PROJECT;
+use aka_test_support::{Database, PROJECT};
 use faults::{Schedule, inflict};
 use history::{History, Outcome};
 use reader::World;

@@ -2,9 +2,7 @@
 //! before anybody is told. Whatever is killed, a retry makes the write whole, the sweeper the tables,
 //! and nothing that was acknowledged is lost (P1, P7).
 
-use crate::database::{Backend, Database};
-use crate::harness::{Aka, PROJECT, check_is_clean, eventually};
-use crate::invariants;
+use aka_test_support::{Aka, Backend, Database, PROJECT, check_is_clean, eventually, invariants};
 use tonic::{Code, Status};
 
 on_backends!(a_create_is_whole_whenever_it_is_killed: sqlite mysql_3 mariadb_3);

@@ -5,10 +5,7 @@
 mod generator;
 mod model;
 
-use crate::command::aka;
-use crate::database::Backend;
-use crate::harness::{Aka, PROJECT, check_is_clean, start_with};
-use crate::invariants::assert_hold;
+use aka_test_support::{Aka, Backend, PROJECT, aka, check_is_clean, invariants, start_with};
 use generator::{Event, Kind, Traffic};
 use model::{Made, Model};
 use serde_json::Value;
@@ -79,7 +76,7 @@ async fn every_event_goes_to_its_person(backend: Backend) {
     create_all(&aka, &pairs, &mut model).await;
     resolve_all(&aka, &events, &model).await;
     check_is_clean(&database).await;
-    assert_hold(&database, false).await;
+    invariants::assert_hold(&database, false).await;
 
     // An SDK that repeats its events makes no difference: nothing is created, nobody is merged.
     let before = database.tables().await;
@@ -142,7 +139,7 @@ async fn resolve_all(aka: &Aka, events: &[Event], model: &Model) {
     }
 }
 
-fn command(server: &Aka, args: &[&str]) -> crate::command::Invocation {
+fn command(server: &Aka, args: &[&str]) -> aka_test_support::Invocation {
     let project = PROJECT.to_string();
     aka(args).env("AKA_SERVER", server.grpc.to_string()).env("AKA_PROJECT", project)
 }

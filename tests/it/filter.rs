@@ -3,8 +3,7 @@
 //! Where a filter came from is seen by an alias whose row was removed behind `aka`'s back, with no line
 //! in the log: one that was restored still says "perhaps" of it, one that was scanned "surely not".
 
-use crate::database::{Backend, Database, backend};
-use crate::harness::{Aka, PROJECT, eventually, start};
+use aka_test_support::{Aka, Backend, Database, PROJECT, backend, eventually, start};
 use futures::StreamExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

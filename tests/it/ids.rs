@@ -1,8 +1,8 @@
 //! Ids are compared byte for byte, by every backend: people whose ids look alike are not one person.
 
-use crate::database::Backend;
-use crate::harness::{Aka, PROJECT, assert_refused, bytes, create_request, start};
-use crate::invariants;
+use aka_test_support::{
+    Aka, Backend, PROJECT, assert_refused, bytes, create_request, invariants, start,
+};
 use bytes::Bytes;
 use tonic::Code;
 

@@ -1,7 +1,8 @@
 //! Logging in to MySQL and MariaDB with a password: every way in, and no way for it to get out.
 
-use crate::command::{Ended, Invocation, SECRET, aka, aka_serve};
-use crate::servers::{self, DbServer, Engine};
+use aka_test_support::{
+    DbServer, Ended, Engine, Invocation, SECRET, aka, aka_serve, shared_server,
+};
 use std::ffi::OsString;
 use std::path::Path;
 use url::Url;
@@ -20,7 +21,7 @@ struct Account {
 
 impl Account {
     async fn create(engine: Engine, options: &str) -> Self {
-        let server = tokio::task::spawn_blocking(move || servers::shared(engine)).await;
+        let server = tokio::task::spawn_blocking(move || shared_server(engine)).await;
         let server = server.expect("the shared server starts");
         let database = server.create_database().await;
         let account = Self {
@@ -227,7 +228,7 @@ async fn the_least_rights_suffice() {
 
         // An orphan for `check --repair`, and a pin that is lost.
         let database = &server.database;
-        let slot = crate::database::slot_of(7, b"b9");
+        let slot = aka_test_support::slot_of(7, b"b9");
         let plant = format!(
             "INSERT INTO {database}.canonical VALUES ({slot}, 7, 'b9', 'b8', 1, 1);
              DELETE FROM {database}.canonical WHERE canonical_id = 'b3'"

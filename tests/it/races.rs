@@ -1,8 +1,8 @@
 //! Writes that race each other: whatever wins, the invariants hold (P7).
 
-use crate::database::{Backend, Database};
-use crate::harness::{Aka, PROJECT, assert_refused, check_is_clean, start};
-use crate::invariants;
+use aka_test_support::{
+    Aka, Backend, Database, PROJECT, assert_refused, check_is_clean, invariants, start,
+};
 use aka_wire::pb::CreateAliasResponse;
 use futures::StreamExt;
 use futures::future::join_all;

@@ -1,6 +1,8 @@
 //! Reads beside writes, misses that come at once, shards that go away, and too little of everything:
 //! time, room, memory.
 
+use aka_test_support::{Aka, Database, PROJECT, create_request, eventually};
+
 mod coalescing;
 mod deadlines;
 mod freshness;
@@ -8,9 +10,6 @@ mod memory;
 mod outages;
 mod overload;
 mod propagation;
-
-use crate::database::Database;
-use crate::harness::{Aka, PROJECT, create_request, eventually};
 
 /// Makes aliases of these ids, `person-of-ID` each, by an `aka` that is gone then: no other has them
 /// in memory.

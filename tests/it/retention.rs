@@ -1,8 +1,9 @@
 //! The change log is pruned: old lines go, young ones and the newest stay, and nobody who follows is
 //! disturbed.
 
-use crate::database::{Backend, Database, Tables};
-use crate::harness::{Aka, PROJECT, check_is_clean, eventually, start_with};
+use aka_test_support::{
+    Aka, Backend, Database, PROJECT, Tables, check_is_clean, eventually, start_with,
+};
 
 on_backends!(old_lines_go: sqlite mysql_3 mariadb_1);
 on_backends!(one_prunes_at_a_time: mysql_1 mariadb_1);

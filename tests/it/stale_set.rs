@@ -4,8 +4,7 @@
 //! The load is held between the database's answer and the cache by a hook, so the race happens every
 //! time. The same race run on a program that was broken on purpose must be caught.
 
-use crate::database::{Backend, Database, backend};
-use crate::harness::{Aka, PROJECT, Resolved, eventually};
+use aka_test_support::{Aka, Backend, Database, PROJECT, Resolved, backend, eventually};
 use aka_wire::pb::ResolveRequest;
 use std::path::Path;
 use tempfile::TempDir;

@@ -3,9 +3,7 @@
 use super::checker::{self, Violation};
 use super::reader::{PATIENT, World, within};
 use super::site::{INSTANCES, SHARDS, held};
-use crate::database::Database;
-use crate::harness::{PROJECT, aka, bytes, eventually};
-use crate::invariants;
+use aka_test_support::{Database, PROJECT, bytes, eventually, invariants, run_aka};
 use aka_wire::pb;
 use std::collections::HashMap;
 
@@ -90,7 +88,7 @@ pub async fn check_invariants(world: &World) {
 
 async fn problems(database: &Database, flags: &[&str]) -> Vec<serde_json::Value> {
     let flags = flags.iter().map(|flag| (*flag).to_owned());
-    let output = aka("check", &[database.flags(), flags.collect()].concat()).await;
+    let output = run_aka("check", &[database.flags(), flags.collect()].concat()).await;
     let report: serde_json::Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("aka check: {error}: {output:?}"));
     report["problems"].as_array().expect("a list").clone()

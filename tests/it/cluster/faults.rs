@@ -3,8 +3,8 @@
 use super::history::Trouble;
 use super::reader::World;
 use super::site::{INSTANCES, SHARDS};
-use crate::harness::eventually;
-use crate::proxy::Mode;
+use aka_test_support::eventually;
+use aka_test_support::proxy::Mode;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};

@@ -2,8 +2,7 @@
 
 use super::history::{History, Read, Seen};
 use super::site::Site;
-use crate::database::Database;
-use crate::harness::{PROJECT, bytes};
+use aka_test_support::{Database, PROJECT, bytes};
 use aka_wire::pb;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};

@@ -2,10 +2,8 @@
 //! instance and each shard that can be broken.
 
 use super::history::{At, Failover, History};
-use crate::database::{Database, Tables};
-use crate::harness::Aka;
-use crate::proxy::{Mode, Proxy};
-use crate::servers::{DbServer, Engine};
+use aka_test_support::proxy::{Mode, Proxy};
+use aka_test_support::{Aka, Database, DbServer, Engine, Tables};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 

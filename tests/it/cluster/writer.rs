@@ -8,7 +8,7 @@ use super::history::{At, Outcome, State, Write};
 use super::reader::{PATIENT, World, described, within};
 use super::site::INSTANCES;
 use super::timeline::LATE;
-use crate::harness::{PROJECT, bytes};
+use aka_test_support::{PROJECT, bytes};
 use aka_wire::pb;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};

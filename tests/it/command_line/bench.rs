@@ -1,9 +1,7 @@
 //! `aka bench`: short runs, of which every answer is checked.
 
 use super::client;
-use crate::command::{Ended, aka};
-use crate::database::Backend;
-use crate::harness::{Aka, PROJECT, check_is_clean, start};
+use aka_test_support::{Aka, Backend, Ended, PROJECT, aka, check_is_clean, start};
 use serde_json::Value;
 
 /// Half a second at 2,000 ids a second, after a warm-up of a tenth.

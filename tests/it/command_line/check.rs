@@ -1,8 +1,8 @@
 //! `aka check`: each planted fault is reported, and only what is safe to mend is mended.
 
-use crate::command::{Ended, aka};
-use crate::database::{Backend, Database, InverseRow, Tables, slot_of};
-use crate::harness::{Aka, PROJECT, start};
+use aka_test_support::{
+    Aka, Backend, Database, Ended, InverseRow, PROJECT, Tables, aka, slot_of, start,
+};
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
@@ -211,7 +211,7 @@ async fn what_can_be_mended_is(backend: Backend) {
     assert!(said.ends_with("2 problems, 2 repaired\n"), "{said}");
     let clean = check(&database, &[]).await.succeeded();
     assert!(clean.ends_with("\nno problems\n"), "{clean}");
-    crate::invariants::assert_hold(&database, false).await;
+    aka_test_support::invariants::assert_hold(&database, false).await;
 }
 
 on_backends!(a_missing_pin_of_an_alias_is_not_restored: sqlite mysql_3);

@@ -1,9 +1,9 @@
 //! `aka status`: what it shows, and its exit codes.
 
-use crate::command::{Ended, Invocation, aka};
-use crate::database::{Backend, Database};
-use crate::harness::{Aka, PROJECT, eventually, start_with};
-use crate::servers::{self, DbServer, Engine};
+use aka_test_support::{
+    Aka, Backend, Database, DbServer, Ended, Engine, Invocation, PROJECT, aka, eventually,
+    shared_server, start_with,
+};
 use std::net::TcpListener;
 
 fn status(server: &Aka) -> Invocation {
@@ -89,7 +89,7 @@ async fn it_shows_an_instance_and_its_shards(backend: Backend) {
 async fn a_shard_that_is_down_is_exit_code_1() {
     let own = tokio::task::spawn_blocking(|| DbServer::start(Engine::MariaDb)).await;
     let own = own.expect("the server starts");
-    let shared = tokio::task::spawn_blocking(|| servers::shared(Engine::MariaDb)).await;
+    let shared = tokio::task::spawn_blocking(|| shared_server(Engine::MariaDb)).await;
     let database = Database::on(&[shared.expect("the shared server starts"), &own]).await;
     let server = Aka::serve(&database, &[]).await;
     eventually("both are up", async || (status(&server).run().await.code == Some(0)).then_some(()))

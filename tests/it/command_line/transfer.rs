@@ -1,10 +1,10 @@
 //! `aka export` and `aka import`.
 
 use super::client;
-use crate::command::{Ended, aka};
-use crate::database::{Backend, Database, slot_of};
-use crate::harness::{Aka, PROJECT, check_is_clean, eventually, start};
-use crate::servers::spawn;
+use aka_test_support::{
+    Aka, Backend, Database, Ended, PROJECT, aka, aka_program, check_is_clean, eventually, slot_of,
+    spawn, start,
+};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
@@ -93,7 +93,7 @@ async fn an_export_is_of_one_moment(backend: Backend) {
     client(&server, ["import"]).input(rows).run().await.succeeded();
     let last = ids.iter().max_by_key(|id| (slot_of(PROJECT, id.as_bytes()), *id)).expect("ids");
 
-    let mut command = Command::new(env!("CARGO_BIN_EXE_aka"));
+    let mut command = Command::new(aka_program());
     command.env_clear().env("HOME", "/dev/null").arg("export").args(database.flags());
     command.stdout(Stdio::piped());
     let mut process = spawn(command).expect("aka runs");

@@ -1,9 +1,7 @@
 //! Exit codes: 2 for what makes no sense, 69 for a server that is not there; and `aka health`.
 
 use super::client;
-use crate::command::aka;
-use crate::database::Backend;
-use crate::harness::{PROJECT, start};
+use aka_test_support::{Backend, PROJECT, aka, start};
 
 /// Nothing listens there.
 const NOBODY: &str = "127.0.0.1:1";

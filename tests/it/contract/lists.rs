@@ -1,7 +1,6 @@
 //! Listing the aliases of a canonical id: pages and their tokens.
 
-use crate::database::Backend;
-use crate::harness::{Aka, PROJECT, assert_refused, create_request, start_with};
+use aka_test_support::{Aka, Backend, PROJECT, assert_refused, create_request, start_with};
 use tonic::Code;
 
 on_backends!(pages_and_their_tokens);

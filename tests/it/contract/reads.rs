@@ -1,7 +1,8 @@
 //! The read rules: an id never fails a read, and a batch answer is sparse.
 
-use crate::database::Backend;
-use crate::harness::{Aka, PROJECT, assert_refused, batch_request, bytes, create_request, start};
+use aka_test_support::{
+    Aka, Backend, PROJECT, assert_refused, batch_request, bytes, create_request, start,
+};
 use bytes::Bytes;
 use tonic::{Code, Status};
 

@@ -1,8 +1,7 @@
 //! Calls as HTTP/2 sees them: what is no gRPC, and messages that no gRPC library sends.
 
-use crate::database::Backend;
-use crate::harness::{Aka, PROJECT, assert_refused, eventually, start_with};
-use crate::http2::{GOAWAY, PING, PREFACE, RST_STREAM, SETTINGS, frame, headers};
+use aka_test_support::http2::{GOAWAY, PING, PREFACE, RST_STREAM, SETTINGS, frame, headers};
+use aka_test_support::{Aka, Backend, PROJECT, assert_refused, eventually, start_with};
 use aka_wire::pb::{ResolveRequest, ResolveResponse};
 use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;

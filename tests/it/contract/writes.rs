@@ -1,8 +1,8 @@
 //! What a write means: the table of cases, one by one.
 
-use crate::database::{Backend, Database};
-use crate::harness::{Aka, PROJECT, assert_refused, check_is_clean, start};
-use crate::invariants;
+use aka_test_support::{
+    Aka, Backend, Database, PROJECT, assert_refused, check_is_clean, invariants, start,
+};
 use aka_wire::pb::{Alias, CreateAliasResponse};
 use std::collections::BTreeMap;
 use tonic::{Code, Status};
@@ -271,7 +271,7 @@ async fn the_sweeper_frees_what_a_dead_write_pinned(backend: Backend) {
                    WHERE alias_id = x'626f62'";
         database.connect(shard).await.execute(age).await;
     }
-    crate::harness::eventually("the old orphans are removed", async || {
+    aka_test_support::eventually("the old orphans are removed", async || {
         let removed = aka.metric("aka_orphans_removed_total", &[]).await;
         let left: usize = database.tables().await.iter().map(|shard| shard.inverse.len()).sum();
         (removed == 2.0 && left == 2).then_some(())

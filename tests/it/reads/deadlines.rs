@@ -1,10 +1,11 @@
 //! A deadline is kept, whatever the database does, and no query starts after it (P11).
 
 use super::settled;
-use crate::database::{Backend, Database, Raw};
-use crate::harness::{Aka, PROJECT, batch_request, bytes, create_request, eventually, start};
-use crate::proxy::{Mode, Proxy};
-use crate::servers::{self, Engine};
+use aka_test_support::proxy::{Mode, Proxy};
+use aka_test_support::{
+    Aka, Backend, Database, Engine, PROJECT, Raw, batch_request, bytes, create_request, eventually,
+    shared_server, start,
+};
 use aka_wire::pb;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -23,7 +24,7 @@ const NO_FILTER: [&str; 2] = ["--filter", "false"];
 /// else would end it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_call_is_answered_in_time_over_a_black_hole() {
-    let server = tokio::task::spawn_blocking(|| servers::shared(Engine::MySql)).await;
+    let server = tokio::task::spawn_blocking(|| shared_server(Engine::MySql)).await;
     let server = server.expect("the shared server starts");
     let direct = Database::on(&[server]).await;
     let proxy = Proxy::start(server.port()).await;

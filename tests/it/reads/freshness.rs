@@ -1,7 +1,6 @@
 //! What a reader may see while a writer goes on (P2, P4 to P6).
 
-use crate::database::Backend;
-use crate::harness::{Aka, PROJECT, batch_request, eventually, start};
+use aka_test_support::{Aka, Backend, PROJECT, batch_request, eventually, start};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 

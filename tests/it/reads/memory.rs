@@ -1,8 +1,7 @@
 //! Memory stays inside its budget, whatever the keys (P13).
 
 use super::settled;
-use crate::database::{Backend, Database};
-use crate::harness::{Aka, PROJECT};
+use aka_test_support::{Aka, Backend, Database, PROJECT};
 
 /// Ids that are asked for once, each almost as long as it may be: remembered, they would take 60 MB.
 const IDS: usize = 100_000;

@@ -1,10 +1,10 @@
 //! A shard that cannot be reached hurts only its own ids, and comes back by itself (P8).
 
 use super::{person_of, settled, store_aliases};
-use crate::database::Database;
-use crate::harness::{Aka, PATIENCE, PROJECT, assert_refused, eventually};
-use crate::invariants;
-use crate::servers::{self, DbServer, Engine};
+use aka_test_support::{
+    Aka, Database, DbServer, Engine, PATIENCE, PROJECT, assert_refused, eventually, invariants,
+    shared_server,
+};
 use std::time::{Duration, Instant};
 use tonic::{Code, Status};
 
@@ -63,7 +63,7 @@ async fn an_idle_connection_costs_no_write(engine: Engine) {
 const SICK: usize = 1;
 
 async fn one_shard_of_three_goes_away(engine: Engine) {
-    let servers = move || (servers::shared(engine), DbServer::start(engine));
+    let servers = move || (shared_server(engine), DbServer::start(engine));
     let (shared, sick) = tokio::task::spawn_blocking(servers).await.expect("two servers");
     let database = Database::on(&[shared, &sick, shared]).await;
     let ids: Vec<Vec<String>> =

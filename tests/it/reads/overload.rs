@@ -1,9 +1,9 @@
 //! More than a shard can answer: what finds no room is refused at once, the rest is served (P10).
 
 use super::{person_of, settled, store_aliases};
-use crate::database::{Backend, Database};
-use crate::harness::{Aka, PATIENCE, PROJECT, assert_refused, eventually};
-use crate::servers::Engine;
+use aka_test_support::{
+    Aka, Backend, Database, Engine, PATIENCE, PROJECT, assert_refused, eventually,
+};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 use tonic::Code;
@@ -77,7 +77,7 @@ impl Flood {
 
     fn begin(aka: &Aka, batch: usize) -> Self {
         let ids = (0..Self::IDS).map(|number| format!("stranger-{batch}-{number}"));
-        let request = crate::harness::batch_request(PROJECT, ids);
+        let request = aka_test_support::batch_request(PROJECT, ids);
         let mut resolver = aka.resolver();
         Self(tokio::spawn(async move {
             resolver.batch_resolve(request).await.expect("an answer").into_inner()

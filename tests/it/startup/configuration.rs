@@ -1,6 +1,6 @@
 //! A wrong configuration is refused before anything is bound: one clear sentence, exit code 64.
 
-use crate::command::{Invocation, SECRET, aka};
+use aka_test_support::{Invocation, SECRET, aka};
 use std::ffi::OsStr;
 use std::net::TcpListener;
 use std::path::PathBuf;

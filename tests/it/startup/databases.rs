@@ -1,8 +1,6 @@
 //! Databases that are not what the configuration says: nothing is ever answered from the wrong shard.
 
-use crate::command::{Ended, aka, aka_serve};
-use crate::database::{Backend, Database};
-use crate::servers::{self, DbServer, Engine};
+use aka_test_support::{Backend, Database, DbServer, Ended, Engine, aka, aka_serve, shared_server};
 use std::net::TcpListener;
 
 /// The addresses of a database's shards, in shard order.
@@ -16,7 +14,7 @@ pub(super) fn shard_flags<S: AsRef<str>>(urls: &[S]) -> Vec<&str> {
 }
 
 pub(super) async fn shared(engine: Engine) -> &'static DbServer {
-    let server = tokio::task::spawn_blocking(move || servers::shared(engine)).await;
+    let server = tokio::task::spawn_blocking(move || shared_server(engine)).await;
     server.expect("the shared server starts")
 }
 

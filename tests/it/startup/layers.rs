@@ -1,6 +1,6 @@
 //! Flags win over the environment, which wins over the file; seen through `serve --print-config`.
 
-use crate::command::{SECRET, aka};
+use aka_test_support::{SECRET, aka};
 use std::path::Path;
 use toml::{Table, Value};
 
@@ -85,7 +85,7 @@ async fn lists_are_replaced_as_a_whole() {
     std::fs::write(&path, text).expect("it can be written");
     let serve = || aka(["serve", "--print-config", "--config"]).args([&path]);
     let strings = |list: [&str; 2]| Value::from(list.map(str::to_owned).to_vec());
-    let table = |ended: crate::command::Ended| -> Table {
+    let table = |ended: aka_test_support::Ended| -> Table {
         ended.succeeded().parse().expect("it prints TOML")
     };
 

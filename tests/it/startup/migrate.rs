@@ -1,9 +1,7 @@
 //! `aka migrate`: run again it changes nothing, interrupted it finishes, wrongly used it does nothing.
 
 use super::databases::{blank, shard_flags, shared, urls};
-use crate::command::{Ended, aka};
-use crate::database::{Backend, Database};
-use crate::servers::Engine;
+use aka_test_support::{Backend, Database, Ended, Engine, aka};
 use sqlx::Connection;
 use sqlx::mysql::MySqlConnection;
 

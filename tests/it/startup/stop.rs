@@ -1,10 +1,9 @@
 //! SIGTERM: what was begun is answered, nobody holds the process up, the exit code is 0.
 
-use crate::database::Backend;
-use crate::harness::{
-    Aka, PROJECT, assert_refused, batch_request, create_request, eventually, start_with,
+use aka_test_support::http2::{PREFACE, SETTINGS, headers};
+use aka_test_support::{
+    Aka, Backend, PROJECT, assert_refused, batch_request, create_request, eventually, start_with,
 };
-use crate::http2::{PREFACE, SETTINGS, headers};
 use aka_wire::pb::alias_admin_client::AliasAdminClient;
 use aka_wire::pb::resolver_client::ResolverClient;
 use std::io::{Read, Write};
@@ -90,7 +89,7 @@ async fn what_is_under_way_is_answered(backend: Backend) {
 /// out: a first step alone would pin its id for an hour.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_that_nobody_waits_for_is_not_cut_in_two() {
-    let backend = crate::database::backend::mysql_3();
+    let backend = aka_test_support::backend::mysql_3();
     let (database, aka) = start_with(backend, &["--query-timeout-ms", "60000"]).await;
     let alias = database.ids_on(0, PROJECT, "alias", 1).remove(0);
     let canonical = database.ids_on(1, PROJECT, "canonical", 1).remove(0);

@@ -1,6 +1,7 @@
 //! What must hold of the tables whatever has happened, read straight from them.
 
-use crate::database::{Database, ForwardRow, InverseRow, Tables, slot_of};
+use crate::database::{Database, slot_of};
+use crate::tables::{ForwardRow, InverseRow, Tables};
 use std::collections::{BTreeMap, HashSet};
 
 /// Checks every invariant of the stored aliases while nothing is being written. `orphans_allowed`: a

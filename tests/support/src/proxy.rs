@@ -2,9 +2,8 @@
 //!
 //! Its mode can be changed at any time, also for connections that are open, and so can its target:
 //! that is what a failover looks like from outside.
-#![allow(dead_code, reason = "a toolbox: not every test program uses all of it")]
 
-use crate::servers::free_port;
+use crate::port::free_port;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,7 +1,8 @@
 //! Commands of `aka` that run to their end, with an environment and lines on stdin of their own.
 
-use crate::harness::PATIENCE;
-use crate::servers::{kill_and_wait, signal, spawn};
+use crate::expect::PATIENCE;
+use crate::process::{kill_and_wait, signal, spawn};
+use crate::program::aka_program;
 use rustix::process::Signal;
 use std::ffi::OsStr;
 use std::fmt;
@@ -20,7 +21,7 @@ pub struct Invocation {
 }
 
 pub fn aka<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Invocation {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_aka"));
+    let mut command = Command::new(aka_program());
     // No folder can be made in this home: a test that forgets to name its database fails.
     command.env_clear().env("HOME", "/dev/null").args(args);
     Invocation { command, input: Vec::new() }
