@@ -5,9 +5,20 @@ use crate::design::Design;
 use crate::tree::{File, files};
 use regex::Regex;
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 const EXTENSIONS: [&str; 6] = [".rs", ".md", ".proto", ".sql", ".toml", ".sh"];
 const OTHERS: [&str; 3] = ["Makefile", ".ci/", "scripts/"];
+
+static RULES: LazyLock<Regex> = LazyLock::new(|| list("[Rr]ules?[ -]", ""));
+static PROMISES: LazyLock<Regex> = LazyLock::new(|| list("P", "P"));
+static SECTIONS: LazyLock<Regex> = LazyLock::new(|| list("[Ss]ections? ", ""));
+
+/// Numbers after a word, such as `rules 1, 2 and 4 to 6`.
+fn list(word: &str, before_others: &str) -> Regex {
+    let others = format!("(?:(?:,? (?:and|or|to) |, ){before_others}[0-9]+\\b)*");
+    Regex::new(&format!("\\b{word}([0-9]+\\b{others})")).expect("a pattern")
+}
 
 #[test]
 fn every_citation_is_defined() {
@@ -28,7 +39,7 @@ fn citations_are_found() {
         check(&File { path: "a.rs".to_owned(), text: text.to_owned() }, &design).join(" ")
     };
     assert_eq!(found("rule 1, P1, section 1; rules 1 and 1"), "");
-    assert_eq!(found("// as rules 1,\n// 1 and\n    /// 23 say"), "a.rs:1: rule 23");
+    assert_eq!(found("// as rules 1,\n// 1 and\n    /// 2 say"), "a.rs:1: rule 2");
     assert_eq!(found("\nP1 to P3"), "a.rs:2: P2 a.rs:2: P3");
     assert_eq!(found("(RFC 9113, section 6.5), section 7 of RFC 3"), "");
     assert_eq!(found("Section 6"), "a.rs:1: section 6");
@@ -38,11 +49,11 @@ fn check(file: &File, design: &Design) -> Vec<String> {
     let (text, lines) = unwrapped(&file.text);
     let mut findings = Vec::new();
     for (what, pattern, defined) in [
-        ("rule ", r"\b[Rr]ules?[ -](\d+\b(?:(?:,? (?:and|or|to) |, )\d+\b)*)", &design.rules),
-        ("P", r"\bP(\d+\b(?:(?:,? (?:and|or|to) |, )P\d+\b)*)", &design.promises),
-        ("section ", r"\b[Ss]ections? (\d+\b(?:(?:,? (?:and|or|to) |, )\d+\b)*)", &design.sections),
+        ("rule ", &*RULES, &design.rules),
+        ("P", &*PROMISES, &design.promises),
+        ("section ", &*SECTIONS, &design.sections),
     ] {
-        for found in Regex::new(pattern).expect("a pattern").captures_iter(&text) {
+        for found in pattern.captures_iter(&text) {
             let whole = found.get(0).expect("the match");
             if what == "section " && is_of_another_document(&text, whole.start(), whole.end()) {
                 continue;

@@ -4,6 +4,27 @@
 use crate::tree::{File, program_src};
 use regex::Regex;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::LazyLock;
+
+fn pattern(pattern: &str) -> Regex {
+    Regex::new(pattern).expect("a pattern")
+}
+
+static DECLARATION: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?m)^ *(pub(?:\([^)]*\))? )?use ([^;]+);"));
+static ITEM: LazyLock<Regex> = LazyLock::new(|| {
+    let kinds = "struct|enum|trait|type|union|fn|const|static|macro_rules!";
+    let before = r"(?:pub(?:\([^)]*\))? )?(?:(?:const|async|unsafe) )*";
+    pattern(&format!("(?m)^{before}(?:{kinds}) ([A-Za-z_0-9]+)"))
+});
+static PATH: LazyLock<Regex> =
+    LazyLock::new(|| pattern("[A-Za-z_][A-Za-z_0-9]*(?:::[A-Za-z_][A-Za-z_0-9]*)*"));
+static TEST_FILE: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"#\[cfg\(test\)\]\s*mod ([a-z_0-9]+);"));
+static COMMENT: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?m)(^|[^:])//.*$"));
+/// At the root of a file.
+static TEST_MODULE: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?ms)^#\[cfg\(test\)\]\nmod [a-z_0-9]+ \{$.*?^\}$"));
 
 /// The names that one file uses of another, by their paths.
 pub type Uses = BTreeMap<(String, String), BTreeSet<String>>;
@@ -31,9 +52,8 @@ pub fn uses_within(src: &str, files: &[File]) -> Uses {
     let ours = ours.filter(|file| !file.path.ends_with("/main.rs"));
     let mut texts: BTreeMap<Route, (&str, String)> =
         ours.map(|file| (route_of(src, &file.path), (&*file.path, plain(&file.text)))).collect();
-    let test_file = Regex::new(r"#\[cfg\(test\)\]\s*mod (\w+);").expect("a pattern");
     let test_of = |(route, (_, text)): (&Route, &(&str, String))| -> Vec<Route> {
-        test_file.captures_iter(text).map(|found| joined(route, &found[1])).collect()
+        TEST_FILE.captures_iter(text).map(|found| joined(route, &found[1])).collect()
     };
     let tests: Vec<Route> = texts.iter().flat_map(test_of).collect();
     texts.retain(|route, _| !tests.iter().any(|test| route.starts_with(test)));
@@ -57,20 +77,16 @@ pub fn uses_within(src: &str, files: &[File]) -> Uses {
 
 impl Module {
     fn read(path: &str, route: &Route, text: &str, routes: &BTreeSet<Route>) -> Self {
-        let declaration =
-            Regex::new(r"(?m)^ *(pub(?:\([^)]*\))? )?use ([^;]+);").expect("a pattern");
-        let item = r"(?m)^(?:pub(?:\([^)]*\))? )?(?:(?:const|async|unsafe) )*(?:struct|enum|trait|type|union|fn|const|static|macro_rules!) (\w+)";
-        let item = Regex::new(item).expect("a pattern");
-        let code = declaration.replace_all(text, "").into_owned();
+        let code = DECLARATION.replace_all(text, "").into_owned();
         let mut module = Self {
             path: path.to_owned(),
             imports: HashMap::new(),
             globs: Vec::new(),
             exported: BTreeSet::new(),
-            items: item.captures_iter(&code).map(|found| found[1].to_owned()).collect(),
+            items: ITEM.captures_iter(&code).map(|found| found[1].to_owned()).collect(),
             code,
         };
-        for found in declaration.captures_iter(text) {
+        for found in DECLARATION.captures_iter(text) {
             for (target, name) in leaves(&found[2]) {
                 let Some(target) = absolute(route, &target, routes) else { continue };
                 if found.get(1).is_some() {
@@ -88,14 +104,13 @@ impl Module {
 
     /// Where everything leads that this module's own code uses.
     fn used_routes(&self, route: &Route, routes: &BTreeSet<Route>) -> Vec<Route> {
-        let words = Regex::new(r"[A-Za-z_]\w*(?:::[A-Za-z_]\w*)*").expect("a pattern");
         let mut used: Vec<Route> = self
             .imports
             .iter()
             .filter(|(name, _)| !self.exported.contains(*name))
             .map(|(_, target)| target.clone())
             .collect();
-        for word in words.find_iter(&self.code) {
+        for word in PATH.find_iter(&self.code) {
             let path: Route = word.as_str().split("::").map(str::to_owned).collect();
             if let Some(target) = self.imports.get(&path[0]) {
                 used.push([target, &path[1..]].concat());
@@ -116,14 +131,14 @@ fn definition(
     let length = (0..=route.len()).rev().find(|&length| modules.contains_key(&route[..length]))?;
     let module = &modules[&route[..length]];
     let (name, rest) = route[length..].split_first()?;
-    if module.items.contains(name) || depth > 8 {
+    if module.items.contains(name) || depth > 12 {
         return Some((module.path.clone(), name.clone()));
     }
     if let Some(target) = module.imports.get(name) {
         return definition(modules, &[target, rest].concat(), depth + 1);
     }
     let through_globs = module.globs.iter().find_map(|glob| {
-        let found = definition(modules, &joined(glob, name), depth + 1)?;
+        let found = definition(modules, &joined(glob, name), depth + 4)?;
         let defines = |module: &Module| module.path == found.0 && module.items.contains(&found.1);
         modules.values().any(defines).then_some(found)
     });
@@ -213,10 +228,7 @@ fn route_of(src: &str, path: &str) -> Route {
 /// The code without comments and without test modules. It is formatted by rustfmt, so a module ends at
 /// the first `}` that stands below its beginning.
 fn plain(text: &str) -> String {
-    let test_module =
-        Regex::new(r"(?ms)^( *)#\[cfg\(test\)\]\n *mod \w+ \{$.*?^\}$").expect("a pattern");
-    let comment = Regex::new(r"(?m)(^|[^:])//.*$").expect("a pattern");
-    comment.replace_all(&test_module.replace_all(text, ""), "$1").into_owned()
+    COMMENT.replace_all(&TEST_MODULE.replace_all(text, ""), "$1").into_owned()
 }
 
 #[test]

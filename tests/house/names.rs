@@ -4,6 +4,14 @@ use crate::assert_none;
 use crate::tree::{files, program_src};
 use regex::Regex;
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+/// The beginning of a type.
+static HEAD: LazyLock<Regex> = LazyLock::new(|| {
+    let head =
+        r"^( *)(?:pub(?:\([^)]*\))? )?(?:unsafe )?(struct|enum|trait|type|union) ([A-Za-z_0-9]+)";
+    Regex::new(head).expect("a pattern")
+});
 
 #[test]
 fn each_type_name_means_one_thing() {
@@ -37,11 +45,9 @@ fn is_stand_in(path: &str) -> bool {
 
 /// The types that a file defines, with their lines. Associated types are not among them.
 fn types(text: &str) -> impl Iterator<Item = (&str, usize)> {
-    let head = r"^( *)(?:pub(?:\([^)]*\))? )?(?:unsafe )?(struct|enum|trait|type|union) (\w+)";
-    let head = Regex::new(head).expect("a pattern");
     let lines: Vec<&str> = text.lines().collect();
     (0..lines.len()).filter_map(move |line| {
-        let found = head.captures(lines[line])?;
+        let found = HEAD.captures(lines[line])?;
         let indentation = found[1].len();
         if &found[2] == "type" && is_in_impl_or_trait(&lines[..line], indentation) {
             return None;

@@ -3,11 +3,18 @@
 use crate::assert_none;
 use crate::tree::{File, files};
 use regex::Regex;
+use std::sync::LazyLock;
 
 const FILE_LINES: usize = 450;
 const MEDIAN_FILE_LINES: usize = 150;
 const FUNCTION_LINES: usize = 70;
 const PAGE_LINES: usize = 200;
+
+/// The beginning of a function.
+static HEAD: LazyLock<Regex> = LazyLock::new(|| {
+    let head = r"^( *)(?:pub(?:\([^)]*\))? )?(?:(?:default|const|async|unsafe|extern \S+) )*fn ([a-z_0-9]+)";
+    Regex::new(head).expect("a pattern")
+});
 
 #[test]
 fn the_program_is_in_short_files_and_functions() {
@@ -69,12 +76,9 @@ fn long_ones(wanted: impl Fn(&File) -> bool) -> Vec<String> {
 /// The name, first line and length of each function of more than a line. The text is formatted by
 /// rustfmt, so a function ends at the first `}` that stands below its beginning.
 fn functions(text: &str) -> impl Iterator<Item = (&str, usize, usize)> {
-    let head =
-        r"^( *)(?:pub(?:\([^)]*\))? )?(?:(?:default|const|async|unsafe|extern \S+) )*fn (\w+)";
-    let head = Regex::new(head).expect("a pattern");
     let lines: Vec<&str> = text.lines().collect();
     (0..lines.len()).filter_map(move |first| {
-        let found = head.captures(lines[first])?;
+        let found = HEAD.captures(lines[first])?;
         let name = found.get(2)?.as_str();
         let opens = lines[first..].iter().find(|line| line.ends_with(['{', '}', ';']))?;
         let end = format!("{}}}", &found[1]);
