@@ -10,9 +10,9 @@ help: ## List the targets
 build: ## Build the optimised binary, target/release/aka
 	cargo build --release --locked
 
-quick: ## Run all tests that need no database
-	AKA_SIM_SEEDS=$${AKA_SIM_SEEDS:-100} cargo test --locked --workspace --features aka/test-hooks --lib --bins \
-		--test house --test golden --test evaluate --test simulation
+quick: ## Run the tests that need no database (the simulation with fewer seeds and no mutants)
+	cargo test --locked --workspace --features aka/test-hooks --lib --bins --test house --test golden --test evaluate
+	AKA_SIM_SEEDS=$${AKA_SIM_SEEDS:-100} cargo test --locked --workspace --features aka/test-hooks --test simulation -- --skip mutants::
 	cargo test --locked --workspace --features aka/test-hooks --doc
 
 test: ## Install the test databases if need be, then run all tests

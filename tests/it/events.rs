@@ -1,6 +1,5 @@
-//! A day of a product's events, from end to end: the alias events go through `aka alias create`, then
-//! every event's `distinct_id` through `aka resolve`, and each answer is what an independent model
-//! says.
+//! A day of a product's events, from end to end. The alias events go through `aka alias create`, then
+//! the `distinct_id` of every event through `aka resolve`. An independent model predicts each answer.
 
 mod generator;
 mod model;
@@ -14,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const SEED: u64 = 20_260_101;
 const EVENTS: usize = 4_000;
 
-/// More than anybody has here: which of the lines of one batch find room at the limit is a test of
-/// its own (`command_line::aliases`).
+/// More aliases than any canonical id has here. Another test is about the limit
+/// (`command_line::aliases`).
 const MAX_ALIASES: u64 = 500;
 
 fn day() -> Vec<String> {
@@ -43,7 +42,7 @@ fn the_day_is_like_real_traffic() {
     }
     let mut by_count: Vec<_> = counts.values().copied().collect();
     by_count.sort_unstable_by(|a, b| b.cmp(a));
-    // A few are very busy, most are hardly seen, and there are many of them.
+    // A few people have many events, and many people have few.
     let top: u32 = by_count.iter().take(by_count.len() / 10).sum();
     assert!(by_count.len() > 500, "{} ids", by_count.len());
     assert!(top as usize > EVENTS / 2, "the top tenth has {top} events");
