@@ -1,7 +1,7 @@
 //! Aliases a second through `BatchCreateAliases`, on one MySQL shard and on three.
 //!
-//! `cargo bench --bench create` starts a database server and the real service. It is a closed loop of
-//! several clients, each with one batch of 1,000 under way. The median of three rounds counts.
+//! `cargo bench --bench create` starts a database server and the real service. It is a closed loop
+//! of several clients, each with one batch of 1,000 under way. The median of three rounds counts.
 
 use aka_test_support::{Aka, Database, Engine, create_request, shared_server};
 use aka_wire::pb::alias_admin_client::AliasAdminClient;

@@ -1,9 +1,10 @@
 //! The cost of more aliases and of more shards: CPU for a lookup, and memory.
 //!
-//! `cargo bench --bench growth`, or with pairs of ALIASES:SHARDS after `--` (`-- 10000000:1`). Each pair
-//! has databases of its own on one MySQL server, a real service, and `aka bench` as its load. Half of
-//! the keys are aliases. Keys are drawn with a skew (Zipf 0.99), on 8 connections with 50 calls each, or
-//! on 8 connections with batches of 100. Every answer is checked. The cache has room for all aliases.
+//! `cargo bench --bench growth`, or with pairs of ALIASES:SHARDS after `--` (`-- 10000000:1`). Each
+//! pair has databases of its own on one MySQL server, a real service, and `aka bench` as its load.
+//! Half of the keys are aliases. Keys are drawn with a skew (Zipf 0.99), on 8 connections with 50
+//! calls each, or on 8 connections with batches of 100. Every answer is checked. The cache has room
+//! for all aliases.
 //!
 //! The rows are written directly to the tables. `--bench create` measures creates.
 
@@ -35,8 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Rows in one INSERT statement.
 const ROWS: usize = 5_000;
 
-/// Cache bytes for each alias: its entry, and its part of the hot table, which gets a quarter of the
-/// cache; rounded up.
+/// Cache bytes for each alias: its entry, and its part of the hot table, which gets a quarter of
+/// the cache; rounded up.
 const CACHE_BYTES_AN_ALIAS: u64 = 560;
 
 fn main() {

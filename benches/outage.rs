@@ -1,8 +1,8 @@
 //! The cost of a sick shard, the time until it is well again, and the cost of an idle feed.
 //!
 //! `cargo bench --bench outage` starts three MySQL servers with a proxy before each, and three
-//! instances with default settings. For the first 30 s there are no requests. Then one server is behind
-//! a black hole for 10 s, while clients read the ids of all shards on all instances.
+//! instances with default settings. For the first 30 s there are no requests. Then one server is
+//! behind a black hole for 10 s, while clients read the ids of all shards on all instances.
 
 use aka_test_support::proxy::{Mode, Proxy};
 use aka_test_support::{

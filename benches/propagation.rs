@@ -1,9 +1,10 @@
 //! How soon another instance sees an acknowledged write while all is healthy.
 //!
-//! `cargo bench --bench propagation` starts three MySQL shards and three instances. The first instance
-//! gets about 500 creates a second (open loop). Some of the ids are also read on another instance:
-//! once before the write, so that the instance remembers "no alias", and after it until the answer is
-//! right. A sample is the time from the acknowledgement to the end of the first right answer.
+//! `cargo bench --bench propagation` starts three MySQL shards and three instances. The first
+//! instance gets about 500 creates a second (open loop). Some of the ids are also read on another
+//! instance: once before the write, so that the instance remembers "no alias", and after it until
+//! the answer is right. A sample is the time from the acknowledgement to the end of the first right
+//! answer.
 
 use aka_test_support::{
     Aka, Database, Engine, PROJECT, create_request, resolve_request, shared_server,

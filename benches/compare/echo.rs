@@ -1,15 +1,15 @@
 //! A bare tonic server with the contract of aka and nothing behind it: what gRPC alone costs.
 //!
-//! `cargo bench --bench compare -- echo SHAPE [EVERY]`. It says where it serves, as `aka serve` does, and
-//! goes on until it is killed. SHAPE is how its threads are made:
+//! `cargo bench --bench compare -- echo SHAPE [EVERY]`. It says where it serves, as `aka serve`
+//! does, and goes on until it is killed. SHAPE is how its threads are made:
 //!
 //! - `shared`: one runtime with as many threads as there are processors, as tonic's documentation has
 //!   it;
 //! - `split`: a runtime of one thread for each processor, and a listener for each on the same port
 //!   (SO_REUSEPORT), so that a connection never leaves its thread.
 //!
-//! `Resolve` answers the id itself. In a batch every second id (every EVERYth) is answered as an alias,
-//! of an id that is as long as those of `aka bench`.
+//! `Resolve` answers the id itself. In a batch every second id (every EVERYth) is answered as an
+//! alias, of an id that is as long as those of `aka bench`.
 
 use aka_wire::pb::resolver_server::{Resolver, ResolverServer};
 use aka_wire::pb::{

@@ -69,8 +69,8 @@ const GOALS: [Goal; 8] = [
     },
 ];
 
-/// As Markdown: the median over the rounds of the ratio in each round, as both had the same minute of
-/// the machine.
+/// As Markdown: the median over the rounds of the ratio in each round, as both had the same minute
+/// of the machine.
 pub fn table(results: &Results) -> String {
     let mut table =
         String::from("| ratio | measured (least to greatest) | goal | met |\n|---|--:|--:|---|\n");

@@ -26,8 +26,8 @@ pub fn is_alias(number: u32, ratio: f64) -> bool {
     u128::from(spread) < (ratio * 2_f64.powi(64)) as u128
 }
 
-/// Drawn beforehand, and before anything is measured: two powers for each number would cost more than all
-/// else that is done for it.
+/// Drawn beforehand, and before anything is measured: two powers for each number would cost more
+/// than all else that is done for it.
 static SAMPLES: LazyLock<Vec<u32>> = LazyLock::new(|| {
     let mut random = StdRng::seed_from_u64(1);
     // The inverse of the integral of 1 / x^s, without the rejection that would make it exact.

@@ -1,6 +1,7 @@
 //! aka beside what one would use instead, in one program and one run.
 //!
-//! `make compare`, or `cargo bench --profile dist --bench compare` once the servers are installed; after `--`:
+//! `make compare`, or `cargo bench --profile dist --bench compare` once the servers are installed;
+//! after `--`:
 //!
 //! - `--rounds N` (5) and `--seconds S` (3): every measurement is made once in each round, so that a busy
 //!   minute of the machine hits all of them; the medians count;
@@ -9,10 +10,11 @@
 //! - `--no-plot`: leave `docs/latency.svg` alone;
 //! - `echo SHAPE [EVERY]`: be the echo and nothing else.
 //!
-//! Everything runs on this machine, on loopback: each of the servers, aka's MySQL, and the load. All of
-//! them know the same million keys with the same values, asked for with a skew (Zipf 0.99), and every
-//! answer is checked. What is compared first is the CPU time of a server for an id, from `/proc`: it is
-//! what a machine of one's own would run out of, and it is less disturbed by neighbours than rates are.
+//! Everything runs on this machine, on loopback: each of the servers, aka's MySQL, and the load.
+//! All of them know the same million keys with the same values, asked for with a skew (Zipf 0.99),
+//! and every answer is checked. What is compared first is the CPU time of a server for an id, from
+//! `/proc`: it is what a machine of one's own would run out of, and it is less disturbed by
+//! neighbours than rates are.
 
 mod echo;
 mod goals;

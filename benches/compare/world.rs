@@ -20,7 +20,8 @@ use tokio::runtime::Runtime;
 const FEW: f64 = 0.1;
 const HALF: f64 = 0.5;
 
-/// `aka bench` for batches, streams and single calls. Redis and memcached are asked in the same shapes.
+/// `aka bench` for batches, streams and single calls. Redis and memcached are asked in the same
+/// shapes.
 const UNARY_8X50: &str = "--connections 8 --concurrency 50";
 const UNARY_50X1: &str = "--connections 50 --concurrency 1";
 const BATCH: &str = "--connections 16 --concurrency 1 --mode batch --batch";
@@ -190,8 +191,8 @@ fn of_redis(aliases: f64) -> Redis {
     Redis { database: u32::from(aliases == HALF), aliases }
 }
 
-/// Two instances of aka over one shard on this MySQL: as it is when nothing else is said, and without its
-/// filter.
+/// Two instances of aka over one shard on this MySQL: as it is when nothing else is said, and
+/// without its filter.
 fn start_aka(runtime: &Runtime, mysql: &DbServer) -> Result<[Server; 2], Fault> {
     let database = runtime.block_on(mysql.create_database());
     let shard = ["--shard".to_owned(), mysql.url(&database)];

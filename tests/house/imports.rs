@@ -1,5 +1,5 @@
-//! Which file of a crate uses which names of which other file. It reads `use` declarations and paths,
-//! and follows re-exports to the file that defines a name. Test modules are left out.
+//! Which file of a crate uses which names of which other file. It reads `use` declarations and
+//! paths, and follows re-exports to the file that defines a name. Test modules are left out.
 
 use crate::tree::{File, program_src};
 use regex::Regex;
@@ -146,7 +146,8 @@ fn definition(
     through_globs.or_else(|| Some((module.path.clone(), name.clone())))
 }
 
-/// A path as it is written in a module, from the root of the crate. None if it leads out of the crate.
+/// A path as it is written in a module, from the root of the crate. None if it leads out of the
+/// crate.
 fn absolute(route: &Route, path: &[String], routes: &BTreeSet<Route>) -> Option<Route> {
     let mut base = route.clone();
     let mut path = path;
@@ -225,8 +226,8 @@ fn route_of(src: &str, path: &str) -> Route {
     if path == "lib" { Vec::new() } else { path.split('/').map(str::to_owned).collect() }
 }
 
-/// The code without comments and without test modules. It is formatted by rustfmt, so a module ends at
-/// the first `}` that stands below its beginning.
+/// The code without comments and without test modules. It is formatted by rustfmt, so a module ends
+/// at the first `}` that stands below its beginning.
 fn plain(text: &str) -> String {
     COMMENT.replace_all(&TEST_MODULE.replace_all(text, ""), "$1").into_owned()
 }

@@ -1,4 +1,5 @@
-//! The rules of the house: what must hold of the repository itself. Needs no feature and no database.
+//! The rules of the house: what must hold of the repository itself. Needs no feature and no
+//! database.
 //!
 //! Each test prints all of its findings.
 

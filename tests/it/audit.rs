@@ -80,7 +80,8 @@ async fn a_row_that_was_changed_behind_akas_back_is_found(backend: Backend) {
     .await;
 }
 
-/// A feed that leaves the entries as they are is found by the audit of each change, without a sample.
+/// A feed that leaves the entries as they are is found by the audit of each change, without a
+/// sample.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_that_memory_missed_is_found() {
     let database = Database::create(backend::mysql_1()).await;

@@ -1,9 +1,10 @@
-//! The fault test: three instances of aka over three MySQL servers. Clients write and read through all
-//! instances while faults of every kind happen, and a history is written down. Afterwards the history is
-//! checked against the promises (P1 to P8, P11), and every instance is compared with the tables.
+//! The fault test: three instances of aka over three MySQL servers. Clients write and read through
+//! all instances while faults of every kind happen, and a history is written down. Afterwards the
+//! history is checked against the promises (P1 to P8, P11), and every instance is compared with the
+//! tables.
 //!
-//! `AKA_FAULT_SECONDS` says how long the faults go on (default: a minute; at least one fault of each
-//! kind happens). `AKA_FAULT_SEED` decides which faults happen, and when. The seed is printed.
+//! `AKA_FAULT_SECONDS` says how long the faults go on (default: a minute; at least one fault of
+//! each kind happens). `AKA_FAULT_SEED` decides which faults happen, and when. The seed is printed.
 
 mod agreement;
 mod canary;
@@ -28,7 +29,8 @@ use tokio::task::JoinSet;
 /// The staleness limit that the instances run with, and that the checker uses.
 const STALENESS: Duration = Duration::from_secs(1);
 
-/// Longer timeouts than in production, because a healthy shard on a busy machine must not look sick.
+/// Longer timeouts than in production, because a healthy shard on a busy machine must not look
+/// sick.
 const FLAGS: [&str; 6] =
     ["--staleness-limit-ms", "1000", "--query-timeout-ms", "3000", "--connect-timeout-ms", "2000"];
 

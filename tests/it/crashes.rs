@@ -1,6 +1,6 @@
-//! The process is killed (SIGKILL) in every transaction of a write: before its commit, and after the
-//! commit but before anything is told of it. A retry completes the write, the sweeper cleans the
-//! tables, and no acknowledged write is lost (P1, P7).
+//! The process is killed (SIGKILL) in every transaction of a write: before its commit, and after
+//! the commit but before anything is told of it. A retry completes the write, the sweeper cleans
+//! the tables, and no acknowledged write is lost (P1, P7).
 
 use aka_test_support::{Aka, Backend, Database, PROJECT, check_is_clean, eventually, invariants};
 use tonic::{Code, Status};
@@ -43,8 +43,8 @@ impl<'a> Victims<'a> {
         Ids { alias: on(0, "alias"), canonical: on(1, "canonical"), other: on(2, "other") }
     }
 
-    /// Runs `write` on an instance that dies when it reaches `place` for the nth time. True if it died,
-    /// false if the write was done before.
+    /// Runs `write` on an instance that dies when it reaches `place` for the nth time. True if it
+    /// died, false if the write was done before.
     async fn kill_at<T>(
         &mut self,
         place: &str,

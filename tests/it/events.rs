@@ -1,5 +1,6 @@
-//! A day of a product's events, from end to end. The alias events go through `aka alias create`, then
-//! the `distinct_id` of every event through `aka resolve`. An independent model predicts each answer.
+//! A day of a product's events, from end to end. The alias events go through `aka alias create`,
+//! then the `distinct_id` of every event through `aka resolve`. An independent model predicts each
+//! answer.
 
 mod generator;
 mod model;

@@ -1,8 +1,8 @@
-//! The filter outlives its process. A saved filter spares a scan, and is used only if the log continues
-//! from it.
+//! The filter outlives its process. A saved filter spares a scan, and is used only if the log
+//! continues from it.
 //!
-//! The tests tell a restored filter from a scanned one by an alias whose row they removed without a line
-//! in the log. A restored filter still says "perhaps" of it, a scanned one "surely not".
+//! The tests tell a restored filter from a scanned one by an alias whose row they removed without a
+//! line in the log. A restored filter still says "perhaps" of it, a scanned one "surely not".
 
 use aka_test_support::{Aka, Backend, Database, PROJECT, backend, eventually, start};
 use futures::StreamExt;
@@ -275,7 +275,8 @@ async fn without_what_has_changed_since_the_answer_is_wrong() {
     assert!(is_filtered(&aka, "late-0").await, "the mutant was not caught");
 }
 
-/// Snapshots are written while the instance serves. The next process reads the log from the last one.
+/// Snapshots are written while the instance serves. The next process reads the log from the last
+/// one.
 async fn a_crash_leaves_the_last_one(backend: Backend) {
     let site = Site::new(backend).await;
     let aka = site.serve(&[("AKA_FILTER_SAVE_MS", "50")]).await;

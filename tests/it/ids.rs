@@ -1,4 +1,5 @@
-//! Ids are compared byte for byte, by every backend: people whose ids look alike are not one person.
+//! Ids are compared byte for byte, by every backend: people whose ids look alike are not one
+//! person.
 
 use aka_test_support::{
     Aka, Backend, PROJECT, assert_refused, bytes, create_request, invariants, start,

@@ -115,7 +115,8 @@ async fn a_canonical_id_becomes_an_alias(backend: Backend) {
     assert_whole(&database).await;
 }
 
-/// One create wins. The others are told which canonical id has the alias, or that it is as requested.
+/// One create wins. The others are told which canonical id has the alias, or that it is as
+/// requested.
 async fn one_alias_two_targets(backend: Backend) {
     let (database, aka) = start(backend).await;
     rounds(async |round| {

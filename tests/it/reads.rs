@@ -1,5 +1,5 @@
-//! Reads: beside writes, in bursts of misses, with sick shards, and with too little time, queue space or
-//! memory.
+//! Reads: beside writes, in bursts of misses, with sick shards, and with too little time, queue
+//! space or memory.
 
 use aka_test_support::{Aka, Database, PROJECT, create_request, eventually};
 
@@ -11,8 +11,8 @@ mod outages;
 mod overload;
 mod propagation;
 
-/// Makes each of these ids an alias of `person-of-ID`, through an `aka` that then ends. So no running
-/// `aka` has them in memory.
+/// Makes each of these ids an alias of `person-of-ID`, through an `aka` that then ends. So no
+/// running `aka` has them in memory.
 async fn store_aliases(database: &Database, ids: &[String]) {
     let aka = Aka::serve(database, &[]).await;
     for ids in ids.chunks(1_000) {

@@ -1,5 +1,5 @@
-//! The change log is pruned: old lines are removed, young lines and the newest line stay, and the feeds
-//! of all instances go on undisturbed.
+//! The change log is pruned: old lines are removed, young lines and the newest line stay, and the
+//! feeds of all instances go on undisturbed.
 
 use aka_test_support::{
     Aka, Backend, Database, PROJECT, Tables, check_is_clean, eventually, start_with,

@@ -1,8 +1,8 @@
 //! The stale-set race (P2, P4): a load has read the old state and has not landed yet when the alias
 //! changes. A read after the write's answer must see the write, and so must all later reads.
 //!
-//! A hook holds the load between the database's answer and the cache, so the race happens every time.
-//! The tests also run it on a mutant of the program, where the race must be lost.
+//! A hook holds the load between the database's answer and the cache, so the race happens every
+//! time. The tests also run it on a mutant of the program, where the race must be lost.
 
 use aka_test_support::{Aka, Backend, Database, PROJECT, Resolved, backend, eventually};
 use aka_wire::pb::ResolveRequest;
@@ -45,8 +45,8 @@ impl Race {
         Self { aka, gate }
     }
 
-    /// Makes a load of the new id `id` read the old state. Then it calls `write`, and sends another read
-    /// if one is wanted. Then it lets the load land.
+    /// Makes a load of the new id `id` read the old state. Then it calls `write`, and sends another
+    /// read if one is wanted. Then it lets the load land.
     async fn run<T>(
         &self,
         id: &str,

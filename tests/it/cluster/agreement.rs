@@ -7,8 +7,8 @@ use aka_test_support::{Database, PROJECT, bytes, eventually, invariants, run_aka
 use aka_wire::pb;
 use std::collections::HashMap;
 
-/// Compares every key on every instance, from memory if it is there, with the rows (P4), and the rows
-/// with the history (P1). All writes have ended.
+/// Compares every key on every instance, from memory if it is there, with the rows (P4), and the
+/// rows with the history (P1). All writes have ended.
 pub async fn check(world: &World) -> Vec<Violation> {
     let database = world.site.database();
     let tables = database.tables().await;
@@ -66,8 +66,8 @@ async fn disagreements(
     differ.collect()
 }
 
-/// The invariants hold, except for aliases that lost the other half of a write in a failover of one of
-/// their shards. `aka check` can repair those.
+/// The invariants hold, except for aliases that lost the other half of a write in a failover of one
+/// of their shards. `aka check` can repair those.
 pub async fn check_invariants(world: &World) {
     let database = world.site.database();
     let found = problems(&database, &["--json"]).await;

@@ -1,8 +1,8 @@
 //! Checks a history against the promises.
 //!
-//! Every answer must be a state that the id may have been in, and no older than the reader may expect.
-//! If several states fit, the checker takes the oldest. If a key goes back in time on an instance even
-//! so, it really did.
+//! Every answer must be a state that the id may have been in, and no older than the reader may
+//! expect. If several states fit, the checker takes the oldest. If a key goes back in time on an
+//! instance even so, it really did.
 
 use super::history::{At, History, KeyHistory, Outcome, Read, Seen, State, Write};
 use super::timeline::Timeline;
@@ -63,8 +63,8 @@ struct Judge<'a> {
     timelines: Vec<Timeline>,
 }
 
-/// What was read on one instance, in each timeline: when it was answered, and the newest step that had
-/// been seen then. Sorted by time.
+/// What was read on one instance, in each timeline: when it was answered, and the newest step that
+/// had been seen then. Sorted by time.
 type SeenBefore = HashMap<(usize, usize), Vec<(At, usize)>>;
 
 impl Judge<'_> {
@@ -107,8 +107,8 @@ impl Judge<'_> {
         }
     }
 
-    /// A read may fail only if something was done to its shard or to its instance (P8), or if it had
-    /// hardly any time.
+    /// A read may fail only if something was done to its shard or to its instance (P8), or if it
+    /// had hardly any time.
     fn judge_failure(
         &self,
         read: &Read,

@@ -146,8 +146,8 @@ impl Schedule {
         self.round.pop().expect("a round has faults")
     }
 
-    /// One of each kind, in any order; a failover comes some time after the crash that its copy is of,
-    /// so that there is something to lose.
+    /// One of each kind, in any order; a failover comes some time after the crash that its copy is
+    /// of, so that there is something to lose.
     fn draw_round(&mut self) -> Vec<Fault> {
         let random = &mut self.random;
         let crashed = random.random_range(..SHARDS);

@@ -9,8 +9,8 @@ use tonic::Code;
 /// The time since the run began.
 pub type At = Duration;
 
-/// The canonical id of an id: the number in `KEY-vNUMBER`, or `None` if the id is no alias. Each create
-/// and each update writes a number of its own, so an answer shows which write it is of.
+/// The canonical id of an id: the number in `KEY-vNUMBER`, or `None` if the id is no alias. Each
+/// create and each update writes a number of its own, so an answer shows which write it is of.
 pub type State = Option<u32>;
 
 /// Every event of a run.
@@ -72,8 +72,8 @@ pub struct Seen {
     pub degraded: bool,
 }
 
-/// A fault or its effect. Meanwhile, requests to `instance` (`None`: any) that need `shard` (`None`: any)
-/// may fail, and no others.
+/// A fault or its effect. Meanwhile, requests to `instance` (`None`: any) that need `shard`
+/// (`None`: any) may fail, and no others.
 #[derive(Clone, Debug, Default)]
 pub struct Trouble {
     pub what: String,
@@ -182,8 +182,8 @@ impl KeyHistory {
     }
 }
 
-/// Reads show that a shard has healed. A write needs up to three more connections, and each pauses after
-/// a failed attempt. P8 allows 5 s.
+/// Reads show that a shard has healed. A write needs up to three more connections, and each pauses
+/// after a failed attempt. P8 allows 5 s.
 const REACHED_BY_WRITES: At = At::from_secs(2);
 
 impl Trouble {

@@ -1,5 +1,5 @@
-//! The site that is tested: instances of aka, the servers of their shards, and between each instance and
-//! each shard a proxy that can break the network.
+//! The site that is tested: instances of aka, the servers of their shards, and between each
+//! instance and each shard a proxy that can break the network.
 
 use super::history::{At, Failover, History};
 use aka_test_support::proxy::{Mode, Proxy};

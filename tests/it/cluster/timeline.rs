@@ -1,14 +1,14 @@
 //! The states that an id may have gone through, in order.
 //!
-//! Each id has one writer, which ends each write before it begins the next. So the order is known, and
-//! only writes of unknown outcome may have happened or not. A failover that lost writes begins another
-//! timeline.
+//! Each id has one writer, which ends each write before it begins the next. So the order is known,
+//! and only writes of unknown outcome may have happened or not. A failover that lost writes begins
+//! another timeline.
 
 use super::history::{At, Failover, History, KeyHistory, Outcome, State, Write};
 use std::time::Duration;
 
-/// How long a write may still take effect after its client gave up, because the request may be under way.
-/// The time is short, because aka begins no transaction after the deadline of a request.
+/// How long a write may still take effect after its client gave up, because the request may be
+/// under way. The time is short, because aka begins no transaction after the deadline of a request.
 pub const LATE: Duration = Duration::from_secs(20);
 
 /// What may be seen of an id on one primary.

@@ -1,8 +1,8 @@
 //! Clients that write, and write down the outcomes.
 //!
-//! An id has one writer, which does one thing at a time. After an unknown outcome it reads the state from
-//! the primary. The old request may still be under way. So for a while the writer only repeats that
-//! create and deletes nothing: otherwise the old create could take effect later.
+//! An id has one writer, which does one thing at a time. After an unknown outcome it reads the
+//! state from the primary. The old request may still be under way. So for a while the writer only
+//! repeats that create and deletes nothing: otherwise the old create could take effect later.
 
 use super::history::{At, Outcome, State, Write};
 use super::reader::{PATIENT, World, described, within};
@@ -137,8 +137,8 @@ impl Page {
         }
     }
 
-    /// A number that was not used before. The canonical id is mostly on the shard of the alias, so that a
-    /// sick shard does not stop all writes.
+    /// A number that was not used before. The canonical id is mostly on the shard of the alias, so
+    /// that a sick shard does not stop all writes.
     fn number(&mut self, world: &World, random: &mut StdRng) -> u32 {
         let together = random.random_bool(0.7);
         let key = &world.history.keys[self.key];

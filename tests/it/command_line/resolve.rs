@@ -1,4 +1,4 @@
-//! `aka resolve`: an answer for each id, in order, whatever the ids are.
+//! `aka resolve`: one answer for each id of any form, in order.
 
 use super::client;
 use aka_test_support::{Backend, PROJECT, create_request, start};

@@ -1,4 +1,4 @@
-//! What is refused before any database is asked: ids, projects and placeholders of writes.
+//! Refusals before any database query: ids, projects and placeholders of writes.
 
 use aka_test_support::{Aka, Backend, Database, PROJECT, assert_refused, start};
 use tonic::{Code, Status};

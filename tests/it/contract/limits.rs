@@ -15,7 +15,7 @@ fn assert_full<T: std::fmt::Debug>(answer: Result<T, Status>) {
 }
 
 async fn the_configured_limit(backend: Backend) {
-    // A sweeper that never comes: what is left out of the count is not what it has removed.
+    // The sweeper never runs, so the limit itself must leave orphans out of the count.
     let flags = ["--max-aliases", "5", "--sweep-pause-ms", "86400000"];
     let (database, aka) = start_with(backend, &flags).await;
     for dead in 0..7 {

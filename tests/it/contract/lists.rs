@@ -33,7 +33,7 @@ async fn pages_and_their_tokens(backend: Backend) {
     assert_eq!(shown, [aka.get(PROJECT, "other").await.expect("an alias")], "whole aliases");
     assert_bad_pages_are_refused(&aka).await;
 
-    // A page token is a place between ids: what is deleted behind or before it does no harm.
+    // A page token is a place between ids. Deletions before or after it do no harm.
     let page = aka.list(PROJECT, "alice", 10, "").await.expect("a page");
     for gone in ["id-0003", "id-0009", "id-0010", "id-0011"] {
         aka.delete(PROJECT, gone, 0).await.expect("deleted");

@@ -1,4 +1,4 @@
-//! Consistency tokens: what is one, and what is none.
+//! Consistency tokens: valid ones and invalid ones.
 
 use aka_test_support::{Aka, Backend, PROJECT, assert_refused, batch_request, start};
 use tonic::{Code, Status};

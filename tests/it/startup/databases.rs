@@ -1,4 +1,5 @@
-//! Databases that are not what the configuration says: nothing is ever answered from the wrong shard.
+//! Databases that are not what the configuration says: nothing is ever answered from the wrong
+//! shard.
 
 use aka_test_support::{Backend, Database, DbServer, Ended, Engine, aka, aka_serve, shared_server};
 use std::net::TcpListener;
@@ -18,7 +19,7 @@ pub(super) async fn shared(engine: Engine) -> &'static DbServer {
     server.expect("the shared server starts")
 }
 
-/// So many databases that are nobody's yet.
+/// This number of databases that belong to no cluster yet.
 pub(super) async fn blank(server: &DbServer, count: usize) -> Vec<String> {
     let mut urls = Vec::new();
     for _ in 0..count {

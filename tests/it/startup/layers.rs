@@ -4,7 +4,7 @@ use aka_test_support::{SECRET, aka};
 use std::path::Path;
 use toml::{Table, Value};
 
-/// Every setting that is one value, with one for the file, the environment and the flag.
+/// Every setting of one value, with a value for the file, the environment and the flag.
 const SETTINGS: [(&str, [&str; 3]); 21] = [
     ("listen", ["127.0.0.1:1001", "127.0.0.1:1002", "127.0.0.1:1003"]),
     ("metrics_listen", ["127.0.0.1:2001", "127.0.0.1:2002", "127.0.0.1:2003"]),

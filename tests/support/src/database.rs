@@ -11,11 +11,11 @@ use sqlx::sqlite::SqliteConnection;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// What kind of database `aka` keeps its aliases in.
+/// The kind of database that `aka` stores its aliases in.
 #[derive(Clone, Copy, Debug)]
 pub enum Backend {
     Sqlite,
-    /// So many shards, each a database of its own on the server that all tests share.
+    /// This number of shards, each a database of its own on the server that all tests share.
     Shards(Engine, usize),
 }
 
@@ -40,7 +40,7 @@ pub mod backend {
     }
 }
 
-/// Makes a test on each backend of an `async fn(Backend)`: all of them, or those that are named.
+/// Makes tests of an `async fn(Backend)`: one for each backend, or for each that is named.
 #[macro_export]
 macro_rules! on_backends {
     ($test:ident) => {
@@ -89,7 +89,7 @@ impl Database {
         database
     }
 
-    /// Databases that are migrated already, by where they are.
+    /// Databases that are migrated already, by their URLs.
     pub fn at(urls: Vec<String>) -> Self {
         Self(Place::Shards(urls))
     }
@@ -104,7 +104,7 @@ impl Database {
         }
     }
 
-    /// What the shards' databases are called on their servers.
+    /// The names of the shards' databases on their servers.
     pub fn names(&self) -> Vec<String> {
         let Place::Shards(urls) = &self.0 else { panic!("a file has no such name") };
         let name = |url: &String| url.rsplit('/').next().expect("a path").to_owned();
@@ -155,8 +155,8 @@ impl Database {
         shards
     }
 
-    /// Leaves an inverse row without its forward row, `age_s` seconds old, as a write does that
-    /// died between its steps.
+    /// Inserts an orphan that is `age_s` seconds old: an inverse row without its forward row, as a
+    /// write leaves it that died between its steps.
     pub async fn plant_orphan(&self, project: u64, canonical: &str, alias: &str, age_s: u64) {
         let slot = slot_of(project, canonical.as_bytes());
         let (canonical_hex, alias_hex) = (hex(canonical), hex(alias));

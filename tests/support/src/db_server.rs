@@ -3,8 +3,8 @@
 //! Every server runs on a copy of a prepared data folder. It listens on a loopback port of its own,
 //! and it ends when the test process ends. `scripts/install-test-databases` installs the servers.
 //!
-//! Most tests want [`shared_server`]: one server for each engine and test process, and a database for
-//! each test from [`DbServer::create_database`]. A test that kills, stops or pauses its server
+//! Most tests want [`shared_server`]: one server for each engine and test process, and a database
+//! for each test from [`DbServer::create_database`]. A test that kills, stops or pauses its server
 //! starts one of its own with [`DbServer::start`].
 //!
 //! Starting, stopping and killing block the calling thread (up to some seconds). A test on a
@@ -60,8 +60,8 @@ impl DbServer {
         server.start_somewhere()
     }
 
-    /// Another server, not started yet, with a copy of this one's data on disk. It is like a replica
-    /// that no longer follows its primary. This server must not run.
+    /// Another server, not started yet, with a copy of this one's data on disk. It is like a
+    /// replica that no longer follows its primary. This server must not run.
     pub fn copy(&self) -> DbServer {
         assert!(self.process().is_none(), "the data of a running server cannot be copied");
         let mut copy = Self::new(self.engine, &self.data());
@@ -110,8 +110,8 @@ impl DbServer {
         self.port
     }
 
-    /// The process id of the server, or none if it is stopped. The start script replaces itself with
-    /// the server, so the id is not the script's.
+    /// The process id of the server, or none if it is stopped. The start script replaces itself
+    /// with the server, so the id is not the script's.
     pub fn pid(&self) -> Option<u32> {
         self.process().as_ref().map(Child::id)
     }

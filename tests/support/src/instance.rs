@@ -102,7 +102,8 @@ impl Aka {
     pub fn pause(&self) {
         let process = self.process();
         signal(&process, Signal::STOP);
-        // The signal stops one thread, which stops the others: on a busy machine that takes a while.
+        // The signal stops one thread, which stops the others: on a busy machine that takes a
+        // while.
         let stopped = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
         waitid(WaitId::Pid(Pid::from_child(&process)), stopped).expect("it stops");
     }

@@ -3,7 +3,7 @@
 //! - [`DbServer`]: real MySQL and MariaDB servers, and [`Database`]: migrated databases on them;
 //! - [`Aka`]: a running `aka serve` with a client, and [`aka`]: commands that run to their end;
 //! - [`proxy`] and [`http2`]: a bad network, and bad clients;
-//! - [`invariants`]: what must hold of the tables whatever has happened.
+//! - [`invariants`]: what must always hold of the tables.
 //!
 //! The path of the program comes from the variable `CARGO_BIN_EXE_aka`, which `cargo test` and
 //! `cargo bench` set for the tests and benchmarks of the package `aka`.

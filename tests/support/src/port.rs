@@ -3,8 +3,8 @@
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A loopback port on which nothing listens now. It is below the range that systems use for outgoing
-/// connections, so it is still free when the server is restarted.
+/// A loopback port on which nothing listens now. It is below the range that systems use for
+/// outgoing connections, so it is still free when the server is restarted.
 pub fn free_port() -> u16 {
     const FIRST: u32 = 15_000;
     const COUNT: u32 = 15_000;

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 /// Starts a process that is killed when this one ends, however that happens.
 pub fn spawn(mut command: Command) -> io::Result<Child> {
-    // The kernel kills the process when the *thread* that started it ends. So one thread, which never
-    // ends, starts all processes.
+    // The kernel kills the process when the *thread* that started it ends. So one thread, which
+    // never ends, starts all processes.
     type Job = (Command, mpsc::Sender<io::Result<Child>>);
     static SPAWNER: OnceLock<mpsc::Sender<Job>> = OnceLock::new();
     let spawner = SPAWNER.get_or_init(|| {
@@ -33,8 +33,8 @@ pub fn spawn(mut command: Command) -> io::Result<Child> {
         // The parent may have ended before that call.
         if rustix::process::getppid() == parent { Ok(()) } else { Err(io::ErrorKind::Other.into()) }
     };
-    // SAFETY: between fork and exec the closure makes two system calls and nothing else. It takes no
-    // lock and allocates nothing.
+    // SAFETY: between fork and exec the closure makes two system calls and nothing else. It takes
+    // no lock and allocates nothing.
     #[allow(unsafe_code, reason = "pre_exec has no safe form")]
     unsafe {
         command.pre_exec(die_with_parent);
@@ -49,8 +49,8 @@ pub(crate) fn exited(child: &mut Child) -> Option<ExitStatus> {
     child.try_wait().expect("it is a child of this process")
 }
 
-/// Sends a signal to a child that has not been waited for. After the wait, its process id may belong
-/// to another process.
+/// Sends a signal to a child that has not been waited for. After the wait, its process id may
+/// belong to another process.
 pub(crate) fn signal(child: &Child, what: Signal) {
     // This fails only if the process has ended by itself, and the test will notice that.
     kill_process(Pid::from_child(child), what).ok();

@@ -29,8 +29,8 @@ pub(crate) fn plain_aka(command: &str) -> Command {
     aka
 }
 
-/// The same with long timeouts, because a busy machine is not a fault of `aka`. Tests of timeouts set
-/// flags, which win over the environment.
+/// The same with long timeouts, because a busy machine is not a fault of `aka`. Tests of timeouts
+/// set flags, which win over the environment.
 pub(crate) fn patient_aka(command: &str) -> Command {
     let mut aka = plain_aka(command);
     aka.env("AKA_QUERY_TIMEOUT_MS", "20000").env("AKA_CONNECT_TIMEOUT_MS", "20000");
