@@ -109,8 +109,7 @@ struct Running {
 }
 
 impl Running {
-    /// Waits for the end, or makes one: a command that never ends must fail its test, not hold it
-    /// up.
+    /// Waits for the end. A command that does not end in time is killed, and its test fails.
     fn wait(&mut self) -> Ended {
         let [stdout, stderr] = self.output.take().expect("it is waited for once");
         let (sender, outputs) = mpsc::channel();

@@ -4,8 +4,8 @@ use crate::database::{Database, slot_of};
 use crate::tables::{ForwardRow, InverseRow, Tables};
 use std::collections::{BTreeMap, HashSet};
 
-/// Checks every invariant of the stored aliases while nothing is being written. `orphans_allowed`:
-/// a crash, or a lost answer, may leave an inverse row alone; nothing else may.
+/// Checks every invariant of the stored aliases. No write may be under way. `orphans_allowed` says
+/// that a crash or a lost answer may have left orphans.
 pub async fn assert_hold(database: &Database, orphans_allowed: bool) {
     let shards = database.tables().await;
     assert_placed(database, &shards);
