@@ -1,14 +1,19 @@
 .DEFAULT_GOAL := help
-.PHONY: help build test lint fmt bench compare deny
+.PHONY: help build quick test lint fmt bench compare deny advisories
 
 # The real database servers for the tests live here, unless AKA_TEST_TOOLS says otherwise.
 export AKA_TEST_TOOLS ?= $(CURDIR)/.test-tools
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build the optimised binary, target/release/aka
 	cargo build --release --locked
+
+quick: ## Run the tests that need no database (the simulation with fewer seeds and no mutants)
+	cargo test --locked --workspace --features aka/test-hooks --lib --bins --test house --test golden --test evaluate
+	AKA_SIM_SEEDS=$${AKA_SIM_SEEDS:-100} cargo test --locked --workspace --features aka/test-hooks --test simulation -- --skip mutants::
+	cargo test --locked --workspace --features aka/test-hooks --doc
 
 test: ## Install the test databases if need be, then run all tests
 	scripts/install-test-databases
@@ -31,9 +36,8 @@ compare: ## Measure aka beside Redis, memcached, MySQL and a bare echo (installs
 	scripts/install-bench-servers
 	cargo bench --locked --profile dist --bench compare
 
-deny: ## Check licences, advisories and sources of the dependencies, if cargo-deny is installed
-	@if cargo deny --version >/dev/null 2>&1; then \
-		cargo deny --all-features check; \
-	else \
-		echo 'cargo-deny is not installed (cargo install --locked cargo-deny): not checked'; \
-	fi
+deny: ## Check licences and sources of the dependencies; fails if it cannot
+	scripts/check-dependencies
+
+advisories: ## Check security advisories with cargo-deny (needs a network); fails if it cannot
+	cargo deny --all-features check advisories

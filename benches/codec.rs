@@ -1,4 +1,5 @@
-//! Encoding and decoding the messages of the read path: by prost, and those of a batch by hand, too.
+//! Encoding and decoding the messages of the read path: by prost, and those of a batch by hand,
+//! too.
 //!
 //! `cargo bench --bench codec`
 

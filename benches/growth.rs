@@ -1,4 +1,4 @@
-//! What more aliases, and more shards, cost: CPU for a lookup, and memory.
+//! The cost of more aliases and of more shards: CPU for a lookup, and memory.
 //!
 //! `cargo bench --bench growth`, or with pairs of ALIASES:SHARDS after `--` (`-- 10000000:1`). Each
 //! pair has databases of its own on one MySQL of the test harness, a real service, and the load of
@@ -8,18 +8,13 @@
 //!
 //! The rows are written to the tables directly. `--bench create` shows what creates cost.
 
-#[path = "../tests/it/servers.rs"]
-mod servers;
-mod support;
-
 use aka_core::domain::{Id, Key, Project, SlotSet};
 use aka_load::{ConnectedLoad, IdSet, LoadPlan, LoadServer, Mode};
-use servers::{DbServer, Engine, shared};
+use aka_test_support::{Aka, Database, DbServer, Engine, PROJECT, aka_program, shared_server};
 use sqlx::{AssertSqlSafe, Executor};
 use std::fmt::Write;
 use std::process::Command;
 use std::time::{Duration, Instant};
-use support::{Instance, PROJECT, databases};
 
 const DEFAULT: [(u32, usize); 7] = [
     (10_000, 1),
@@ -31,17 +26,18 @@ const DEFAULT: [(u32, usize); 7] = [
     (10_000_000, 1),
 ];
 
-/// Of each load; the medians count.
+/// How often each load runs. The medians count.
 const ROUNDS: usize = 3;
 const DURATION: Duration = Duration::from_secs(4);
 
 /// How long the filters may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Rows a statement.
+/// Rows in one INSERT statement.
 const ROWS: usize = 5_000;
 
-/// What an entry takes beside the table in front of the cache, which takes a quarter, and some.
+/// Cache bytes for each alias: its entry, and its part of the hot table, which gets a quarter of
+/// the cache; rounded up.
 const CACHE_BYTES_AN_ALIAS: u64 = 560;
 
 fn main() {
@@ -64,26 +60,26 @@ fn pair(arg: &str) -> Option<(u32, usize)> {
 
 /// A line of the table.
 async fn grown(aliases: u32, shards: usize) -> String {
-    let server = shared(Engine::MySql);
-    // The test servers are kept small.
+    let server = shared_server(Engine::MySql);
+    // The test servers are small.
     server.execute("SET GLOBAL innodb_redo_log_capacity = 2147483648").await;
     server.execute("SET GLOBAL innodb_buffer_pool_size = 4294967296").await;
-    let names = databases(&vec![server; shards]).await;
+    let database = Database::on(&vec![server; shards]).await;
+    let names = database.names();
     let filled = fill(server, &names, aliases).await;
 
-    let urls: Vec<String> = names.iter().map(|name| server.url(name)).collect();
     let began = Instant::now();
     let cache = (u64::from(aliases) * CACHE_BYTES_AN_ALIAS).div_ceil(1 << 20).max(64);
-    let aka = Instance::start_with(&urls, &["--cache-mib", &cache.to_string()]);
-    // A key that looks like one that is there already is not counted.
-    while aka.metric("aka_filter_keys") < 0.98 * filled as f64 {
+    let aka = Aka::serve_with_defaults(&database, &["--cache-mib", &cache.to_string()]).await;
+    // The filter does not count a key that it cannot tell from another.
+    while aka.metric("aka_filter_keys", &[]).await < 0.98 * filled as f64 {
         assert!(began.elapsed() < PATIENCE, "the filters are not filled");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let seconds = began.elapsed().as_secs_f64();
     prepare(&aka, aliases);
     let (mut unary, mut batch) = (Vec::new(), Vec::new());
-    let before = (aka.metric("aka_lookups_total"), aka.metric("aka_lookup_query_keys_sum"));
+    let before = lookups_and_loads(&aka).await;
     let plan = LoadPlan {
         zipf: 0.99,
         connections: 8,
@@ -97,8 +93,8 @@ async fn grown(aliases: u32, shards: usize) -> String {
         let mode = Mode::Batch(100);
         batch.push(cpu_for_an_id(&aka, LoadPlan { mode, concurrency: 2, ..plan.clone() }).await);
     }
-    let asked = aka.metric("aka_lookups_total") - before.0;
-    let loaded = aka.metric("aka_lookup_query_keys_sum") - before.1;
+    let after = lookups_and_loads(&aka).await;
+    let (asked, loaded) = (after.0 - before.0, after.1 - before.1);
     for name in &names {
         server.execute(&format!("DROP DATABASE {name}")).await;
     }
@@ -107,10 +103,15 @@ async fn grown(aliases: u32, shards: usize) -> String {
         median(unary),
         median(batch),
         100.0 * (1.0 - loaded / asked),
-        aka.metric("aka_filter_bytes") / f64::from(1 << 20),
+        aka.metric("aka_filter_bytes", &[]).await / f64::from(1 << 20),
         seconds,
         resident(aka.pid()) / f64::from(1 << 20),
     )
+}
+
+async fn lookups_and_loads(aka: &Aka) -> (f64, f64) {
+    let loads = aka.metric("aka_lookup_query_keys_sum", &[]).await;
+    (aka.metric("aka_lookups_total", &[]).await, loads)
 }
 
 /// Writes the aliases that the load expects, as if they had been created long ago: their changes
@@ -180,9 +181,8 @@ fn ids(aliases: u32) -> IdSet {
 }
 
 /// The CPU of the service for an id, in microseconds. Every answer is checked.
-async fn cpu_for_an_id(aka: &Instance, plan: LoadPlan) -> f64 {
-    let url = aka.address().to_owned();
-    let address = url.trim_start_matches("http://").parse().expect("an address");
+async fn cpu_for_an_id(aka: &Aka, plan: LoadPlan) -> f64 {
+    let (address, url) = (aka.grpc, format!("http://{}", aka.grpc));
     let server = LoadServer { address, url, timeout_ms: 10_000, pids: vec![aka.pid()] };
     let load = ConnectedLoad::connect(plan, server).await.expect("it is connected");
     let outcome = load.run().await.expect("it runs to its end");
@@ -191,8 +191,8 @@ async fn cpu_for_an_id(aka: &Instance, plan: LoadPlan) -> f64 {
 }
 
 /// Reads all ids once.
-fn prepare(aka: &Instance, aliases: u32) {
-    let output = Command::new(env!("CARGO_BIN_EXE_aka"))
+fn prepare(aka: &Aka, aliases: u32) {
+    let output = Command::new(aka_program())
         .args([
             "bench",
             "--prepare",
@@ -201,7 +201,7 @@ fn prepare(aka: &Instance, aliases: u32) {
             "--batch",
             "1000",
             "--server",
-            aka.address(),
+            &aka.grpc.to_string(),
         ])
         .args([
             "--duration",

@@ -1,22 +1,16 @@
-//! What a sick shard costs, how soon it is well again, and what the feed costs while nothing happens.
+//! The cost of a sick shard, the time until it is well again, and the cost of an idle feed.
 //!
-//! `cargo bench --bench outage`. Three MySQL servers of their own, three instances with default settings,
-//! a proxy before each server. First 30 s in which nobody asks anything; then one server behind a black
-//! hole for 10 s, while clients read the ids of all shards on all instances.
+//! `cargo bench --bench outage` starts three MySQL servers with a proxy before each, and three
+//! instances with default settings. For the first 30 s there are no requests. Then one server is
+//! behind a black hole for 10 s, while clients read the ids of all shards on all instances.
 
-#[path = "../tests/it/proxy.rs"]
-mod proxy;
-#[path = "../tests/it/servers.rs"]
-mod servers;
-mod support;
-
-use aka_core::domain::{Project, Slot, SlotSet};
+use aka_test_support::proxy::{Mode, Proxy};
+use aka_test_support::{
+    Aka, Database, DbServer, Engine, PROJECT, cpu_time, create_request, resolve_request,
+};
 use aka_wire::pb::resolver_client::ResolverClient;
-use proxy::{Mode, Proxy};
-use servers::{DbServer, Engine};
 use sqlx::Row;
 use std::time::{Duration, Instant};
-use support::{Instance, PROJECT, cpu, create, databases, percentile, resolve};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::Request;
@@ -41,19 +35,24 @@ fn main() {
 }
 
 async fn run(servers: &[DbServer]) {
-    let names = databases(&servers.iter().collect::<Vec<_>>()).await;
+    let database = Database::on(&servers.iter().collect::<Vec<_>>()).await;
     let mut proxies = Vec::new();
     for server in servers {
         proxies.push(Proxy::start(server.port()).await);
     }
-    let urls: Vec<String> = proxies.iter().zip(&names).map(|(p, name)| p.url(name)).collect();
-    let instances: Vec<Instance> = (0..INSTANCES).map(|_| Instance::start(&urls)).collect();
+    let names = database.names();
+    let urls = proxies.iter().zip(&names).map(|(proxy, name)| proxy.url(name)).collect();
+    let database = Database::at(urls);
+    let mut instances = Vec::new();
+    for _ in 0..INSTANCES {
+        instances.push(Aka::serve_with_defaults(&database, &[]).await);
+    }
     idle(servers, &instances).await;
-    black_hole(&proxies[SICK], &instances).await;
+    black_hole(&database, &proxies[SICK], &instances).await;
 }
 
-async fn idle(servers: &[DbServer], instances: &[Instance]) {
-    // What starting has cost is over.
+async fn idle(servers: &[DbServer], instances: &[Aka]) {
+    // The cost of starting does not count.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let began = Instant::now();
     let before = costs(servers, instances).await;
@@ -61,18 +60,18 @@ async fn idle(servers: &[DbServer], instances: &[Instance]) {
     let after = costs(servers, instances).await;
     let seconds = began.elapsed().as_secs_f64();
     let spent = |index: usize| (after[index] - before[index]) / seconds;
-    let links = (SHARDS * INSTANCES) as f64;
-    println!("outage/idle: {:.1} looks a second, shard and instance", spent(0) / links);
+    let feeds = (SHARDS * INSTANCES) as f64;
+    println!("outage/idle: {:.1} polls a second, shard and instance", spent(0) / feeds);
     println!("outage/idle: {:.1} statements a second and server", spent(1) / SHARDS as f64);
     println!("outage/idle: {:.2} % of a core an instance", 100.0 * spent(2) / INSTANCES as f64);
     println!(
-        "outage/idle: {:.2} % of a core a server, which {INSTANCES} instances follow",
+        "outage/idle: {:.2} % of a core a server that {INSTANCES} instances follow",
         100.0 * spent(3) / SHARDS as f64
     );
 }
 
-/// Looks, statements, seconds of aka and seconds of the servers, each in all.
-async fn costs(servers: &[DbServer], instances: &[Instance]) -> [f64; 4] {
+/// The totals of polls, statements, CPU seconds of aka and CPU seconds of the servers.
+async fn costs(servers: &[DbServer], instances: &[Aka]) -> [f64; 4] {
     let mut statements = 0.0;
     for server in servers {
         let mut connection = server.connect().await;
@@ -80,12 +79,16 @@ async fn costs(servers: &[DbServer], instances: &[Instance]) -> [f64; 4] {
         let text: String = asked.await.expect("a status").get(1);
         statements += text.parse::<f64>().expect("a number");
     }
-    let looks = instances.iter().map(|aka| aka.metric("aka_feed_looks_total")).sum();
-    let of = |pids: &mut dyn Iterator<Item = u32>| pids.map(|pid| cpu(pid).as_secs_f64()).sum();
+    let mut polls = 0.0;
+    for aka in instances {
+        polls += aka.metric("aka_feed_looks_total", &[]).await;
+    }
+    let seconds = |pid| cpu_time(pid).expect("the process runs").as_secs_f64();
+    let of = |pids: &mut dyn Iterator<Item = u32>| pids.map(seconds).sum();
     [
-        looks,
+        polls,
         statements,
-        of(&mut instances.iter().map(Instance::pid)),
+        of(&mut instances.iter().map(Aka::pid)),
         of(&mut servers.iter().filter_map(DbServer::pid)),
     ]
 }
@@ -96,22 +99,27 @@ struct Seen {
     shard: usize,
     began: Instant,
     took: Duration,
-    /// It was answered, and not from old memory.
+    /// It was answered, and the answer is not degraded.
     fresh: bool,
     failed: bool,
 }
 
-async fn black_hole(proxy: &Proxy, instances: &[Instance]) {
-    let ids: Vec<Vec<String>> = (0..SHARDS).map(ids_on).collect();
-    let mut admin = instances[0].admin().await;
+async fn black_hole(database: &Database, proxy: &Proxy, instances: &[Aka]) {
+    let ids = |shard| database.ids_on(shard, PROJECT, "device", IDS);
+    let ids: Vec<Vec<String>> = (0..SHARDS).map(ids).collect();
+    let mut admin = instances[0].admin();
     for id in ids.iter().flatten() {
-        admin.create_alias(create(id, &format!("user-of-{id}"))).await.expect("created");
+        admin
+            .create_alias(create_request(PROJECT, id, format!("user-of-{id}")))
+            .await
+            .expect("created");
     }
     let stop = CancellationToken::new();
     let mut readers = JoinSet::new();
     for (instance, aka) in instances.iter().enumerate() {
         for (shard, ids) in ids.iter().enumerate() {
-            let (resolver, ids, stop) = (aka.resolver().await, ids.clone(), stop.clone());
+            let (resolver, ids, stop) =
+                (ResolverClient::new(aka.new_channel()), ids.clone(), stop.clone());
             readers.spawn(read(resolver, instance, shard, ids, stop));
         }
     }
@@ -143,18 +151,11 @@ async fn black_hole(proxy: &Proxy, instances: &[Instance]) {
     }
     for instance in 0..INSTANCES {
         let reads = seen.iter().filter(|seen| seen.instance == instance && seen.shard == SICK);
-        // The last one that was not as it should be: what came after it was.
+        // All reads after the last one that was not fresh were as they should be.
         let ill = reads.filter(|seen| !seen.fresh && seen.began + seen.took > healed);
         let well = ill.map(|seen| seen.began + seen.took - healed).max().unwrap_or_default();
         println!("outage/healed on instance {instance}: {well:.1?} after the end");
     }
-}
-
-fn ids_on(shard: usize) -> Vec<String> {
-    let project = Project::new(PROJECT).expect("a project");
-    let share = SlotSet::even_share(shard as u16, SHARDS as u16);
-    let ids = (0..).map(|number| format!("device-{number}"));
-    ids.filter(|id| share.contains(Slot::of(project, id.as_bytes()))).take(IDS).collect()
 }
 
 async fn read(
@@ -169,7 +170,7 @@ async fn read(
         if stop.is_cancelled() {
             break;
         }
-        let mut request = Request::new(resolve(id));
+        let mut request = Request::new(resolve_request(PROJECT, id));
         request.set_timeout(DEADLINE);
         let began = Instant::now();
         let answer = resolver.resolve(request).await;
@@ -179,4 +180,10 @@ async fn read(
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     seen
+}
+
+/// The value below which this percentage of the sorted values lies.
+fn percentile(sorted: &[Duration], percent: f64) -> Duration {
+    let index = (sorted.len() as f64 * percent / 100.0) as usize;
+    sorted[index.min(sorted.len() - 1)]
 }

@@ -1,19 +1,17 @@
-//! How soon another instance answers right after a write was acknowledged, all healthy.
+//! How soon another instance sees an acknowledged write while all is healthy.
 //!
-//! `cargo bench --bench propagation`. Three MySQL shards, three instances; about 500 creates a second
-//! through the first (open loop), some of which are followed on the other two: the id is asked for
-//! before, so that it is remembered there as no alias, and then again and again until the answer is
-//! right. A sample is the time from the acknowledgement to the end of the first right answer.
+//! `cargo bench --bench propagation` starts three MySQL shards and three instances. The first
+//! instance gets about 500 creates a second (open loop). Some of the ids are also read on another
+//! instance: once before the write, so that the instance remembers "no alias", and after it until
+//! the answer is right. A sample is the time from the acknowledgement to the end of the first right
+//! answer.
 
-#[path = "../tests/it/servers.rs"]
-mod servers;
-mod support;
-
+use aka_test_support::{
+    Aka, Database, Engine, PROJECT, create_request, resolve_request, shared_server,
+};
 use aka_wire::pb::resolver_client::ResolverClient;
-use servers::{Engine, shared};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use support::{Instance, create, databases, percentile, resolve};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -23,10 +21,10 @@ const SHARDS: usize = 3;
 const WRITES_A_SECOND: u64 = 500;
 const LASTS: Duration = Duration::from_secs(30);
 
-/// Every so many writes one is followed.
+/// One write of so many is read on another instance.
 const SAMPLED: u64 = 10;
 
-/// Writes under way at once, at most: a machine that cannot keep up shows in the rate.
+/// The most writes under way at once. If the machine cannot keep up, the printed rate shows it.
 const AT_ONCE: usize = 256;
 
 fn main() {
@@ -34,13 +32,15 @@ fn main() {
 }
 
 async fn run() {
-    let server = shared(Engine::MySql);
+    let server = shared_server(Engine::MySql);
     server.execute("SET GLOBAL innodb_redo_log_capacity = 1073741824").await;
-    let names = databases(&[server; SHARDS]).await;
-    let urls: Vec<String> = names.iter().map(|name| server.url(name)).collect();
-    let instances: Vec<Instance> = (0..3).map(|_| Instance::start(&urls)).collect();
-    let admin = instances[0].admin().await;
-    let readers = [instances[1].resolver().await, instances[2].resolver().await];
+    let database = Database::on(&[server; SHARDS]).await;
+    let mut instances = Vec::new();
+    for _ in 0..3 {
+        instances.push(Aka::serve_with_defaults(&database, &[]).await);
+    }
+    let admin = instances[0].admin();
+    let readers = [instances[1].resolver(), instances[2].resolver()];
 
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut writes = JoinSet::new();
@@ -57,11 +57,12 @@ async fn run() {
             let (alias, canonical) = (format!("device-{number}"), format!("user-{number}"));
             let mut reader = reader;
             if let Some(reader) = &mut reader {
-                let before = reader.resolve(resolve(&alias)).await.expect("resolved");
+                let before =
+                    reader.resolve(resolve_request(PROJECT, &alias)).await.expect("resolved");
                 assert!(!before.into_inner().is_alias);
             }
             let sent = Instant::now();
-            admin.create_alias(create(&alias, &canonical)).await.expect("created");
+            admin.create_alias(create_request(PROJECT, &alias, &canonical)).await.expect("created");
             let acknowledged = Instant::now();
             drop(place);
             let seen = match &mut reader {
@@ -87,7 +88,8 @@ async fn until_seen(
     acknowledged: Instant,
 ) -> Duration {
     loop {
-        let answer = reader.resolve(resolve(alias)).await.expect("resolved").into_inner();
+        let answer =
+            reader.resolve(resolve_request(PROJECT, alias)).await.expect("resolved").into_inner();
         if answer.is_alias {
             return acknowledged.elapsed();
         }
@@ -103,4 +105,10 @@ fn report(what: &str, mut samples: Vec<Duration>) {
         "propagation/{what}: p50 {p50:.1?}, p90 {p90:.1?}, p99 {p99:.1?}, max {greatest:.1?} of {}",
         samples.len()
     );
+}
+
+/// The value below which this percentage of the sorted values lies.
+fn percentile(sorted: &[Duration], percent: f64) -> Duration {
+    let index = (sorted.len() as f64 * percent / 100.0) as usize;
+    sorted[index.min(sorted.len() - 1)]
 }

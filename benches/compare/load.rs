@@ -4,9 +4,9 @@
 
 use crate::Fault;
 use crate::keys;
-use crate::process::cpu_time;
 use crate::sample::Sample;
 use aka_load::{DrawnIds, LoadId};
+use aka_test_support::cpu_time;
 use hdrhistogram::Histogram;
 use std::cell::RefCell;
 use std::net::SocketAddr;

@@ -26,8 +26,6 @@ mod plot;
 mod process;
 mod redis;
 mod sample;
-#[path = "../../tests/it/servers.rs"]
-mod servers;
 mod service;
 mod world;
 

@@ -2,10 +2,9 @@
 
 use crate::Fault;
 use crate::keys;
-use crate::process::cpu_time;
 use crate::sample::Sample;
-use crate::servers::DbServer;
 use aka_load::{LoadId, UnseenIds};
+use aka_test_support::{DbServer, cpu_time};
 use hdrhistogram::Histogram;
 use sqlx::mysql::MySqlPoolOptions;
 use sqlx::{AssertSqlSafe, MySqlPool};

@@ -1,8 +1,7 @@
 //! Servers that are started for the run, and end with it.
 
 use crate::Fault;
-use crate::servers::{kill_and_wait, spawn};
-use aka_load::Process;
+use aka_test_support::{kill_and_wait, spawn};
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -66,9 +65,4 @@ impl Drop for Server {
     fn drop(&mut self) {
         kill_and_wait(&mut self.process);
     }
-}
-
-/// The CPU time that a process has used.
-pub fn cpu_time(pid: u32) -> Result<Duration, Fault> {
-    Process(pid).cpu_time().ok_or_else(|| format!("process {pid} has ended").into())
 }

@@ -8,9 +8,9 @@ use crate::mysql;
 use crate::process::Server;
 use crate::redis::{self, Redis};
 use crate::sample::Sample;
-use crate::servers::{DbServer, Engine, shared};
 use crate::service::Load;
 use aka_load::{LoadPlan, Mode};
+use aka_test_support::{DbServer, Engine, aka_program, shared_server};
 use sqlx::MySqlPool;
 use std::process::Command;
 use std::time::Duration;
@@ -63,7 +63,7 @@ pub struct Measurement<'a> {
 impl<'a> World<'a> {
     pub fn start(runtime: &'a Runtime) -> Result<Self, Fault> {
         let folder = tempfile::tempdir()?;
-        let mysql = shared(Engine::MySql);
+        let mysql = shared_server(Engine::MySql);
         // The test servers are kept small; a redo log of 8 MB would be what is measured.
         runtime.block_on(mysql.execute("SET GLOBAL innodb_redo_log_capacity = 1073741824"));
         let select = runtime.block_on(mysql::fill(mysql, HALF))?;
@@ -218,7 +218,7 @@ fn start_aka(runtime: &Runtime, mysql: &DbServer) -> Result<[Server; 2], Fault> 
     let database = runtime.block_on(mysql.create_database());
     let shard = ["--shard".to_owned(), mysql.url(&database)];
     let aka = |command: &str| {
-        let mut aka = Command::new(env!("CARGO_BIN_EXE_aka"));
+        let mut aka = Command::new(aka_program());
         aka.env_clear().arg(command).args(&shard);
         aka
     };

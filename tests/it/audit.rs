@@ -1,7 +1,6 @@
 //! The auditor finds what is wrong in memory, and nothing else.
 
-use crate::database::{Backend, Database, backend};
-use crate::harness::{Aka, PROJECT, eventually};
+use aka_test_support::{Aka, Backend, Database, PROJECT, backend, eventually};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 on_backends!(a_row_that_was_changed_behind_akas_back_is_found: sqlite mysql_3 mariadb_1);
@@ -37,7 +36,7 @@ async fn remember(aka: &Aka, id: &str, expected: &str) {
     .await;
 }
 
-/// No log line, no new seq: nothing but a look at the row can tell.
+/// The row changes without a log line or a new seq. Only reading the row can show it.
 async fn a_row_that_was_changed_behind_akas_back_is_found(backend: Backend) {
     let database = Database::create(backend).await;
     let aka = Aka::serve(&database, &ALL).await;
@@ -81,12 +80,13 @@ async fn a_row_that_was_changed_behind_akas_back_is_found(backend: Backend) {
     .await;
 }
 
-/// A feed that leaves the entries as they are is found by the audit of each change, without a sample.
+/// A feed that leaves the entries as they are is found by the audit of each change, without a
+/// sample.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_that_memory_missed_is_found() {
     let database = Database::create(backend::mysql_1()).await;
     let writer = Aka::serve(&database, &[]).await;
-    // So few that no answer of this test is one of them.
+    // A rate so low that no answer of this test is sampled.
     for (sample, found) in [("0.000000001", true), ("0", false)] {
         let flags = ["--audit-sample", sample, "--staleness-limit-ms", "60000"];
         let aka =
@@ -114,7 +114,7 @@ async fn a_change_that_memory_missed_is_found() {
     }
 }
 
-/// More than it has room for is dropped, and counted; nobody waits for it.
+/// What the audit queue has no room for is dropped and counted. No request waits for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_finds_no_room_is_dropped() {
     let database = Database::create(backend::sqlite()).await;
@@ -133,7 +133,7 @@ async fn what_finds_no_room_is_dropped() {
     assert_eq!(audit(&aka, "wrong_total").await, 0.0);
 }
 
-/// However fast the rows change, what memory says is never taken for wrong.
+/// The auditor raises no false alarm, however fast the rows change.
 async fn writes_raise_no_alarm(backend: Backend) {
     let database = Database::create(backend).await;
     let (writer, reader) = tokio::join!(Aka::serve(&database, &ALL), Aka::serve(&database, &ALL));

@@ -1,9 +1,10 @@
-//! The whole: three instances of aka over three MySQL servers, clients that write and read through all
-//! of them, and everything that breaks in a data centre, while a history is written down. Afterwards it
-//! is checked against the promises (P1 to P8, P11), and every instance against the tables.
+//! The fault test: three instances of aka over three MySQL servers. Clients write and read through
+//! all instances while faults of every kind happen, and a history is written down. Afterwards the
+//! history is checked against the promises (P1 to P8, P11), and every instance is compared with the
+//! tables.
 //!
-//! `AKA_FAULT_SECONDS` says how long it goes on (a minute, if it is not set; at least one fault of each
-//! kind happens), and `AKA_FAULT_SEED` which faults come, and when. The seed is printed.
+//! `AKA_FAULT_SECONDS` says how long the faults go on (default: a minute; at least one fault of
+//! each kind happens). `AKA_FAULT_SEED` decides which faults happen, and when. The seed is printed.
 
 mod agreement;
 mod canary;
@@ -16,8 +17,7 @@ mod site;
 mod timeline;
 mod writer;
 
-use crate::database::Database;
-use crate::harness::PROJECT;
+use aka_test_support::{Database, PROJECT};
 use faults::{Schedule, inflict};
 use history::{History, Outcome};
 use reader::World;
@@ -26,10 +26,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// The limit that the instances run with, and by which they are judged.
+/// The staleness limit that the instances run with, and that the checker uses.
 const STALENESS: Duration = Duration::from_secs(1);
 
-/// Longer time-outs than in production: a healthy shard on a busy machine must not look sick.
+/// Longer timeouts than in production, because a healthy shard on a busy machine must not look
+/// sick.
 const FLAGS: [&str; 6] =
     ["--staleness-limit-ms", "1000", "--query-timeout-ms", "3000", "--connect-timeout-ms", "2000"];
 
@@ -84,7 +85,7 @@ fn keys(database: &Database) -> Vec<(String, usize)> {
     (0..SHARDS).flat_map(on).collect()
 }
 
-/// Everybody who reads and writes, until the world stops.
+/// Starts all readers and writers. They go on until the world stops.
 fn clients(world: &std::sync::Arc<World>, seed: u64) -> JoinSet<()> {
     let mut clients = JoinSet::new();
     let mut seeds = (0..).map(|number| seed.wrapping_add(number));
@@ -102,7 +103,7 @@ fn clients(world: &std::sync::Arc<World>, seed: u64) -> JoinSet<()> {
     clients
 }
 
-/// Shows the first few that were broken, and all that is known of the first of each promise.
+/// Shows the first few violations, and all details of the first violation of each promise.
 #[track_caller]
 fn report(violations: &[checker::Violation]) {
     let mut count = BTreeMap::<_, usize>::new();
@@ -118,7 +119,7 @@ fn report(violations: &[checker::Violation]) {
     assert!(violations.is_empty(), "broken promises: {count:?}");
 }
 
-/// A test in which nobody could write or read would find nothing.
+/// Enough writes and reads succeeded. Otherwise the test would find nothing.
 fn assert_something_happened(world: &World) {
     let writes = || world.history.keys.iter().flat_map(history::KeyHistory::writes);
     let acknowledged = writes().filter(history::Write::acknowledged).count();

@@ -1,5 +1,7 @@
 //! The commands of a client: what they print, for people and for programs, and their exit codes.
 
+use aka_test_support::{Aka, Invocation, PROJECT, aka};
+
 mod aliases;
 mod bench;
 mod check;
@@ -8,9 +10,6 @@ mod resolve;
 mod status;
 mod transfer;
 mod usage;
-
-use crate::command::{Invocation, aka};
-use crate::harness::{Aka, PROJECT};
 
 /// A command for this server and the tests' project.
 fn client<const N: usize>(server: &Aka, args: [&str; N]) -> Invocation {

@@ -1,10 +1,8 @@
-//! The process killed (SIGKILL) in every transaction of a write: before its commit, and after it but
-//! before anybody is told. Whatever is killed, a retry makes the write whole, the sweeper the tables,
-//! and nothing that was acknowledged is lost (P1, P7).
+//! The process is killed (SIGKILL) in every transaction of a write: before its commit, and after
+//! the commit but before anything is told of it. A retry completes the write, the sweeper cleans
+//! the tables, and no acknowledged write is lost (P1, P7).
 
-use crate::database::{Backend, Database};
-use crate::harness::{Aka, PROJECT, check_is_clean, eventually};
-use crate::invariants;
+use aka_test_support::{Aka, Backend, Database, PROJECT, check_is_clean, eventually, invariants};
 use tonic::{Code, Status};
 
 on_backends!(a_create_is_whole_whenever_it_is_killed: sqlite mysql_3 mariadb_3);
@@ -21,7 +19,7 @@ struct Ids {
 /// Kills the process at one place after another of the same write, until it survives.
 struct Victims<'a> {
     database: &'a Database,
-    /// An instance that is never killed, to prepare and to look.
+    /// An instance that is never killed. It prepares the data and reads the outcome.
     witness: Aka,
     attempts: usize,
     killed: usize,
@@ -45,8 +43,8 @@ impl<'a> Victims<'a> {
         Ids { alias: on(0, "alias"), canonical: on(1, "canonical"), other: on(2, "other") }
     }
 
-    /// Runs `write` on an instance that dies at the nth time that it comes to `place`. True if it did
-    /// die; false if the write was done before.
+    /// Runs `write` on an instance that dies when it reaches `place` for the nth time. True if it
+    /// died, false if the write was done before.
     async fn kill_at<T>(
         &mut self,
         place: &str,
@@ -63,12 +61,12 @@ impl<'a> Victims<'a> {
             }
         };
         self.killed += usize::from(died);
-        // What is left may be half a write, but no reader must ever be able to tell.
+        // Half a write may be left in the tables, but no reader may see that.
         invariants::assert_hold(self.database, true).await;
         died
     }
 
-    /// Afterwards: the sweeper takes what was left, and what was acknowledged is there.
+    /// Afterwards: the sweeper removes the leftovers, and acknowledged writes are there.
     async fn finish(self, least: usize) {
         assert!(self.killed >= least, "killed only {} times", self.killed);
         for shard in 0..self.database.shards() {
@@ -159,7 +157,7 @@ async fn a_delete_is_whole_whenever_it_is_killed(backend: Backend) {
     victims.finish(2 * steps(&database).min(2)).await;
 }
 
-/// In how many transactions a create is made.
+/// The number of transactions of a create.
 fn steps(database: &Database) -> usize {
     database.shards().min(2)
 }

@@ -1,14 +1,11 @@
-//! A day of a product's events, from end to end: the alias events go through `aka alias create`, then
-//! every event's `distinct_id` through `aka resolve`, and each answer is what an independent model
-//! says.
+//! A day of a product's events, from end to end. The alias events go through `aka alias create`,
+//! then the `distinct_id` of every event through `aka resolve`. An independent model predicts each
+//! answer.
 
 mod generator;
 mod model;
 
-use crate::command::aka;
-use crate::database::Backend;
-use crate::harness::{Aka, PROJECT, check_is_clean, start_with};
-use crate::invariants::assert_hold;
+use aka_test_support::{Aka, Backend, PROJECT, aka, check_is_clean, invariants, start_with};
 use generator::{Event, Kind, Traffic};
 use model::{Made, Model};
 use serde_json::Value;
@@ -17,8 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const SEED: u64 = 20_260_101;
 const EVENTS: usize = 4_000;
 
-/// More than anybody has here: which of the lines of one batch find room at the limit is a test of
-/// its own (`command_line::aliases`).
+/// More aliases than any canonical id has here. Another test is about the limit
+/// (`command_line::aliases`).
 const MAX_ALIASES: u64 = 500;
 
 fn day() -> Vec<String> {
@@ -46,7 +43,7 @@ fn the_day_is_like_real_traffic() {
     }
     let mut by_count: Vec<_> = counts.values().copied().collect();
     by_count.sort_unstable_by(|a, b| b.cmp(a));
-    // A few are very busy, most are hardly seen, and there are many of them.
+    // A few people have many events, and many people have few.
     let top: u32 = by_count.iter().take(by_count.len() / 10).sum();
     assert!(by_count.len() > 500, "{} ids", by_count.len());
     assert!(top as usize > EVENTS / 2, "the top tenth has {top} events");
@@ -79,7 +76,7 @@ async fn every_event_goes_to_its_person(backend: Backend) {
     create_all(&aka, &pairs, &mut model).await;
     resolve_all(&aka, &events, &model).await;
     check_is_clean(&database).await;
-    assert_hold(&database, false).await;
+    invariants::assert_hold(&database, false).await;
 
     // An SDK that repeats its events makes no difference: nothing is created, nobody is merged.
     let before = database.tables().await;
@@ -142,7 +139,7 @@ async fn resolve_all(aka: &Aka, events: &[Event], model: &Model) {
     }
 }
 
-fn command(server: &Aka, args: &[&str]) -> crate::command::Invocation {
+fn command(server: &Aka, args: &[&str]) -> aka_test_support::Invocation {
     let project = PROJECT.to_string();
     aka(args).env("AKA_SERVER", server.grpc.to_string()).env("AKA_PROJECT", project)
 }

@@ -1,10 +1,10 @@
-//! The filter outlives its process: what is saved spares a scan, and is never believed too much.
+//! The filter outlives its process. A saved filter spares a scan, and is used only if the log
+//! continues from it.
 //!
-//! Where a filter came from is seen by an alias whose row was removed behind `aka`'s back, with no line
-//! in the log: one that was restored still says "perhaps" of it, one that was scanned "surely not".
+//! The tests tell a restored filter from a scanned one by an alias whose row they removed without a
+//! line in the log. A restored filter still says "perhaps" of it, a scanned one "surely not".
 
-use crate::database::{Backend, Database, backend};
-use crate::harness::{Aka, PROJECT, eventually, start};
+use aka_test_support::{Aka, Backend, Database, PROJECT, backend, eventually, start};
 use futures::StreamExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ impl Site {
         Self { database: Database::create(backend).await, folder }
     }
 
-    /// The instance starts, and its filters answer.
+    /// Starts the instance, and waits until its filters answer.
     async fn serve(&self, environment: &[(&str, &str)]) -> Aka {
         let folder = self.folder.path().to_str().expect("UTF-8");
         let flags = [STEADY, ["--filter-dir", folder]].concat();
@@ -45,12 +45,12 @@ impl Site {
         aka
     }
 
-    /// Another instance, that has none of this.
+    /// Another instance, without filters.
     async fn other(&self) -> Aka {
         Aka::serve(&self.database, &[STEADY, ["--filter", "false"]].concat()).await
     }
 
-    /// Removes the row of an alias behind everybody's back.
+    /// Removes the row of an alias without a line in the log.
     async fn hide(&self, id: &str) {
         let hex: String = id.bytes().map(|byte| format!("{byte:02x}")).collect();
         let sql = format!("DELETE FROM alias WHERE alias_id = x'{hex}'");
@@ -61,7 +61,7 @@ impl Site {
         filters_in(self.folder.path())
     }
 
-    /// The primary of each shard fails, and with it the last write.
+    /// A failover of each shard loses the last write.
     async fn lose_the_last_write(&self) {
         for shard in 0..self.database.shards() {
             let mut raw = self.database.connect(shard).await;
@@ -147,7 +147,7 @@ async fn a_restart_reads_what_has_changed_since(backend: Backend) {
         for gone in ["early-0", "early-1"] {
             assert!(!aka.resolve(PROJECT, gone).await.expect("resolved").is_alias);
         }
-        // It goes on as any filter does.
+        // A restored filter takes changes as any filter does.
         other.create_many(&format!("new-{life}"), 30).await;
         eventually("the feed brings what is new", async || {
             let last = aka.resolve(PROJECT, format!("new-{life}-29")).await.expect("resolved");
@@ -157,13 +157,13 @@ async fn a_restart_reads_what_has_changed_since(backend: Backend) {
         aka.create_many(&format!("own-{life}"), 30).await;
         are_aliases(&aka, &format!("own-{life}"), 0..30).await;
         assert!(aka.stop().await.success());
-        // The last to write a file took the place of the one before.
+        // Each file replaced the one before.
         assert_eq!(site.files(), files);
         assert_eq!(std::fs::read_dir(site.folder.path()).expect("a folder").count(), shards);
     }
 }
 
-/// The file is damaged, or foreign, or the log does not go on from it.
+/// A saved filter is not used if it is damaged or foreign, or if the log does not continue from it.
 async fn what_is_no_good_is_not_used(backend: Backend) {
     let site = Site::new(backend).await;
     let shards = site.database.shards();
@@ -186,7 +186,7 @@ async fn what_is_no_good_is_not_used(backend: Backend) {
     .into_iter()
     .enumerate()
     {
-        // The first comes to an empty folder, the others to what the one before has left.
+        // The first instance finds an empty folder, the others the files of the one before.
         let aka = site.serve(&[]).await;
         let (ghost, stem) = (format!("ghost-{round}"), format!("round-{round}"));
         aka.create_many(&ghost, 1).await;
@@ -194,42 +194,8 @@ async fn what_is_no_good_is_not_used(backend: Backend) {
         assert!(aka.stop().await.success());
         let (files, strange) = (site.files(), elsewhere.files());
         assert_eq!((files.len(), strange.len()), (shards, shards));
-        for (file, strange) in files.iter().zip(&strange) {
-            let bytes = std::fs::read(file).expect("a file");
-            let replaced = match what {
-                "nothing" => Vec::new(),
-                "half" => bytes[..bytes.len() / 2].to_vec(),
-                "flipped" => {
-                    let middle = bytes.len() / 2;
-                    [&bytes[..middle], &[bytes[middle] ^ 1], &bytes[middle + 1..]].concat()
-                }
-                "text" => b"This is no filter.\n".repeat(1_000),
-                "foreign" => std::fs::read(strange).expect("a file"),
-                _ => bytes,
-            };
-            std::fs::remove_file(file).expect("it can be removed");
-            match what {
-                "folder" => std::fs::create_dir(file).expect("a folder can be made"),
-                _ => std::fs::write(file, replaced).expect("it can be written"),
-            }
-        }
-        match what {
-            "pruned" => {
-                other.create_many("pruned", 60).await;
-                for shard in 0..shards {
-                    let newest = "SELECT seq FROM shard_meta";
-                    let mut raw = site.database.connect(shard).await;
-                    let newest = raw.number(newest).await;
-                    raw.execute(&format!("DELETE FROM alias_change WHERE seq < {newest}")).await;
-                }
-            }
-            "lost" => site.lose_the_last_write().await,
-            "lost, and more" => {
-                site.lose_the_last_write().await;
-                site.other().await.create_many("another-history", 60).await;
-            }
-            _ => {}
-        }
+        files.iter().zip(&strange).for_each(|(file, strange)| damage(file, strange, what));
+        change_history(&site, &other, what).await;
         site.hide(&format!("{ghost}-0")).await;
 
         let aka = site.serve(&[]).await;
@@ -237,7 +203,7 @@ async fn what_is_no_good_is_not_used(backend: Backend) {
         assert_eq!(built, (shards, 0), "{what}");
         assert_eq!(aka.logged("the saved filter is of no use").len(), shards, "{what}");
         assert!(is_filtered(&aka, &format!("{ghost}-0")).await, "{what}: it was used");
-        // All but what was lost.
+        // Lost writes are no aliases any more.
         if !what.starts_with("lost") {
             are_aliases(&aka, &stem, 0..60).await;
         }
@@ -248,7 +214,7 @@ async fn what_is_no_good_is_not_used(backend: Backend) {
         }
         assert!(aka.stop().await.success());
         if what == "folder" {
-            // It cannot be replaced by a file.
+            // A file cannot replace a folder.
             site.files().iter().for_each(|path| std::fs::remove_dir(path).expect("a folder"));
         }
         aliases += 1;
@@ -256,7 +222,48 @@ async fn what_is_no_good_is_not_used(backend: Backend) {
     assert_eq!(aliases, 9);
 }
 
-/// The test above can fail: with what comes after the snapshot left out, an alias is no alias.
+/// Replaces a saved filter.
+fn damage(file: &Path, strange: &Path, what: &str) {
+    let bytes = std::fs::read(file).expect("a file");
+    let replaced = match what {
+        "nothing" => Vec::new(),
+        "half" => bytes[..bytes.len() / 2].to_vec(),
+        "flipped" => {
+            let middle = bytes.len() / 2;
+            [&bytes[..middle], &[bytes[middle] ^ 1], &bytes[middle + 1..]].concat()
+        }
+        "text" => b"This is no filter.\n".repeat(1_000),
+        "foreign" => std::fs::read(strange).expect("a file"),
+        _ => bytes,
+    };
+    std::fs::remove_file(file).expect("it can be removed");
+    match what {
+        "folder" => std::fs::create_dir(file).expect("a folder can be made"),
+        _ => std::fs::write(file, replaced).expect("it can be written"),
+    }
+}
+
+/// Makes the log one that does not continue from the saved filter.
+async fn change_history(site: &Site, other: &Aka, what: &str) {
+    match what {
+        "pruned" => {
+            other.create_many("pruned", 60).await;
+            for shard in 0..site.database.shards() {
+                let mut raw = site.database.connect(shard).await;
+                let newest = raw.number("SELECT seq FROM shard_meta").await;
+                raw.execute(&format!("DELETE FROM alias_change WHERE seq < {newest}")).await;
+            }
+        }
+        "lost" => site.lose_the_last_write().await,
+        "lost, and more" => {
+            site.lose_the_last_write().await;
+            site.other().await.create_many("another-history", 60).await;
+        }
+        _ => {}
+    }
+}
+
+/// The test above can fail: if the changes since the snapshot are left out, an alias is not found.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_what_has_changed_since_the_answer_is_wrong() {
     let site = Site::new(backend::mysql_1()).await;
@@ -268,7 +275,8 @@ async fn without_what_has_changed_since_the_answer_is_wrong() {
     assert!(is_filtered(&aka, "late-0").await, "the mutant was not caught");
 }
 
-/// Snapshots are written while it serves; the next life reads the log from the last one on.
+/// Snapshots are written while the instance serves. The next process reads the log from the last
+/// one.
 async fn a_crash_leaves_the_last_one(backend: Backend) {
     let site = Site::new(backend).await;
     let aka = site.serve(&[("AKA_FILTER_SAVE_MS", "50")]).await;
@@ -280,7 +288,7 @@ async fn a_crash_leaves_the_last_one(backend: Backend) {
     let other = site.other().await;
     aka.kill();
     other.create_many("late", 60).await;
-    // What a process leaves that dies while it writes. In an hour it is removed.
+    // A process that dies while it writes leaves such a file. It is removed after an hour.
     let file = &site.files()[0];
     let left = file.with_extension("filter-0123456789abcdef");
     std::fs::write(&left, b"half").expect("it can be written");
@@ -297,12 +305,12 @@ async fn a_crash_leaves_the_last_one(backend: Backend) {
     assert!(!left.exists() && file.exists());
 }
 
-/// A filter that is full of ids that are aliases no more is replaced, while it goes on to answer.
+/// A filter with many dead ids is replaced, and goes on answering meanwhile.
 async fn too_many_dead_ids_are_scanned_away(backend: Backend) {
     let site = Site::new(backend).await;
     let aka = site.serve(&[]).await;
     aka.create_many("kept", 100).await;
-    // A 32nd of what the smallest filter is made for, and some.
+    // A little more than a 32nd of the capacity of the smallest filter.
     const DEAD: usize = 2_700;
     aka.create_many("dead", DEAD).await;
     assert!(!is_filtered(&aka, "nobody").await || built_from(&aka, "scan").await == 1);

@@ -1,8 +1,9 @@
-//! Ids are compared byte for byte, by every backend: people whose ids look alike are not one person.
+//! Ids are compared byte for byte, by every backend: people whose ids look alike are not one
+//! person.
 
-use crate::database::Backend;
-use crate::harness::{Aka, PROJECT, assert_refused, bytes, create_request, start};
-use crate::invariants;
+use aka_test_support::{
+    Aka, Backend, PROJECT, assert_refused, bytes, create_request, invariants, start,
+};
 use bytes::Bytes;
 use tonic::Code;
 
@@ -10,73 +11,73 @@ on_backends!(every_byte_counts);
 on_backends!(lookalikes_may_be_each_others_alias);
 on_backends!(projects_never_meet);
 
-/// Every one is another person, although some collation takes some for the same.
+/// Each id is another person, although some collation takes some of them for the same.
+const LOOKALIKES: &[&str] = &[
+    // Case, also where folding it changes the length.
+    "bob",
+    "Bob",
+    "BOB",
+    "straße",
+    "strasse",
+    "STRASSE",
+    "i",
+    "I",
+    "ı",
+    "İ",
+    "\u{212a}",
+    "k",
+    // Blanks before, after and within, and characters that look like a blank or like nothing.
+    "bob ",
+    "bob  ",
+    " bob",
+    "b ob",
+    "bob\u{a0}",
+    "bob\u{200b}",
+    "bob\u{feff}",
+    " ",
+    "  ",
+    "\u{a0}",
+    // Accents: none, composed, decomposed, in another order.
+    "boo",
+    "bo\u{f3}",
+    "boo\u{301}",
+    "a\u{323}\u{302}",
+    "a\u{302}\u{323}",
+    "\u{1ead}",
+    // Digits and widths.
+    "1",
+    "01",
+    "1.0",
+    "\u{ff11}",
+    "¹",
+    // Characters with a meaning in SQL, JSON, URLs or shells.
+    "%",
+    "_",
+    "b%b",
+    "b_b",
+    "\\",
+    "\\\\",
+    "'",
+    "''",
+    "'; DROP TABLE alias; --",
+    "?",
+    "${HOME}",
+    "a,b",
+    "a/b",
+    "{\"a\":1}",
+    // Four bytes a character, unassigned ones, and the last one there is.
+    "🙂",
+    "🙃",
+    "👩\u{200d}🚀",
+    "👩🚀",
+    "𐍈",
+    "\u{e000}",
+    "\u{10ffff}",
+];
+
+/// All of them, and ids of the greatest length that differ only at the end.
 fn lookalikes() -> Vec<Bytes> {
-    let mut ids: Vec<Bytes> = [
-        // Case, also where folding it changes the length.
-        "bob",
-        "Bob",
-        "BOB",
-        "straße",
-        "strasse",
-        "STRASSE",
-        "i",
-        "I",
-        "ı",
-        "İ",
-        "\u{212a}",
-        "k",
-        // Blanks before, after and within, and what looks like one, or like nothing.
-        "bob ",
-        "bob  ",
-        " bob",
-        "b ob",
-        "bob\u{a0}",
-        "bob\u{200b}",
-        "bob\u{feff}",
-        " ",
-        "  ",
-        "\u{a0}",
-        // Accents: none, composed, decomposed, in another order.
-        "boo",
-        "bo\u{f3}",
-        "boo\u{301}",
-        "a\u{323}\u{302}",
-        "a\u{302}\u{323}",
-        "\u{1ead}",
-        // Digits and widths.
-        "1",
-        "01",
-        "1.0",
-        "\u{ff11}",
-        "¹",
-        // What means something to SQL, JSON, URLs or shells.
-        "%",
-        "_",
-        "b%b",
-        "b_b",
-        "\\",
-        "\\\\",
-        "'",
-        "''",
-        "'; DROP TABLE alias; --",
-        "?",
-        "${HOME}",
-        "a,b",
-        "a/b",
-        "{\"a\":1}",
-        // Four bytes a character, unassigned ones, and the last one there is.
-        "🙂",
-        "🙃",
-        "👩\u{200d}🚀",
-        "👩🚀",
-        "𐍈",
-        "\u{e000}",
-        "\u{10ffff}",
-    ]
-    .map(bytes)
-    .to_vec();
-    // As long as can be, and all but the last byte the same.
+    let mut ids: Vec<Bytes> = LOOKALIKES.iter().map(bytes).collect();
     let stem = "x".repeat(253);
     ids.extend(["", "x", "y", "xx", "xy", "é"].map(|end| bytes(format!("{stem}{end}"))));
     ids.push(bytes("𐍈".repeat(63)));
@@ -91,7 +92,7 @@ fn person(number: usize) -> String {
 async fn every_byte_counts(backend: Backend) {
     let (database, aka) = start(backend).await;
     let ids = lookalikes();
-    // Half of them are aliases; the other half are not, however much they look like one.
+    // Half of them are aliases. The other half are not, although they look alike.
     let mine = || ids.iter().enumerate().filter(|(number, _)| number % 2 == 0);
     let requests = mine().map(|(number, id)| create_request(PROJECT, id, person(number)));
     let created = aka.create_all(requests.collect()).await.expect("a batch");
@@ -108,7 +109,7 @@ async fn every_byte_counts(backend: Backend) {
         assert_eq!(aka.get(PROJECT, id).await.expect("an alias").alias_id, id);
         assert_eq!(aka.list_all(PROJECT, &person(number), 0).await, std::slice::from_ref(id));
     }
-    // One goes, and takes nobody along.
+    // Deleting one leaves the others.
     for (number, id) in mine() {
         aka.delete(PROJECT, id, 0).await.expect("deleted");
         if number % 10 == 0 {
@@ -158,7 +159,7 @@ async fn lookalikes_may_be_each_others_alias(backend: Backend) {
 async fn projects_never_meet(backend: Backend) {
     let (database, aka) = start(backend).await;
     let greatest = i64::MAX.cast_unsigned();
-    // What would be a chain, a circle, or taken, if they were one project.
+    // In one project these would be a chain, a circle, or taken.
     aka.create(1, "a", "b").await.expect("created");
     aka.create(2, "b", "a").await.expect("created");
     aka.create(3, "b", "c").await.expect("created");

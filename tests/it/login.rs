@@ -1,16 +1,17 @@
-//! Logging in to MySQL and MariaDB with a password: every way in, and no way for it to get out.
+//! Logging in to MySQL and MariaDB with a password, in every way. The password is never shown.
 
-use crate::command::{Ended, Invocation, SECRET, aka, aka_serve};
-use crate::servers::{self, DbServer, Engine};
+use aka_test_support::{
+    DbServer, Ended, Engine, Invocation, SECRET, aka, aka_serve, shared_server,
+};
 use std::ffi::OsString;
 use std::path::Path;
 use url::Url;
 
-/// What README says that the service needs, and what a migration needs besides.
+/// The rights that README lists for the service, and those that a migration needs besides.
 const SERVE_RIGHTS: &str = "SELECT, INSERT, UPDATE, DELETE";
 const MIGRATE_RIGHTS: &str = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX";
 
-/// A user with a password, new to the server: it has to be sent whole, as nothing is cached.
+/// A new user with a password. The server has nothing cached, so the whole password must be sent.
 struct Account {
     server: &'static DbServer,
     database: String,
@@ -20,13 +21,13 @@ struct Account {
 
 impl Account {
     async fn create(engine: Engine, options: &str) -> Self {
-        let server = tokio::task::spawn_blocking(move || servers::shared(engine)).await;
+        let server = tokio::task::spawn_blocking(move || shared_server(engine)).await;
         let server = server.expect("the shared server starts");
         let database = server.create_database().await;
         let account = Self {
             server,
             user: format!("user_{database}"),
-            // With all that must be escaped in a URL.
+            // With characters that must be escaped in a URL.
             password: format!("{SECRET} @:/?#&%41+ü"),
             database,
         };
@@ -50,7 +51,7 @@ impl Account {
         self.server.execute(&format!("GRANT {rights} ON {database}.* TO '{user}'@'%'")).await;
     }
 
-    /// The shard's URL; `query` is what follows the question mark.
+    /// The shard's URL. `query` follows the question mark.
     fn url(&self, password: Option<&str>, query: &str) -> String {
         let mut url = Url::parse(&self.server.url(&self.database)).expect("a URL");
         url.set_username(&self.user).expect("it has a host");
@@ -74,7 +75,7 @@ async fn works(url: &str, with: impl Fn(Invocation) -> Invocation) {
     assert!(clean.contains("no problems"), "{clean}");
 }
 
-/// Serves, writes and reads, with everything logged that can be.
+/// Serves, writes and reads, with the most verbose log.
 async fn serves(url: &str, with: impl Fn(Invocation) -> Invocation) {
     let serving = with(aka_serve(["--shard", url])).env("AKA_LOG", "trace").serve().await;
     let client =
@@ -86,7 +87,7 @@ async fn serves(url: &str, with: impl Fn(Invocation) -> Invocation) {
     client(&["alias", "delete", "b4"]).await.succeeded();
     let listed = client(&["alias", "list", "b3"]).await.succeeded();
     assert!(listed.starts_with("b1\t"), "{listed}");
-    // That no password is in what it has logged is checked here, as of every command.
+    // As for every command, this checks that the log does not show the password.
     let ended = serving.stop().await;
     assert_eq!(ended.code, Some(0), "{ended}");
     assert!(ended.stderr.contains("\"level\":\"TRACE\""), "nothing was logged that could tell");
@@ -106,7 +107,7 @@ fn query_for_ca(mode: &str, certificate: &Path) -> String {
 #[tokio::test]
 async fn over_tls() {
     let account = Account::create(Engine::MySql, "REQUIRE SSL").await;
-    // That this user cannot log in without TLS shows that the others do with it.
+    // This user cannot log in without TLS, which shows that the other logins use TLS.
     let plain = account.with_password("ssl-mode=disabled");
     aka(["migrate", "--shard", &plain]).run().await.failed(69, &["Access denied"]);
     works(&account.with_password("ssl-mode=required"), unchanged).await;
@@ -134,7 +135,7 @@ async fn over_tls_with_the_authority_verified() {
     aka_serve(["--shard", &url]).run().await.failed(69, &["cannot reach"]);
 }
 
-/// One more start over what [`works`] has left behind.
+/// One more start on the database that [`works`] has used.
 async fn serves_again(account: &Account, query: &str) {
     let url = account.with_password(query);
     let serving = aka_serve(["--shard", &url]).serve().await;
@@ -227,7 +228,7 @@ async fn the_least_rights_suffice() {
 
         // An orphan for `check --repair`, and a pin that is lost.
         let database = &server.database;
-        let slot = crate::database::slot_of(7, b"b9");
+        let slot = aka_test_support::slot_of(7, b"b9");
         let plant = format!(
             "INSERT INTO {database}.canonical VALUES ({slot}, 7, 'b9', 'b8', 1, 1);
              DELETE FROM {database}.canonical WHERE canonical_id = 'b3'"

@@ -1,8 +1,8 @@
 //! Writes that race each other: whatever wins, the invariants hold (P7).
 
-use crate::database::{Backend, Database};
-use crate::harness::{Aka, PROJECT, assert_refused, check_is_clean, start};
-use crate::invariants;
+use aka_test_support::{
+    Aka, Backend, Database, PROJECT, assert_refused, check_is_clean, invariants, start,
+};
 use aka_wire::pb::CreateAliasResponse;
 use futures::StreamExt;
 use futures::future::join_all;
@@ -18,7 +18,7 @@ on_backends!(one_more_than_the_limit: sqlite mysql_3 mariadb_3);
 on_backends!(a_crash_in_the_middle: sqlite mysql_3 mariadb_3);
 
 const ROUNDS: u32 = 48;
-/// Rounds that run at once, each with ids of its own.
+/// How many rounds run at once, each with ids of its own.
 const AT_ONCE: usize = 6;
 
 type Created = Result<CreateAliasResponse, Status>;
@@ -115,7 +115,8 @@ async fn a_canonical_id_becomes_an_alias(backend: Backend) {
     assert_whole(&database).await;
 }
 
-/// One wins; the others are told by whom the alias is taken, or that it is as they wanted.
+/// One create wins. The others are told which canonical id has the alias, or that it is as
+/// requested.
 async fn one_alias_two_targets(backend: Backend) {
     let (database, aka) = start(backend).await;
     rounds(async |round| {
@@ -180,7 +181,7 @@ async fn one_version_many_updates(backend: Backend) {
     assert_whole(&database).await;
 }
 
-/// Creates, updates and deletes of a few ids, each of which may be alias or canonical.
+/// Creates, updates and deletes of a few ids. Each id may become alias or canonical.
 async fn all_against_all(backend: Backend) {
     let (database, aka) = start(backend).await;
     let allowed = [
@@ -249,8 +250,8 @@ async fn one_more_than_the_limit(backend: Backend) {
     assert_whole(&database).await;
 }
 
-/// `aka` dies with writes under way: what it acknowledged is there, what it did not is whole or not
-/// there at all, and a repetition finds its way.
+/// `aka` dies with writes under way. Acknowledged writes are there, others happened whole or not at
+/// all, and repeating them succeeds.
 async fn a_crash_in_the_middle(backend: Backend) {
     let (database, mut aka) = start(backend).await;
     for crash in 0..4 {
@@ -266,7 +267,7 @@ async fn a_crash_in_the_middle(backend: Backend) {
             answer.expect("created");
             acknowledged.push(pair);
         }
-        // With sixteen of them under way. Some may have been acknowledged, and not been heard yet.
+        // Sixteen writes are under way. Some may be acknowledged without the client knowing it yet.
         aka.kill();
         while let Some((pair, answer)) = writes.next().await {
             acknowledged.extend(answer.is_ok().then_some(pair));

@@ -1,5 +1,7 @@
-//! Reads beside writes, misses that come at once, shards that go away, and too little of everything:
-//! time, room, memory.
+//! Reads: beside writes, in bursts of misses, with sick shards, and with too little time, queue
+//! space or memory.
+
+use aka_test_support::{Aka, Database, PROJECT, create_request, eventually};
 
 mod coalescing;
 mod deadlines;
@@ -9,11 +11,8 @@ mod outages;
 mod overload;
 mod propagation;
 
-use crate::database::Database;
-use crate::harness::{Aka, PROJECT, create_request, eventually};
-
-/// Makes aliases of these ids, `person-of-ID` each, by an `aka` that is gone then: no other has them
-/// in memory.
+/// Makes each of these ids an alias of `person-of-ID`, through an `aka` that then ends. So no
+/// running `aka` has them in memory.
 async fn store_aliases(database: &Database, ids: &[String]) {
     let aka = Aka::serve(database, &[]).await;
     for ids in ids.chunks(1_000) {
@@ -27,7 +26,7 @@ fn person_of(id: &str) -> String {
     format!("person-of-{id}")
 }
 
-/// Waits until an `aka` has applied every change that there is: from then on it may remember.
+/// Waits until an `aka` has applied every change. From then on its memory may answer.
 async fn settled(aka: &Aka, database: &Database) {
     let tables = database.tables().await;
     for (shard, tables) in tables.iter().enumerate() {

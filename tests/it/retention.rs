@@ -1,18 +1,19 @@
-//! The change log is pruned: old lines go, young ones and the newest stay, and nobody who follows is
-//! disturbed.
+//! The change log is pruned: old lines are removed, young lines and the newest line stay, and the
+//! feeds of all instances go on undisturbed.
 
-use crate::database::{Backend, Database, Tables};
-use crate::harness::{Aka, PROJECT, check_is_clean, eventually, start_with};
+use aka_test_support::{
+    Aka, Backend, Database, PROJECT, Tables, check_is_clean, eventually, start_with,
+};
 
 on_backends!(old_lines_go: sqlite mysql_3 mariadb_1);
 on_backends!(one_prunes_at_a_time: mysql_1 mariadb_1);
 on_backends!(who_was_away_starts_anew: sqlite mysql_1 mariadb_1);
 
-/// Enough that a shard's take several steps.
+/// Enough lines that pruning a shard takes several steps.
 const OLD: usize = 2_500;
 const YOUNG: usize = 6;
 
-/// Prunes as soon as it can; in use it takes ten minutes.
+/// Prunes at once. In production the pruner waits ten minutes.
 const SOON: [(&str, &str); 1] = [("AKA_PRUNE_WINDOW_MS", "200")];
 
 /// Makes every line of the log two days older than it is.
@@ -35,7 +36,7 @@ async fn epochs(aka: &Aka) -> f64 {
     aka.metric("aka_feed_epochs_total", &[]).await
 }
 
-/// Until these have applied every line. One that is to be pruned however young it is must have been seen.
+/// Waits until these instances have applied every line, because lines of any age are pruned next.
 async fn all_follow(database: &Database, instances: &[&Aka]) {
     let tables = database.tables().await;
     let newest = |shard: &Tables| shard.changes.iter().map(|change| change.seq).max().unwrap_or(0);
@@ -95,7 +96,7 @@ async fn old_lines_go(backend: Backend) {
     check_is_clean(&database).await;
 }
 
-/// While another connection holds the lock nothing is pruned; its end gives the lock back.
+/// Nothing is pruned while another connection holds the lock. The lock is free when that one ends.
 async fn one_prunes_at_a_time(backend: Backend) {
     let database = Database::create(backend).await;
     let mut other = database.connect(0).await;
@@ -106,7 +107,7 @@ async fn one_prunes_at_a_time(backend: Backend) {
     let aka = Aka::serve_with_env(&database, &[], &SOON).await;
     aka.create_many("old", 10).await;
     age_the_log(&database).await;
-    // Many rounds long: there is one every 20 ms.
+    // Many rounds: the pruner tries every 20 ms.
     eventually("it has looked many times", async || {
         (aka.metric("aka_feed_looks_total", &[]).await > 60.0).then_some(())
     })

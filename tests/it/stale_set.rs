@@ -1,11 +1,10 @@
-//! The stale-set race (P2, P4): a load has read the old state and is on its way back while the alias
-//! changes. Who reads after the write's answer must see it, and so must everybody later.
+//! The stale-set race (P2, P4): a load has read the old state and has not landed yet when the alias
+//! changes. A read after the write's answer must see the write, and so must all later reads.
 //!
-//! The load is held between the database's answer and the cache by a hook, so the race happens every
-//! time. The same race run on a program that was broken on purpose must be caught.
+//! A hook holds the load between the database's answer and the cache, so the race happens every
+//! time. The tests also run it on a mutant of the program, where the race must be lost.
 
-use crate::database::{Backend, Database, backend};
-use crate::harness::{Aka, PROJECT, Resolved, eventually};
+use aka_test_support::{Aka, Backend, Database, PROJECT, Resolved, backend, eventually};
 use aka_wire::pb::ResolveRequest;
 use std::path::Path;
 use tempfile::TempDir;
@@ -13,14 +12,14 @@ use tonic::Status;
 
 on_backends!(a_held_load_does_not_hide_a_write: sqlite mysql_3);
 
-/// What three readers saw whose reads met a write.
+/// The answers of three reads around a write.
 #[derive(Debug)]
 struct Seen {
-    /// It came before the write; either state is right.
+    /// Sent before the write. Either state is right.
     before: Resolved,
-    /// It came after the write's answer, while the old load was still out.
+    /// Sent after the write's answer, while the old load was still out.
     during: Option<Resolved>,
-    /// It came when the old load had landed.
+    /// Sent after the old load had landed.
     after: Resolved,
 }
 
@@ -34,8 +33,8 @@ impl Race {
         let gate = TempDir::new().expect("a folder");
         let folder = gate.path().display().to_string();
         let environment = [("AKA_HOLD_DIR", folder.as_str()), ("AKA_MUTANT", mutant)];
-        // A feed that a busy machine makes late must not hide what memory would have said.
-        // No filter: it would answer without the load that is held.
+        // On a busy machine the feed may be late. Memory must answer all the same.
+        // No filter, because it would answer without a load.
         let flags = ["--staleness-limit-ms", "60000", "--filter", "false"];
         let aka = Aka::serve_with_env(database, &flags, &environment).await;
         eventually("the feed has set its cursor", async || {
@@ -46,8 +45,8 @@ impl Race {
         Self { aka, gate }
     }
 
-    /// Makes a load of `id`, which nobody has asked for before, read the old state; then `write`s, and
-    /// lets another reader come, if one is wanted; then lets the load land.
+    /// Makes a load of the new id `id` read the old state. Then it calls `write`, and sends another
+    /// read if one is wanted. Then it lets the load land.
     async fn run<T>(
         &self,
         id: &str,
@@ -79,7 +78,7 @@ impl Race {
         tokio::spawn(async move { resolver.resolve(request).await })
     }
 
-    /// A read of which the server is known to have begun the work.
+    /// A read that the server has begun to work on.
     async fn arrived(&self, id: &str) -> Reading {
         let started = async || {
             let labels = ["grpc_method=\"Resolve\""];
@@ -123,7 +122,7 @@ async fn a_held_load_does_not_hide_a_write(backend: Backend) {
     }
 }
 
-/// The load that came before may have seen either state; nobody later sees the old one.
+/// The earlier read may see either state. No later read sees the old one.
 fn assert_new(seen: &Seen, id: &str, canonical: &str) {
     for answer in seen.during.iter().chain([&seen.after]) {
         assert_eq!(answer.canonical_id, canonical, "{id}: {seen:?}");
@@ -132,14 +131,14 @@ fn assert_new(seen: &Seen, id: &str, canonical: &str) {
     assert!(!seen.before.degraded, "{seen:?}");
 }
 
-/// Without the fence the held load enters the cache, and hides the write from everybody later.
+/// Without the fence the held load enters the cache, and later reads do not see the write.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_fence_the_race_is_lost() {
     let database = Database::create(backend::sqlite()).await;
     let race = Race::new(&database, "no_fence").await;
     let create = async |aka: &Aka| {
         let created = aka.create(PROJECT, "bob", "alice").await;
-        // Else the feed may come after the old load, and mend what that has done.
+        // Otherwise the feed could remove the old load's entry again.
         eventually("the feed has applied it", async || {
             (aka.metric("aka_feed_applied_seq", &[]).await > 0.0).then_some(())
         })
@@ -150,7 +149,7 @@ async fn without_the_fence_the_race_is_lost() {
     assert_eq!(seen.after.canonical_id, "bob", "the mutant was not caught: {seen:?}");
 }
 
-/// Without the floor a reader that came after the write takes the load from before it.
+/// Without the floor a read after the write takes the load from before it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_floor_the_race_is_lost() {
     let database = Database::create(backend::sqlite()).await;
@@ -160,13 +159,13 @@ async fn without_the_floor_the_race_is_lost() {
     assert_eq!(during.canonical_id, "bob", "the mutant was not caught: {during:?}");
 }
 
-/// What an instance has written itself it sees without the feed, which here looks once an hour; a
-/// program that leaves its own writes to the feed is caught.
+/// An instance sees its own writes without the feed, which polls once an hour here. A mutant that
+/// leaves its own writes to the feed is caught.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn own_writes_do_not_wait_for_the_feed() {
     for (mutant, expected) in [("", "alice"), ("no_local_apply", "bob")] {
         let database = Database::create(backend::sqlite()).await;
-        // No filter: it would answer in place of an entry.
+        // No filter, because it would answer in place of an entry.
         let limits = ["--feed-interval-ms", "3600000", "--staleness-limit-ms", "3600000"];
         let flags = [&limits[..], &["--filter", "false"]].concat();
         let aka = Aka::serve_with_env(&database, &flags, &[("AKA_MUTANT", mutant)]).await;

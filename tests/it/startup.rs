@@ -1,5 +1,5 @@
 //! Starting and stopping: wrong configuration and wrong databases stop the start with one clear
-//! sentence, and a stop takes no longer than it may.
+//! sentence, and a stop keeps its time limit.
 
 mod configuration;
 mod databases;

@@ -1,16 +1,14 @@
-//! Afterwards: every instance, the tables and the history say the same.
+//! The end of the fault test: every instance, the tables and the history agree.
 
 use super::checker::{self, Violation};
 use super::reader::{PATIENT, World, within};
 use super::site::{INSTANCES, SHARDS, held};
-use crate::database::Database;
-use crate::harness::{PROJECT, aka, bytes, eventually};
-use crate::invariants;
+use aka_test_support::{Database, PROJECT, bytes, eventually, invariants, run_aka};
 use aka_wire::pb;
 use std::collections::HashMap;
 
-/// Every key on every instance, out of memory where it is there, against the rows (P4), and the rows
-/// against the history (P1). Nobody writes any more.
+/// Compares every key on every instance, from memory if it is there, with the rows (P4), and the
+/// rows with the history (P1). All writes have ended.
 pub async fn check(world: &World) -> Vec<Violation> {
     let database = world.site.database();
     let tables = database.tables().await;
@@ -27,7 +25,7 @@ pub async fn check(world: &World) -> Vec<Violation> {
             })
             .await;
         }
-        // Twice: what the first read has loaded, the second finds in memory.
+        // Twice: the second read finds in memory what the first has loaded.
         for _ in 0..2 {
             violations.extend(disagreements(world, index, &rows).await);
         }
@@ -68,8 +66,8 @@ async fn disagreements(
     differ.collect()
 }
 
-/// Nothing that breaks an invariant is left but for aliases whose canonical id's shard, or whose own,
-/// lost the other half of a write in a failover; and those `aka check` can mend.
+/// The invariants hold, except for aliases that lost the other half of a write in a failover of one
+/// of their shards. `aka check` can repair those.
 pub async fn check_invariants(world: &World) {
     let database = world.site.database();
     let found = problems(&database, &["--json"]).await;
@@ -84,13 +82,13 @@ pub async fn check_invariants(world: &World) {
     }
     let left = problems(&database, &["--json"]).await;
     assert!(left.is_empty(), "aka check --repair left {left:?}");
-    // Whoever was killed may have left inverse rows alone.
+    // Killed instances may have left orphans.
     invariants::assert_hold(&database, true).await;
 }
 
 async fn problems(database: &Database, flags: &[&str]) -> Vec<serde_json::Value> {
     let flags = flags.iter().map(|flag| (*flag).to_owned());
-    let output = aka("check", &[database.flags(), flags.collect()].concat()).await;
+    let output = run_aka("check", &[database.flags(), flags.collect()].concat()).await;
     let report: serde_json::Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("aka check: {error}: {output:?}"));
     report["problems"].as_array().expect("a list").clone()

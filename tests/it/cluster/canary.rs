@@ -1,7 +1,7 @@
-//! What the machine itself does to the servers. On one that is busy with other things a commit may take
-//! seconds, and a process may not run at all for as long; a request that fails for that is no fault of
-//! aka's. So somebody writes to each server all the time, past the networks and past aka, and notes when
-//! that was slow.
+//! Notes when the machine itself was slow. On a busy machine a commit may take seconds, and a
+//! process may not run at all for as long. If a request fails because of that, it is no fault of
+//! aka. So a canary writes to each server all the time, past the proxies and past aka, and notes
+//! when that was slow.
 
 use super::history::Trouble;
 use super::reader::World;
@@ -11,16 +11,16 @@ use sqlx::mysql::MySqlConnection;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Between two writes.
+/// The pause between two writes.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// What takes longer is slow. Requests have several times as long.
+/// A write that takes longer is slow. Requests have several times as long.
 const SLOW: Duration = Duration::from_millis(500);
 
-/// What was held up meanwhile may be late for so long.
+/// How long the requests that were held up may still be late afterwards.
 const AFTERMATH: Duration = Duration::from_secs(2);
 
-/// Watches one server until the world stops. Only one watches the machine, too.
+/// Watches one server until the world stops. One of the canaries also watches the machine.
 pub async fn run(world: Arc<World>, shard: usize) {
     let mut connection = None;
     while !world.stop.is_cancelled() {
@@ -34,7 +34,7 @@ pub async fn run(world: Arc<World>, shard: usize) {
         if !matches!(written, Ok(Ok(()))) {
             connection = None;
         }
-        // A server that is down says so at once; whoever made it so has noted it.
+        // A server that is down refuses at once. The fault that ended it is noted already.
         if world.history.now() - began > SLOW {
             note(&world, Some(shard), began);
         }
@@ -66,7 +66,7 @@ fn note(world: &World, shard: Option<usize>, from: Duration) {
         Some(shard) => format!("the machine held up shard {shard}"),
         None => "the machine held up everything".to_owned(),
     };
-    // Of what needs this shard, or any.
+    // It excuses requests that need this shard, or any shard.
     let writes = (shard, None);
     world.history.troubled(Trouble { what, shard, instance: None, writes, from, until });
 }

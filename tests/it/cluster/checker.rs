@@ -1,8 +1,8 @@
-//! Judges a history by the promises.
+//! Checks a history against the promises.
 //!
-//! Every answer must be a state that the id may have been in, and no older than what the reader may
-//! count on. Of the states that fit, the oldest is taken each time: if even so one key goes back on an
-//! instance, it did.
+//! Every answer must be a state that the id may have been in, and no older than the reader may
+//! expect. If several states fit, the checker takes the oldest. If a key goes back in time on an
+//! instance even so, it really did.
 
 use super::history::{At, History, KeyHistory, Outcome, Read, Seen, State, Write};
 use super::timeline::Timeline;
@@ -10,17 +10,17 @@ use std::collections::HashMap;
 use std::time::Duration;
 use tonic::Code;
 
-/// How much later than its deadline an answer may be on a machine that has other things to do.
+/// How much later than its deadline an answer may be on a busy machine.
 const LATENESS: Duration = Duration::from_secs(10);
 
-/// A broken promise, with all that one needs to see it.
+/// A broken promise, with the details.
 #[derive(Debug)]
 pub struct Violation {
     pub promise: &'static str,
     pub text: String,
 }
 
-/// All that is wrong. `staleness`: the limit that the instances run with.
+/// All violations. `staleness` is the limit that the instances run with.
 pub fn check(history: &History, staleness: Duration) -> Vec<Violation> {
     let mut violations = Vec::new();
     for key in &history.keys {
@@ -30,8 +30,7 @@ pub fn check(history: &History, staleness: Duration) -> Vec<Violation> {
     violations
 }
 
-/// What the tables hold in the end: every write that was acknowledged, but for those that a failover
-/// lost (P1).
+/// At the end the tables hold every acknowledged write, except those that a failover lost (P1).
 pub fn check_tables(history: &History, held: &HashMap<String, u32>) -> Vec<Violation> {
     let now = history.now();
     let kept = history.keys.iter().filter_map(|key| {
@@ -64,8 +63,8 @@ struct Judge<'a> {
     timelines: Vec<Timeline>,
 }
 
-/// What was read on one instance, in each timeline: when it was answered, and the newest step that had
-/// been seen then. Sorted by time.
+/// What was read on one instance, in each timeline: when it was answered, and the newest step that
+/// had been seen then. Sorted by time.
 type SeenBefore = HashMap<(usize, usize), Vec<(At, usize)>>;
 
 impl Judge<'_> {
@@ -108,8 +107,8 @@ impl Judge<'_> {
         }
     }
 
-    /// A read may fail only if something was done to its shard or to its instance (P8), or if it had
-    /// hardly any time.
+    /// A read may fail only if something was done to its shard or to its instance (P8), or if it
+    /// had hardly any time.
     fn judge_failure(
         &self,
         read: &Read,
@@ -167,7 +166,7 @@ impl Judge<'_> {
                 Err(_) => {}
             }
         }
-        // One that fits two histories says nothing about what may come next in either.
+        // An answer that fits two timelines limits the next answers in neither.
         if let ([(index, step)], false) = (&fitting[..], seen.degraded) {
             let chain = seen_before.entry((read.instance, *index)).or_default();
             let newest = chain.last().map_or(*step, |&(_, newest)| newest.max(*step));
@@ -176,7 +175,7 @@ impl Judge<'_> {
         if fitting.is_empty() { Err(broken) } else { Ok(()) }
     }
 
-    /// The oldest step that the answer may be of; or the first promise that no step keeps.
+    /// The oldest step that the answer may show, or the first promise that no step keeps.
     fn explain(
         &self,
         timeline: &Timeline,
@@ -204,13 +203,13 @@ impl Judge<'_> {
         find(floors.iter().map(|(_, floor)| *floor).max().unwrap_or(0)).ok_or("P5")
     }
 
-    /// The least that a reader with a token must see.
+    /// The oldest step that a reader with a token may see.
     fn token_floor(&self, timeline: &Timeline, read: &Read) -> usize {
         let Some(write) = read.token_of else { return 0 };
         match timeline.step_of(write) {
             Some(step) if timeline.steps[step].certain.is_some() => step,
             Some(_) => 0,
-            // Of a write that is lost: answered from the primary, as it is now.
+            // The token's write is lost, so the primary's present state is the answer.
             None if self.key.writes()[write].began > timeline.copied => {
                 timeline.reached(read.arrived, |_| true)
             }
@@ -238,7 +237,7 @@ fn around(history: &History, key: &KeyHistory, at: At) -> String {
     format!("\n  {} on shard {}:{lines}", key.id, key.shard)
 }
 
-/// How much was seen, in words.
+/// A summary of the history.
 pub fn summary(history: &History) -> String {
     let writes: Vec<Write> = history.keys.iter().flat_map(KeyHistory::writes).collect();
     let reads: Vec<Read> = history.keys.iter().flat_map(KeyHistory::reads).collect();

@@ -1,4 +1,4 @@
-//! The checker itself: small histories that are right, and the same with one thing wrong.
+//! Tests of the checker: small histories that are right, and the same with one thing wrong.
 
 use super::checker::{check, check_tables};
 use super::history::{At, Failover, History, Outcome, Read, Seen, State, Trouble, Write};
@@ -43,7 +43,7 @@ impl Story {
         self.0.keys[0].read(Read { instance, arrived, answered, deadline, token_of, answer });
     }
 
-    /// By instance 1, which has written nothing.
+    /// A read of instance 1, which has written nothing.
     fn read(&self, state: State, time: (u64, u64)) {
         self.read_as(state, 1, time, None);
     }
@@ -59,7 +59,7 @@ impl Story {
         });
     }
 
-    /// The copy is of 1000 to 1100, and takes over at 3000.
+    /// The copy is made between 1000 and 1100, and takes over at 3000.
     fn fails_over(&self, held: State) {
         let held = held.map(|number| ("k".to_owned(), number)).into_iter().collect();
         let (copied, lost, replaced) = ((at(1_000), at(1_100)), at(3_000), at(3_050));
@@ -93,7 +93,7 @@ fn what_may_be() {
     let story = Story::new();
     story.read(None, (10, 20));
     let first = story.ok(Some(1), (100, 120));
-    // Before it was sent, while it was under way, and a little after: nobody knows of it yet.
+    // Before the write was sent, while it was under way, and a little after it.
     story.read(None, (100, 110));
     story.read(None, (900, 910));
     story.read_as(Some(1), 0, (121, 130), None);
@@ -103,7 +103,7 @@ fn what_may_be() {
     story.read(None, (2_905, 2_910));
     story.trouble(3_000, 4_000);
     story.wrote(Some(2), 1, (3_100, 3_200), unknown());
-    // It may have happened, or not, or not yet.
+    // An unknown outcome: the write happened, or not, or not yet.
     story.read_as(None, 2, (3_300, 3_400), None);
     story.read_as(Some(2), 2, (6_300, 6_400), None);
     story.answered(Err((Code::Unavailable, String::new())), 1, (3_900, 3_950), None);
@@ -234,16 +234,16 @@ fn writes_that_a_failover_lost() {
     story.read_as(Some(3), 2, (6_030, 6_040), Some(lost));
     story.is_right();
 
-    // The lost value, long after.
+    // The lost value is answered long after the failover.
     let (story, _) = before();
     story.read(Some(2), (4_010, 4_020));
     story.breaks("P3");
-    // Not from the primary, although the token says so.
+    // The answer is not from the primary, although the token demands it.
     let (story, lost) = before();
     story.ok(Some(3), (6_000, 6_020));
     story.read_as(Some(1), 2, (6_030, 6_040), Some(lost));
     story.breaks("P2");
-    // Back to what was before the failover's own writes.
+    // The answer goes back to the time before the writes after the failover.
     let (story, _) = before();
     story.ok(Some(3), (6_000, 6_020));
     story.read(Some(3), (6_030, 6_040));

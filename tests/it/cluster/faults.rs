@@ -1,10 +1,10 @@
-//! What is done to the site, one thing after another, as a seed says.
+//! The faults. A seed decides which ones happen, and when.
 
 use super::history::Trouble;
 use super::reader::World;
 use super::site::{INSTANCES, SHARDS};
-use crate::harness::eventually;
-use crate::proxy::Mode;
+use aka_test_support::eventually;
+use aka_test_support::proxy::Mode;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -42,7 +42,7 @@ impl Fault {
         }
     }
 
-    /// Whose writes it may be in the way of: see [`Trouble::writes`].
+    /// The writes that it may block: see [`Trouble::writes`].
     fn concerns_writes(self) -> (Option<usize>, Option<usize>) {
         match self {
             Self::Network { shard, .. } => (Some(shard), None),
@@ -53,7 +53,7 @@ impl Fault {
         }
     }
 
-    /// Does it, and undoes it.
+    /// Makes the fault, and undoes it.
     async fn happen(self, world: &World) {
         let World { site, history, .. } = world;
         match self {
@@ -114,7 +114,7 @@ pub async fn inflict(world: &World, fault: Fault) -> Duration {
 /// An endless schedule.
 pub struct Schedule {
     random: StdRng,
-    /// To come before anything is drawn again.
+    /// The faults that come before new ones are drawn.
     round: Vec<Fault>,
     drawn: usize,
 }
@@ -132,7 +132,7 @@ impl Schedule {
         self.drawn
     }
 
-    /// How long nothing happens.
+    /// The pause before the next fault.
     pub fn calm(&mut self) -> Duration {
         Duration::from_millis(self.random.random_range(300..1_200))
     }
@@ -146,8 +146,8 @@ impl Schedule {
         self.round.pop().expect("a round has faults")
     }
 
-    /// One of each kind, in any order; a failover comes some time after the crash that its copy is of,
-    /// so that there is something to lose.
+    /// One of each kind, in any order; a failover comes some time after the crash that its copy is
+    /// of, so that there is something to lose.
     fn draw_round(&mut self) -> Vec<Fault> {
         let random = &mut self.random;
         let crashed = random.random_range(..SHARDS);
@@ -159,7 +159,7 @@ impl Schedule {
         let mode = Mode::Delay(millis(random, 20..150));
         let (shard, lasts) = (random.random_range(..SHARDS), millis(random, 1_000..2_500));
         round.push(Fault::Network { mode, shard, instance: None, lasts });
-        // One instance cannot see what the others go on to write.
+        // One instance is cut off while the others go on writing.
         for mode in [Mode::BlackHole, Mode::Mute] {
             let (shard, instance) =
                 (random.random_range(..SHARDS), random.random_range(..INSTANCES));
@@ -173,7 +173,7 @@ impl Schedule {
         let (shard, lasts) = (random.random_range(..SHARDS), millis(random, 1_500..3_000));
         round.push(Fault::FreezeShard { shard, lasts });
         round.shuffle(random);
-        // They are taken from the end: what is before the crash comes after it.
+        // Faults are taken from the end, so an earlier place means a later time.
         let crash = round.iter().position(|fault| matches!(fault, Fault::Crash { .. }));
         let crash = crash.expect("there is one");
         round.insert(random.random_range(..=crash), Fault::FailOver { shard: crashed });

@@ -1,4 +1,4 @@
-//! What the clients did and saw, and what was done to the servers meanwhile.
+//! The history of a run: what clients did and saw, and which faults happened.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,8 +9,8 @@ use tonic::Code;
 /// The time since the run began.
 pub type At = Duration;
 
-/// What an id was an alias of: `None`, nobody; else the number in `KEY-vNUMBER`. Each create and each
-/// update writes a number of its own, so that one can see which write an answer is of.
+/// The canonical id of an id: the number in `KEY-vNUMBER`, or `None` if the id is no alias. Each
+/// create and each update writes a number of its own, so an answer shows which write it is of.
 pub type State = Option<u32>;
 
 /// Every event of a run.
@@ -33,7 +33,7 @@ pub struct KeyHistory {
 #[derive(Clone, Debug)]
 pub struct Write {
     pub to: State,
-    /// By which instance.
+    /// The instance that it was sent to.
     pub instance: usize,
     /// All shards that the write needs.
     pub shards: Vec<usize>,
@@ -49,7 +49,7 @@ pub enum Outcome {
     },
     /// Definitely not done.
     Refused(String),
-    /// It may be done, or be done yet.
+    /// It may have happened, or may still happen.
     Unknown(String),
 }
 
@@ -67,27 +67,27 @@ pub struct Read {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// `Err`: what nobody has ever written.
+    /// `Err` holds a value that was never written.
     pub state: Result<State, String>,
     pub degraded: bool,
 }
 
-/// Something that was done: requests to `instance` (any, if none is named) that need `shard` (any, if
-/// none is named) may fail meanwhile, and no others.
+/// A fault or its effect. Meanwhile, requests to `instance` (`None`: any) that need `shard`
+/// (`None`: any) may fail, and no others.
 #[derive(Clone, Debug, Default)]
 pub struct Trouble {
     pub what: String,
     pub shard: Option<usize>,
     pub instance: Option<usize>,
-    /// The same for writes, which go further: an instance that stands still in the middle of a
-    /// transaction is in the way of everybody's, until the database ends that.
+    /// The same for writes. It reaches further, because an instance that is frozen in a transaction
+    /// blocks the writes of all instances until the database ends the transaction.
     pub writes: (Option<usize>, Option<usize>),
     pub from: At,
-    /// When it had healed, as was seen from outside.
+    /// When the clients saw that it had healed.
     pub until: At,
 }
 
-/// A shard's primary was replaced by an older copy: what was written since is lost.
+/// A shard's primary was replaced by an older copy. Later writes are lost.
 #[derive(Clone, Debug)]
 pub struct Failover {
     pub shard: usize,
@@ -97,7 +97,7 @@ pub struct Failover {
     pub lost: At,
     /// From here on the copy was the primary.
     pub replaced: At,
-    /// What the copy held, of each id that was an alias.
+    /// The state in the copy of each id that was an alias.
     pub held: HashMap<String, u32>,
 }
 
@@ -182,12 +182,12 @@ impl KeyHistory {
     }
 }
 
-/// That a shard has healed is seen from reads. A write needs up to three connections more, each of which
-/// pauses after a failed attempt; P8 gives it 5 s.
+/// Reads show that a shard has healed. A write needs up to three more connections, and each pauses
+/// after a failed attempt. P8 allows 5 s.
 const REACHED_BY_WRITES: At = At::from_secs(2);
 
 impl Trouble {
-    /// Whether it excuses that a request failed which needed these shards and lasted so long.
+    /// Whether it excuses the failure of a request with these shards and this duration.
     pub fn excuses(&self, shards: &[usize], instance: usize, (from, until): (At, At)) -> bool {
         self.shard.is_none_or(|shard| shards.contains(&shard))
             && self.instance.is_none_or(|of| of == instance)

@@ -2,8 +2,7 @@
 
 use super::history::{History, Read, Seen};
 use super::site::Site;
-use crate::database::Database;
-use crate::harness::{PROJECT, bytes};
+use aka_test_support::{Database, PROJECT, bytes};
 use aka_wire::pb;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -12,20 +11,20 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status};
 
-/// How long a client waits for an answer, most times; and how long one that is in a hurry does.
+/// How long most clients wait for an answer, and how long one in a hurry waits.
 pub const PATIENT: Duration = Duration::from_secs(8);
 const HURRIED: Duration = Duration::from_millis(300);
 
-/// Between two reads of one reader.
+/// The pause between two reads of one reader.
 const PAUSE: Duration = Duration::from_millis(25);
 
 /// All that the clients share.
 pub struct World {
     pub site: Site,
     pub history: History,
-    /// Only to know where ids belong: after a failover it is out of date.
+    /// Only to find the shard of an id. After a failover its URLs are out of date.
     database: Database,
-    /// Of each key, the last write that was acknowledged, and its token.
+    /// The last acknowledged write of each key, and its token.
     tokens: Vec<Mutex<Option<(usize, String)>>>,
     pub stop: CancellationToken,
 }
@@ -54,7 +53,7 @@ impl World {
         *newest = Some((write, token));
     }
 
-    /// Reads a key, and writes down what came of it.
+    /// Reads a key, and writes down the outcome.
     pub async fn read(&self, key: usize, instance: usize, deadline: Duration, token: Token) {
         let (token_of, consistency_token) = token.unzip();
         let history = &self.history.keys[key];
@@ -75,7 +74,7 @@ impl World {
         history.read(Read { instance, arrived, answered, deadline, token_of, answer });
     }
 
-    /// Whether an instance answers for all ids of a shard, from what is fresh.
+    /// Whether an instance answers all ids of a shard, with no answer degraded.
     pub async fn answers(&self, instance: usize, shard: usize) -> bool {
         let ids = self.history.keys_on(shard).map(|(_, key)| bytes(&key.id));
         let request = pb::BatchResolveRequest {
@@ -92,7 +91,7 @@ impl World {
     }
 }
 
-/// A request that the client waits for so long.
+/// A request with this deadline.
 pub fn within<T>(limit: Duration, message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(limit);

@@ -1,11 +1,9 @@
-//! What the clients talk to: instances of aka, servers of their shards, and a network between each
-//! instance and each shard that can be broken.
+//! The site that is tested: instances of aka, the servers of their shards, and between each
+//! instance and each shard a proxy that can break the network.
 
 use super::history::{At, Failover, History};
-use crate::database::{Database, Tables};
-use crate::harness::Aka;
-use crate::proxy::{Mode, Proxy};
-use crate::servers::{DbServer, Engine};
+use aka_test_support::proxy::{Mode, Proxy};
+use aka_test_support::{Aka, Database, DbServer, Engine, Tables};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -28,7 +26,7 @@ struct Shard {
     copy: Mutex<Option<Copy>>,
 }
 
-/// A server that has stopped to follow its primary.
+/// A copy of a server that no longer follows its primary.
 struct Copy {
     server: Arc<DbServer>,
     copied: (At, At),
@@ -88,7 +86,7 @@ impl Site {
         lock(&self.shards[shard].primary).clone()
     }
 
-    /// Kills a primary (SIGKILL), takes a copy of its data as they are, and starts both again.
+    /// Kills a primary (SIGKILL), copies its data, and starts both servers.
     pub async fn crash(&self, shard: usize, history: &History) {
         let primary = self.primary(shard);
         let crashed = primary.clone();
@@ -126,7 +124,7 @@ impl Site {
         held(&database.tables().await)
     }
 
-    /// The shards as they are, past the networks.
+    /// The shards themselves, without the proxies.
     pub fn database(&self) -> Database {
         let url = |shard: usize| self.primary(shard).url(&self.names[shard]);
         Database::at((0..SHARDS).map(url).collect())
@@ -141,7 +139,7 @@ async fn launch(
 ) -> Aka {
     let urls = links[index].iter().zip(names).map(|(proxy, name)| proxy.url(name));
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    // For those who want to see the checker fail.
+    // To let the checker fail on purpose.
     let mutant = std::env::var("AKA_MUTANT").unwrap_or_default();
     let environment = [("AKA_MUTANT", mutant.as_str())];
     Aka::serve_with_env(&Database::at(urls.collect()), &flags, &environment).await

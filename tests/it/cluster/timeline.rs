@@ -1,14 +1,14 @@
 //! The states that an id may have gone through, in order.
 //!
-//! Each id has one writer, and each of its writes had ended before the next began, so their order is
-//! known; only whether a write of unknown outcome happened is not. A failover that lost writes begins
-//! a timeline of its own.
+//! Each id has one writer, which ends each write before it begins the next. So the order is known,
+//! and only writes of unknown outcome may have happened or not. A failover that lost writes begins
+//! another timeline.
 
 use super::history::{At, Failover, History, KeyHistory, Outcome, State, Write};
 use std::time::Duration;
 
-/// How long after it was given up a write may still come into effect: what was sent may be under way
-/// yet. aka begins no transaction after the deadline of a request, so it is not long.
+/// How long a write may still take effect after its client gave up, because the request may be
+/// under way. The time is short, because aka begins no transaction after the deadline of a request.
 pub const LATE: Duration = Duration::from_secs(20);
 
 /// What may be seen of an id on one primary.
@@ -16,18 +16,18 @@ pub struct Timeline {
     pub from: At,
     /// When the primary was lost.
     pub until: At,
-    /// The first is what it began with.
+    /// The first one is the state at the beginning.
     pub steps: Vec<Step>,
-    /// What had been written after this was lost before this timeline began.
+    /// Writes after this time were lost before this timeline began.
     pub copied: At,
 }
 
 pub struct Step {
     pub state: State,
     pub began: At,
-    /// Since when it is certain; `None`: it may never have come into effect.
+    /// Since when it is certain. `None`: it may never have taken effect.
     pub certain: Option<At>,
-    /// The write, and the instance that it was made by.
+    /// The write, and the instance that made it.
     pub write: Option<(usize, usize)>,
 }
 

@@ -1,14 +1,14 @@
-//! Clients that write, and write down what came of it.
+//! Clients that write, and write down the outcomes.
 //!
-//! An id has one writer, which does one thing at a time. After an outcome that is unknown it looks at
-//! what is there; and as what it had sent may be under way yet, it does for a while nothing that would
-//! let an old create come in later: it repeats that very create, and deletes nothing.
+//! An id has one writer, which does one thing at a time. After an unknown outcome it reads the
+//! state from the primary. The old request may still be under way. So for a while the writer only
+//! repeats that create and deletes nothing: otherwise the old create could take effect later.
 
 use super::history::{At, Outcome, State, Write};
 use super::reader::{PATIENT, World, described, within};
 use super::site::INSTANCES;
 use super::timeline::LATE;
-use crate::harness::{PROJECT, bytes};
+use aka_test_support::{PROJECT, bytes};
 use aka_wire::pb;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -20,10 +20,10 @@ use tonic_types::StatusExt;
 /// How long a writer waits for an answer.
 const DEADLINE: Duration = Duration::from_secs(3);
 
-/// Between two writes of one writer.
+/// The pause between two writes of one writer.
 const PAUSE: Duration = Duration::from_millis(80);
 
-/// What a writer may be told that means that nothing was written.
+/// The refusals that mean that nothing was written.
 const REFUSALS: [&str; 4] = ["ALIAS_TAKEN", "ALIAS_NOT_FOUND", "VERSION_MISMATCH", "RETRY_LATER"];
 
 /// One id, and what its writer knows of it.
@@ -34,7 +34,7 @@ struct Page {
     known: Known,
     /// The number of the next create or update.
     next: u32,
-    /// Until when a create may come in late, and of which number it is.
+    /// Until when a late create may take effect, and its number.
     pending: Option<(At, u32)>,
 }
 
@@ -70,7 +70,7 @@ pub async fn run(world: Arc<World>, shard: usize, keys: Vec<usize>, seed: u64) {
 }
 
 impl Page {
-    /// Asks the primary what there is.
+    /// Reads the state from the primary.
     async fn look(&mut self, world: &World, instance: usize) {
         let request = pb::GetAliasRequest { project_id: PROJECT, alias_id: bytes(&self.id) };
         let aka = world.site.instance(instance);
@@ -82,7 +82,7 @@ impl Page {
         };
     }
 
-    /// One write. If it was acknowledged: its index, and its token.
+    /// Makes one write. Returns its index and token if it was acknowledged.
     async fn write(
         &mut self,
         world: &World,
@@ -137,8 +137,8 @@ impl Page {
         }
     }
 
-    /// A number that was not used before. Most times the canonical id is on the shard of the alias, so
-    /// that not all writes stop when any shard is sick; else it is on another.
+    /// A number that was not used before. The canonical id is mostly on the shard of the alias, so
+    /// that a sick shard does not stop all writes.
     fn number(&mut self, world: &World, random: &mut StdRng) -> u32 {
         let together = random.random_bool(0.7);
         let key = &world.history.keys[self.key];

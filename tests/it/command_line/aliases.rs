@@ -1,8 +1,7 @@
 //! `aka alias create`, `get`, `list`, `update` and `delete`.
 
 use super::client;
-use crate::database::Backend;
-use crate::harness::{PROJECT, start, start_with};
+use aka_test_support::{Backend, PROJECT, start, start_with};
 use serde_json::json;
 
 on_backends!(in_sentences: sqlite mysql_3);
@@ -35,7 +34,7 @@ async fn in_sentences(backend: Backend) {
     change_in_sentences(&aka, version).await;
 }
 
-async fn change_in_sentences(aka: &crate::harness::Aka, version: u64) {
+async fn change_in_sentences(aka: &aka_test_support::Aka, version: u64) {
     let version = version.to_string();
     let update = ["alias", "update", "b1", "b3", "--expected-version", &version];
     let updated = client(aka, update).run().await.succeeded();

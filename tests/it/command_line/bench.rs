@@ -1,9 +1,7 @@
 //! `aka bench`: short runs, of which every answer is checked.
 
 use super::client;
-use crate::command::{Ended, aka};
-use crate::database::Backend;
-use crate::harness::{Aka, PROJECT, check_is_clean, start};
+use aka_test_support::{Aka, Backend, Ended, PROJECT, aka, check_is_clean, start};
 use serde_json::Value;
 
 /// Half a second at 2,000 ids a second, after a warm-up of a tenth.
@@ -39,7 +37,7 @@ on_backends!(each_mode: sqlite mysql_3);
 
 async fn each_mode(backend: Backend) {
     let (database, aka) = start(backend).await;
-    // All that fall due are sent and answered, however busy the machine is.
+    // All calls that fall due are sent and answered, even on a busy machine.
     for (mode, batch, prepared) in [("unary", 1, 500), ("batch", 50, 0), ("stream", 20, 0)] {
         let batch_text = batch.to_string();
         let args = ["--mode", mode, "--batch", &batch_text, "--prepare", "--keys", "1000"];
@@ -107,7 +105,7 @@ on_backends!(what_is_wrong_is_seen: sqlite);
 async fn what_is_wrong_is_seen(backend: Backend) {
     let (_database, aka) = start(backend).await;
     report(&bench(&aka, &["--prepare", "--keys", "10"]).await);
-    // Key 0 is an alias at any ratio. Now it is another's, later nobody's.
+    // Key 0 is an alias at any ratio. Now it gets another canonical id, later none.
     let (alias, canonical) = ("bench-0000000000000000", "user-0000000000000000");
     let version = aka.get(PROJECT, alias).await.expect("it is there").version;
     aka.update(PROJECT, alias, "user-of-another", version).await.expect("updated");
@@ -123,9 +121,9 @@ async fn what_is_wrong_is_seen(backend: Backend) {
         let ended = bench(&aka, &["--keys", "10", "--mode", mode]).await;
         is_wrong(&ended, &format!("\"{alias}\" resolved to \"{alias}\", not to \"{canonical}\""));
     }
-    // A server that is not aka's has other aliases, or none.
+    // A server that `aka bench` did not prepare has other aliases, or none.
     report(&bench(&aka, &["--keys", "10", "--no-check"]).await);
-    // What is there already, and is another's, is not prepared.
+    // An alias that exists with another canonical id is not prepared.
     aka.create(PROJECT, alias, "user-of-another").await.expect("created");
     let ended = bench(&aka, &["--keys", "10", "--prepare"]).await;
     assert_eq!((ended.code, ended.stdout.len()), (Some(1), 0), "{ended}");

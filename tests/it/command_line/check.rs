@@ -1,8 +1,8 @@
-//! `aka check`: each planted fault is reported, and only what is safe to mend is mended.
+//! `aka check`: each planted fault is reported, and only safe repairs are made.
 
-use crate::command::{Ended, aka};
-use crate::database::{Backend, Database, InverseRow, Tables, slot_of};
-use crate::harness::{Aka, PROJECT, start};
+use aka_test_support::{
+    Aka, Backend, Database, Ended, InverseRow, PROJECT, Tables, aka, slot_of, start,
+};
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
@@ -13,7 +13,7 @@ async fn check(database: &Database, flags: &[&str]) -> Ended {
     aka(["check"]).args(database.flags()).args(flags).run().await
 }
 
-/// A store with some aliases, and no server that would sweep what is planted.
+/// A store with some aliases, and no server whose sweeper would remove the planted faults.
 async fn store(backend: Backend) -> (Database, Aka) {
     let (database, aka) = start(backend).await;
     for (alias, canonical) in [("a1", "p1"), ("a2", "p1"), ("a3", "p2"), ("a4", "p3")] {
@@ -28,7 +28,7 @@ async fn store(backend: Backend) -> (Database, Aka) {
     (database, aka)
 }
 
-/// Whatever is written here has these times.
+/// The times of all rows that are written here.
 fn now_us() -> i64 {
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or(Duration::ZERO);
     i64::try_from(now.as_micros()).expect("before the year 294,000")
@@ -75,14 +75,14 @@ async fn plant_what_can_be_mended(database: &Database) {
 
 /// Everything else that can be wrong. Returns the kinds.
 async fn plant_what_cannot_be_mended(database: &Database) -> BTreeSet<&'static str> {
-    // A row under a slot that is its neighbour's.
+    // A row under the slot next to its own.
     let misfiled = (slot("misfiled") + 1) % 4096;
     plant_alias(database, database.shard_of(PROJECT, "misfiled"), misfiled, "misfiled", "p1").await;
     // A chain, both halves of both links whole: a1 is an alias of p1 already.
     let shard = database.shard_of(PROJECT, "link");
     plant_alias(database, shard, slot("link"), "link", "a1").await;
     plant_pin(database, "link", "a1").await;
-    // A line that the log lacks; a newest line that is not the clock's.
+    // The log lacks a line, and its newest line differs from the clock.
     let mut first = database.connect(0).await;
     first.execute("DELETE FROM alias_change WHERE seq = 2").await;
     first.execute("UPDATE shard_meta SET nonce = nonce - 1").await;
@@ -211,7 +211,7 @@ async fn what_can_be_mended_is(backend: Backend) {
     assert!(said.ends_with("2 problems, 2 repaired\n"), "{said}");
     let clean = check(&database, &[]).await.succeeded();
     assert!(clean.ends_with("\nno problems\n"), "{clean}");
-    crate::invariants::assert_hold(&database, false).await;
+    aka_test_support::invariants::assert_hold(&database, false).await;
 }
 
 on_backends!(a_missing_pin_of_an_alias_is_not_restored: sqlite mysql_3);

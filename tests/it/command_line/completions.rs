@@ -1,6 +1,6 @@
 //! `aka completions`, and `--help` of every command.
 
-use crate::command::aka;
+use aka_test_support::aka;
 use std::io::Write;
 use std::process::{Command, Stdio};
 

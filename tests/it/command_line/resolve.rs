@@ -1,8 +1,7 @@
-//! `aka resolve`: an answer for each id, in order, whatever the ids are.
+//! `aka resolve`: one answer for each id of any form, in order.
 
 use super::client;
-use crate::database::Backend;
-use crate::harness::{PROJECT, create_request, start};
+use aka_test_support::{Backend, PROJECT, create_request, start};
 
 on_backends!(arguments: sqlite);
 

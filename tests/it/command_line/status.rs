@@ -1,9 +1,9 @@
-//! `aka status`: what it shows, and its exit codes.
+//! `aka status`: its output and its exit codes.
 
-use crate::command::{Ended, Invocation, aka};
-use crate::database::{Backend, Database};
-use crate::harness::{Aka, PROJECT, eventually, start_with};
-use crate::servers::{self, DbServer, Engine};
+use aka_test_support::{
+    Aka, Backend, Database, DbServer, Ended, Engine, Invocation, PROJECT, aka, eventually,
+    shared_server, start_with,
+};
 use std::net::TcpListener;
 
 fn status(server: &Aka) -> Invocation {
@@ -25,7 +25,7 @@ on_backends!(it_shows_an_instance_and_its_shards: sqlite mysql_3 mariadb_1);
 async fn it_shows_an_instance_and_its_shards(backend: Backend) {
     let flags = ["--audit-sample", "1", "--retention-s", "7200", "--cache-mib", "3"];
     let (database, server) = start_with(backend, &flags).await;
-    // What is older than a shard's first look is not among the changes that are counted.
+    // Changes from before a shard's first poll are not counted.
     json(&server, |seen| {
         let shards = seen["shards"].as_array().expect("a list");
         shards.iter().all(|shard| shard["applied_seq"] == 0)
@@ -84,12 +84,12 @@ async fn it_shows_an_instance_and_its_shards(backend: Backend) {
     status(&server).run().await.failed(69, &["UNREACHABLE"]);
 }
 
-/// A shard that is down is said to be, and the exit code is 1.
+/// A shard that is down is shown as down, and the exit code is 1.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shard_that_is_down_is_exit_code_1() {
     let own = tokio::task::spawn_blocking(|| DbServer::start(Engine::MariaDb)).await;
     let own = own.expect("the server starts");
-    let shared = tokio::task::spawn_blocking(|| servers::shared(Engine::MariaDb)).await;
+    let shared = tokio::task::spawn_blocking(|| shared_server(Engine::MariaDb)).await;
     let database = Database::on(&[shared.expect("the shared server starts"), &own]).await;
     let server = Aka::serve(&database, &[]).await;
     eventually("both are up", async || (status(&server).run().await.code == Some(0)).then_some(()))

@@ -1,10 +1,10 @@
 //! `aka export` and `aka import`.
 
 use super::client;
-use crate::command::{Ended, aka};
-use crate::database::{Backend, Database, slot_of};
-use crate::harness::{Aka, PROJECT, check_is_clean, eventually, start};
-use crate::servers::spawn;
+use aka_test_support::{
+    Aka, Backend, Database, Ended, PROJECT, aka, aka_program, check_is_clean, eventually, slot_of,
+    spawn, start,
+};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
@@ -36,7 +36,7 @@ async fn export(database: &Database, format: &str) -> String {
 
 type Triple = (String, String, String);
 
-/// Who stands for whom, by what an export says.
+/// The aliases of an export.
 fn triples(ndjson: &str) -> BTreeSet<Triple> {
     let text = |row: &Value, field: &str| row[field].as_str().expect("a text").to_owned();
     let rows = ndjson.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
@@ -80,8 +80,8 @@ async fn everything_comes_back(backend: Backend) {
 
 on_backends!(an_export_is_of_one_moment: sqlite mysql_1);
 
-/// More rows than one query brings, and more than a pipe holds: the export waits for its reader while one
-/// of the last rows is deleted.
+/// More rows than one query brings, and more than a pipe holds: the export waits for its reader
+/// while one of the last rows is deleted.
 async fn an_export_is_of_one_moment(backend: Backend) {
     const ROWS: usize = 5_000;
     let (database, server) = start(backend).await;
@@ -93,7 +93,7 @@ async fn an_export_is_of_one_moment(backend: Backend) {
     client(&server, ["import"]).input(rows).run().await.succeeded();
     let last = ids.iter().max_by_key(|id| (slot_of(PROJECT, id.as_bytes()), *id)).expect("ids");
 
-    let mut command = Command::new(env!("CARGO_BIN_EXE_aka"));
+    let mut command = Command::new(aka_program());
     command.env_clear().env("HOME", "/dev/null").arg("export").args(database.flags());
     command.stdout(Stdio::piped());
     let mut process = spawn(command).expect("aka runs");
@@ -153,7 +153,7 @@ async fn refused_rows_stop_nothing(backend: Backend) {
         assert!(server.resolve(PROJECT, id).await.expect("answered").is_alias);
     }
 
-    // What was in the way is gone: the row is imported from the file of refused rows.
+    // The conflict is gone, so the row is imported from the file of refused rows.
     server.delete(PROJECT, "taken", 0).await.expect("deleted");
     let first = serde_json::to_string(&refused[0]).expect("JSON");
     let ended = import(&server, &folder, &[], &first).await;
@@ -181,7 +181,7 @@ async fn an_import_goes_on_where_it_stopped(backend: Backend) {
     assert!(ended.stderr.contains("go on with --from-line 1\n"), "{ended}");
     assert!(ended.stderr.contains("DEADLINE_EXCEEDED"), "{ended}");
 
-    // One that is patient waits until the shard is well again.
+    // A patient import waits until the shard is well again.
     let patient = ["--format", "csv", "--timeout-ms", "300"];
     let heal = async {
         let mut watcher = database.connect(0).await;

@@ -1,16 +1,14 @@
-//! Exit codes: 2 for what makes no sense, 69 for a server that is not there; and `aka health`.
+//! Exit codes: 2 for a wrong command line, 69 for a missing server; and `aka health`.
 
 use super::client;
-use crate::command::aka;
-use crate::database::Backend;
-use crate::harness::{PROJECT, start};
+use aka_test_support::{Backend, PROJECT, aka, start};
 
 /// Nothing listens there.
 const NOBODY: &str = "127.0.0.1:1";
 
 #[tokio::test]
 async fn what_makes_no_sense_is_exit_code_2() {
-    // None of these is sent anywhere: that nobody listens would be exit code 69.
+    // None of these sends a request: a missing server would be exit code 69.
     let run = async |args: &[&str]| aka(args).env("AKA_SERVER", NOBODY).run().await;
     for (args, part) in [
         (&["resolve", "b1"][..], "--project"),

@@ -1,8 +1,8 @@
 //! Creating many aliases at once: each is answered on its own, as if sent one by one.
 
-use crate::database::Backend;
-use crate::harness::{Aka, PROJECT, assert_refused, check_is_clean, create_request, start};
-use crate::invariants;
+use aka_test_support::{
+    Aka, Backend, PROJECT, assert_refused, check_is_clean, create_request, invariants, start,
+};
 use aka_wire::pb::{CreateAliasRequest, CreateAliasResult};
 use tonic::Code;
 

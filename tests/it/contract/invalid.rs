@@ -1,7 +1,6 @@
-//! What is refused before any database is asked: ids, projects and placeholders of writes.
+//! Refusals before any database query: ids, projects and placeholders of writes.
 
-use crate::database::{Backend, Database};
-use crate::harness::{Aka, PROJECT, assert_refused, start};
+use aka_test_support::{Aka, Backend, Database, PROJECT, assert_refused, start};
 use tonic::{Code, Status};
 use tonic_types::ErrorDetails;
 

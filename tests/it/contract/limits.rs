@@ -1,8 +1,8 @@
 //! How many aliases one canonical id may have.
 
-use crate::database::Backend;
-use crate::harness::{Aka, PROJECT, assert_refused, create_request, start, start_with};
-use crate::invariants;
+use aka_test_support::{
+    Aka, Backend, PROJECT, assert_refused, create_request, invariants, start, start_with,
+};
 use tonic::{Code, Status};
 
 on_backends!(the_configured_limit);
@@ -15,7 +15,7 @@ fn assert_full<T: std::fmt::Debug>(answer: Result<T, Status>) {
 }
 
 async fn the_configured_limit(backend: Backend) {
-    // A sweeper that never comes: what is left out of the count is not what it has removed.
+    // The sweeper never runs, so the limit itself must leave orphans out of the count.
     let flags = ["--max-aliases", "5", "--sweep-pause-ms", "86400000"];
     let (database, aka) = start_with(backend, &flags).await;
     for dead in 0..7 {
@@ -43,7 +43,7 @@ async fn the_configured_limit(backend: Backend) {
     assert_full(aka.update(PROJECT, "other", "alice", other.version).await);
     assert_eq!(aka.get(PROJECT, "other").await.expect("an alias"), other);
     aka.delete(PROJECT, "other", 0).await.expect("deleted");
-    let rows = |tables: &[crate::database::Tables]| -> Vec<_> {
+    let rows = |tables: &[aka_test_support::Tables]| -> Vec<_> {
         tables.iter().map(|shard| (shard.forward.clone(), shard.inverse.clone())).collect()
     };
     assert_eq!(rows(&database.tables().await), rows(&before), "refused writes leave nothing");

@@ -1,7 +1,6 @@
 //! Listing the aliases of a canonical id: pages and their tokens.
 
-use crate::database::Backend;
-use crate::harness::{Aka, PROJECT, assert_refused, create_request, start_with};
+use aka_test_support::{Aka, Backend, PROJECT, assert_refused, create_request, start_with};
 use tonic::Code;
 
 on_backends!(pages_and_their_tokens);
@@ -34,7 +33,7 @@ async fn pages_and_their_tokens(backend: Backend) {
     assert_eq!(shown, [aka.get(PROJECT, "other").await.expect("an alias")], "whole aliases");
     assert_bad_pages_are_refused(&aka).await;
 
-    // A page token is a place between ids: what is deleted behind or before it does no harm.
+    // A page token is a place between ids. Deletions before or after it do no harm.
     let page = aka.list(PROJECT, "alice", 10, "").await.expect("a page");
     for gone in ["id-0003", "id-0009", "id-0010", "id-0011"] {
         aka.delete(PROJECT, gone, 0).await.expect("deleted");

@@ -1,7 +1,6 @@
 //! Bytes that are no messages, messages that are too large, methods that do not exist.
 
-use crate::database::Backend;
-use crate::harness::{Aka, PROJECT, assert_refused, start};
+use aka_test_support::{Aka, Backend, PROJECT, assert_refused, start};
 use aka_wire::pb::{BatchResolveRequest, ResolveRequest, ResolveResponse};
 use bytes::{Buf, BufMut, Bytes};
 use http::uri::PathAndQuery;

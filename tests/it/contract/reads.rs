@@ -1,7 +1,8 @@
 //! The read rules: an id never fails a read, and a batch answer is sparse.
 
-use crate::database::Backend;
-use crate::harness::{Aka, PROJECT, assert_refused, batch_request, bytes, create_request, start};
+use aka_test_support::{
+    Aka, Backend, PROJECT, assert_refused, batch_request, bytes, create_request, start,
+};
 use bytes::Bytes;
 use tonic::{Code, Status};
 
@@ -40,7 +41,7 @@ async fn no_id_fails_a_read(backend: Backend) {
     assert!(answer.aliases.is_empty() && answer.failures.is_empty() && !answer.degraded);
     assert_eq!(aka.lookup_queries().await, queries, "no query is spent on them");
 
-    // One that is not UTF-8 costs its batch nothing.
+    // An id that is not UTF-8 does not fail its batch.
     let mut ids = hopeless_ids();
     ids.insert(3, bytes("bob"));
     let answer = aka.batch_resolve(PROJECT, ids).await.expect("resolved");
@@ -111,7 +112,7 @@ async fn a_stream_answers_in_order(backend: Backend) {
     assert_stream_ends_with_its_error(&aka).await;
 }
 
-/// The answers to what came before are given; then the error, in the contract's form.
+/// Earlier requests of the stream are answered. Then the error comes, in the contract's form.
 async fn assert_stream_ends_with_its_error(aka: &Aka) {
     let requests = [batch_request(PROJECT, ["alias-1"]), batch_request(0, ["alias-2"])];
     let requests = tokio_stream::iter(requests);

@@ -1,7 +1,6 @@
-//! Consistency tokens: what is one, and what is none.
+//! Consistency tokens: valid ones and invalid ones.
 
-use crate::database::Backend;
-use crate::harness::{Aka, PROJECT, assert_refused, batch_request, start};
+use aka_test_support::{Aka, Backend, PROJECT, assert_refused, batch_request, start};
 use tonic::{Code, Status};
 
 on_backends!(tokens_are_opaque_and_checked);

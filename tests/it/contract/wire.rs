@@ -1,8 +1,7 @@
-//! Calls as HTTP/2 sees them: what is no gRPC, and messages that no gRPC library sends.
+//! Calls on the level of HTTP/2: requests that are not gRPC, and messages that no library sends.
 
-use crate::database::Backend;
-use crate::harness::{Aka, PROJECT, assert_refused, eventually, start_with};
-use crate::http2::{GOAWAY, PING, PREFACE, RST_STREAM, SETTINGS, frame, headers};
+use aka_test_support::http2::{GOAWAY, PING, PREFACE, RST_STREAM, SETTINGS, frame, headers};
+use aka_test_support::{Aka, Backend, PROJECT, assert_refused, eventually, start_with};
 use aka_wire::pb::{ResolveRequest, ResolveResponse};
 use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
@@ -79,7 +78,8 @@ async fn a_message_that_stays_away_is_not_waited_for(aka: &Aka) {
     }
 }
 
-/// Whatever one client begins and gives up, before anybody could answer: it goes on, and so do others.
+/// Whatever one client begins and gives up, before anybody could answer: it goes on, and so do
+/// others.
 async fn calls_given_up_at_once_end_nobody(aka: &Aka) {
     let calls = || (1..200).step_by(2);
     let begun: Vec<u8> = calls().flat_map(headers).collect();
@@ -141,7 +141,7 @@ fn bob() -> Vec<u8> {
     [&[0, 0, 0, 0, message.len() as u8][..], &message].concat()
 }
 
-/// A call whose body is these pieces, each in a frame of its own.
+/// A call with these pieces as its body, each in its own frame.
 async fn call(aka: &Aka, path: &str, content_type: &str, pieces: &[&[u8]], end: bool) -> Answer {
     let mut calls = connect(aka).await;
     let request = request(path, content_type);

@@ -1,8 +1,8 @@
-//! What a write means: the table of cases, one by one.
+//! The meaning of a write: the table of cases, one by one.
 
-use crate::database::{Backend, Database};
-use crate::harness::{Aka, PROJECT, assert_refused, check_is_clean, start};
-use crate::invariants;
+use aka_test_support::{
+    Aka, Backend, Database, PROJECT, assert_refused, check_is_clean, invariants, start,
+};
 use aka_wire::pb::{Alias, CreateAliasResponse};
 use std::collections::BTreeMap;
 use tonic::{Code, Status};
@@ -13,7 +13,7 @@ on_backends!(updates);
 on_backends!(deletes_and_gets);
 on_backends!(the_sweeper_frees_what_a_dead_write_pinned: sqlite mysql_3);
 
-/// A create, and what must come of it. The cases build on each other.
+/// A create, and its expected outcome. The cases build on each other.
 struct Case {
     why: &'static str,
     alias: &'static str,
@@ -94,7 +94,7 @@ async fn creates(backend: Backend) {
     invariants::assert_hold(&database, true).await;
 }
 
-/// A dry run answers what the write then does, but for what only a write can know.
+/// A dry run answers what the write will answer, except for what only a write can know.
 fn assert_same(
     dry: Result<CreateAliasResponse, Status>,
     wet: &Result<CreateAliasResponse, Status>,
@@ -185,7 +185,7 @@ async fn updates(backend: Backend) {
     }
     let refused = aka.update(PROJECT, "bob", "bob", version).await.expect_err("itself");
     assert_refused(&refused, Code::InvalidArgument, "SELF_ALIAS");
-    // To what it has, by either name, whatever the version.
+    // An update to the canonical id that it has, by either name, with any version.
     let before = database.tables().await;
     for (canonical, version) in [("alice", version), ("alice", version + 1_000), ("carol", 1)] {
         let same = aka.update(PROJECT, "bob", canonical, version).await.expect("nothing to do");
@@ -205,12 +205,12 @@ async fn updates(backend: Backend) {
     assert_eq!(aka.resolve(PROJECT, "bob").await.expect("resolved").canonical_id, "erin");
     assert_eq!(aka.list_all(PROJECT, "erin", 0).await, ["bob", "frank"]);
     assert_eq!(aka.list_all(PROJECT, "alice", 0).await, ["carol"]);
-    // Who repeats it finds it done; who comes late with the old version does not win.
+    // Repeating the update succeeds. Another update with the old version does not.
     let again = aka.update(PROJECT, "bob", "frank", version).await.expect("done already");
     assert_eq!(again.alias, Some(updated.clone()));
     assert_stale(aka.update(PROJECT, "bob", "alice", version).await, updated.version);
 
-    // What is let go of is free: alice is canonical for nobody in the end.
+    // Released ids are free: in the end, alice has no aliases.
     let carol = aka.get(PROJECT, "carol").await.expect("an alias").version;
     aka.update(PROJECT, "carol", "erin", carol).await.expect("updated");
     aka.create(PROJECT, "alice", "bob").await.expect("alice is free");
@@ -265,13 +265,13 @@ async fn the_sweeper_frees_what_a_dead_write_pinned(backend: Backend) {
     database.plant_orphan(PROJECT, "haunted", "ghost", 7_200).await;
     database.plant_orphan(PROJECT, "alice", "ghost", 7_200).await;
     database.plant_orphan(PROJECT, "fresh", "ghost", 60).await;
-    // A pin that is old, but has its alias, stays.
+    // An old pin with an alias stays.
     for shard in 0..database.shards() {
         let age = "UPDATE canonical SET create_time_us = create_time_us - 7200000000 \
                    WHERE alias_id = x'626f62'";
         database.connect(shard).await.execute(age).await;
     }
-    crate::harness::eventually("the old orphans are removed", async || {
+    aka_test_support::eventually("the old orphans are removed", async || {
         let removed = aka.metric("aka_orphans_removed_total", &[]).await;
         let left: usize = database.tables().await.iter().map(|shard| shard.inverse.len()).sum();
         (removed == 2.0 && left == 2).then_some(())

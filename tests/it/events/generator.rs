@@ -1,5 +1,6 @@
 //! A day of a product's events in Mixpanel's format, one JSON object a line: skewed like real
-//! traffic, with what broken clients send mixed in. The same seed makes the same day on every machine.
+//! traffic, with what broken clients send mixed in. The same seed makes the same day on every
+//! machine.
 
 use serde_json::{Value, json};
 

@@ -1,9 +1,7 @@
 //! How many queries reads cost, counted by `aka` and by the database (P12).
 
 use super::{person_of, settled, store_aliases};
-use crate::database::{Backend, Database};
-use crate::harness::{Aka, PROJECT, bytes, eventually};
-use crate::servers::{DbServer, Engine};
+use aka_test_support::{Aka, Backend, Database, DbServer, Engine, PROJECT, bytes, eventually};
 use aka_wire::pb::ResolveRequest;
 use aka_wire::pb::resolver_client::ResolverClient;
 use std::time::Duration;

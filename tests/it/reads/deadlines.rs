@@ -1,10 +1,11 @@
-//! A deadline is kept, whatever the database does, and no query starts after it (P11).
+//! Deadlines are kept even if the database is slow, and no query starts after one (P11).
 
 use super::settled;
-use crate::database::{Backend, Database, Raw};
-use crate::harness::{Aka, PROJECT, batch_request, bytes, create_request, eventually, start};
-use crate::proxy::{Mode, Proxy};
-use crate::servers::{self, Engine};
+use aka_test_support::proxy::{Mode, Proxy};
+use aka_test_support::{
+    Aka, Backend, Database, Engine, PROJECT, Raw, batch_request, bytes, create_request, eventually,
+    shared_server, start,
+};
 use aka_wire::pb;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -19,11 +20,11 @@ const QUERY_TIMEOUT: [&str; 2] = ["--query-timeout-ms", "60000"];
 /// These ids are no aliases: the filter would answer for them without the shard.
 const NO_FILTER: [&str; 2] = ["--filter", "false"];
 
-/// Nothing of a shard comes back any more. Every call is answered by the server's own limit; nothing
-/// else would end it.
+/// Nothing of a shard comes back any more. Every call is answered by the server's own limit;
+/// nothing else would end it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_call_is_answered_in_time_over_a_black_hole() {
-    let server = tokio::task::spawn_blocking(|| servers::shared(Engine::MySql)).await;
+    let server = tokio::task::spawn_blocking(|| shared_server(Engine::MySql)).await;
     let server = server.expect("the shared server starts");
     let direct = Database::on(&[server]).await;
     let proxy = Proxy::start(server.port()).await;
@@ -75,8 +76,8 @@ async fn timed<T>(call: impl Future<Output = T>) -> T {
 
 on_backends!(no_lookup_is_sent_after_the_deadline: sqlite mysql_1);
 
-/// The only lane is held in the query of another key. What waits behind it is answered in time, and is
-/// not asked for when the lane is free again.
+/// The only lane is held in the query of another key. What waits behind it is answered in time, and
+/// is not asked for when the lane is free again.
 async fn no_lookup_is_sent_after_the_deadline(backend: Backend) {
     let database = Database::create(backend).await;
     let gate = TempDir::new().expect("a folder");

@@ -1,7 +1,6 @@
-//! What a reader may see while a writer goes on (P2, P4 to P6).
+//! The answers that a reader may see while a writer goes on (P2, P4 to P6).
 
-use crate::database::Backend;
-use crate::harness::{Aka, PROJECT, batch_request, eventually, start};
+use aka_test_support::{Aka, Backend, PROJECT, batch_request, eventually, start};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
@@ -22,7 +21,7 @@ struct Journey {
     token: Mutex<(u64, String)>,
 }
 
-/// Whose alias an id is in a state; `None`: nobody's.
+/// The canonical id of an id in a state. `None`: the id is no alias.
 fn canonical_in(state: u64) -> Option<String> {
     (!state.is_multiple_of(3)).then(|| format!("state-{state}"))
 }
@@ -129,7 +128,7 @@ enum By {
     Batch,
 }
 
-/// What a reader may count on, beside never going back.
+/// What a reader may expect, apart from never going back in time.
 #[derive(Clone, Copy, Debug)]
 enum Least {
     /// Every write that this instance had acknowledged before the read.

@@ -1,17 +1,17 @@
-//! Memory stays inside its budget, whatever the keys (P13).
+//! Memory stays inside its budget, for any keys (P13).
 
 use super::settled;
-use crate::database::{Backend, Database};
-use crate::harness::{Aka, PROJECT};
+use aka_test_support::{Aka, Backend, Database, PROJECT};
 
-/// Ids that are asked for once, each almost as long as it may be: remembered, they would take 60 MB.
+/// Ids that are asked for once, each almost as long as it may be: remembered, they would take 60
+/// MB.
 const IDS: usize = 100_000;
 const BATCH: usize = 10_000;
 
 /// Until the budget is used, and every buffer has its size.
 const WARM: usize = 3;
 
-/// What `--cache-mib` says, and what the process may grow by: allocators keep some for themselves.
+/// The value of `--cache-mib`, and how much the process may grow. Allocators keep some memory.
 const BUDGET_MIB: u64 = 4;
 const GROWTH_MIB: u64 = 24;
 

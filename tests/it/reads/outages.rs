@@ -1,10 +1,10 @@
 //! A shard that cannot be reached hurts only its own ids, and comes back by itself (P8).
 
 use super::{person_of, settled, store_aliases};
-use crate::database::Database;
-use crate::harness::{Aka, PATIENCE, PROJECT, assert_refused, eventually};
-use crate::invariants;
-use crate::servers::{self, DbServer, Engine};
+use aka_test_support::{
+    Aka, Database, DbServer, Engine, PATIENCE, PROJECT, assert_refused, eventually, invariants,
+    shared_server,
+};
 use std::time::{Duration, Instant};
 use tonic::{Code, Status};
 
@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 /// a machine that has other things to do. Requests may take 10 s.
 const QUICKLY: Duration = Duration::from_secs(4);
 
-/// How soon a shard that is back must be answering for its ids again.
+/// How soon a shard that is back must answer for its ids again.
 const HEALED: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -47,7 +47,7 @@ async fn an_idle_connection_costs_no_write(engine: Engine) {
     for write in 0..2 {
         let created = aka.create(PROJECT, format!("alias-{write}"), "alice").await;
         created.expect("the connection that was idle is replaced");
-        // Those that are open now, whatever is opened later.
+        // Only the connections that are open now.
         let newest = looking.number(&format!("SELECT CAST(MAX(id) AS SIGNED) {list}")).await;
         let count = format!("SELECT COUNT(*) {list} AND id <= {newest}");
         let open = looking.number(&count).await;
@@ -63,7 +63,7 @@ async fn an_idle_connection_costs_no_write(engine: Engine) {
 const SICK: usize = 1;
 
 async fn one_shard_of_three_goes_away(engine: Engine) {
-    let servers = move || (servers::shared(engine), DbServer::start(engine));
+    let servers = move || (shared_server(engine), DbServer::start(engine));
     let (shared, sick) = tokio::task::spawn_blocking(servers).await.expect("two servers");
     let database = Database::on(&[shared, &sick, shared]).await;
     let ids: Vec<Vec<String>> =
@@ -157,7 +157,7 @@ async fn writes_fail_for_the_sick_shard_alone(
     assert_eq!(other.canonical_id, healthy[1]);
 }
 
-/// What was known is answered, marked as old; but not to a reader who asks for more.
+/// The last known state is answered as degraded, but not to a reader with a token.
 async fn the_last_known_state_is_marked(aka: &Aka, known: &str, token: &str) {
     let degraded = eventually("it is older than the limit", async || {
         let answer = aka.resolve(PROJECT, known).await.expect("it was known");

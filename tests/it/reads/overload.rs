@@ -1,9 +1,9 @@
-//! More than a shard can answer: what finds no room is refused at once, the rest is served (P10).
+//! Overload of a shard: the excess is refused at once, the rest is served (P10).
 
 use super::{person_of, settled, store_aliases};
-use crate::database::{Backend, Database};
-use crate::harness::{Aka, PATIENCE, PROJECT, assert_refused, eventually};
-use crate::servers::Engine;
+use aka_test_support::{
+    Aka, Backend, Database, Engine, PATIENCE, PROJECT, assert_refused, eventually,
+};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 use tonic::Code;
@@ -11,10 +11,10 @@ use tonic::Code;
 /// Keys that may wait for the lanes of a shard.
 const ROOM: usize = 20_000;
 
-/// Batches of 10,000, of which a third is for each shard.
+/// Batches of 10,000 ids, a third of them on each shard.
 const BATCHES: usize = 7;
 
-/// Who is refused waits for nobody, although the shard's queries take all the time of the test.
+/// Refusals come at once, although the shard's queries take as long as the test.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -31,7 +31,7 @@ async fn what_finds_no_room_is_refused_at_once() {
     let [known, cold, late] = &ids[0][..] else { panic!("three") };
     aka.resolve(PROJECT, known).await.expect("resolved");
 
-    // Shard 0 answers nobody.
+    // Shard 0 does not answer.
     let mut owner = database.connect(0).await;
     owner.execute("LOCK TABLES alias WRITE").await;
     let flood: Vec<_> = (0..BATCHES).map(|batch| Flood::begin(&aka, batch)).collect();
@@ -45,7 +45,7 @@ async fn what_finds_no_room_is_refused_at_once() {
     let details = assert_refused(&refused, Code::ResourceExhausted, "OVERLOADED");
     let delay = details.retry_info().and_then(|info| info.retry_delay);
     assert!(delay.is_some_and(|delay| delay < PATIENCE), "{delay:?}");
-    // The rest is served: what is known, and what is another shard's.
+    // The rest is served: known ids, and ids of other shards.
     let asked = [known, &ids[1][0], cold, &ids[2][0]];
     let answer = aka.batch_resolve(PROJECT, asked).await.expect("an answer");
     let failed: Vec<_> = answer.failures.iter().map(|f| (f.index, f.reason.as_str())).collect();
@@ -56,7 +56,7 @@ async fn what_finds_no_room_is_refused_at_once() {
     assert!(begun.elapsed() < AT_ONCE, "it took {:?}", begun.elapsed());
     owner.execute("UNLOCK TABLES").await;
 
-    // Who had found room is answered; who had not was told so.
+    // Queued requests are answered. The others were refused.
     let (mut asked, mut refused) = (0, 0);
     for batch in flood {
         let answer = batch.answer().await;
@@ -69,7 +69,7 @@ async fn what_finds_no_room_is_refused_at_once() {
     assert_eq!(resolved.canonical_id, person_of(late));
 }
 
-/// Ids that nobody has asked for before, of all shards.
+/// New ids of all shards.
 struct Flood(tokio::task::JoinHandle<aka_wire::pb::BatchResolveResponse>);
 
 impl Flood {
@@ -77,7 +77,7 @@ impl Flood {
 
     fn begin(aka: &Aka, batch: usize) -> Self {
         let ids = (0..Self::IDS).map(|number| format!("stranger-{batch}-{number}"));
-        let request = crate::harness::batch_request(PROJECT, ids);
+        let request = aka_test_support::batch_request(PROJECT, ids);
         let mut resolver = aka.resolver();
         Self(tokio::spawn(async move {
             resolver.batch_resolve(request).await.expect("an answer").into_inner()
@@ -89,8 +89,8 @@ impl Flood {
     }
 }
 
-/// The change log cannot be read, so memory may not answer, and all is asked for again: not faster than
-/// the limit says.
+/// The change log cannot be read, so memory may not answer, and all is asked for again: not faster
+/// than the limit says.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_past_the_staleness_limit_are_limited_in_rate() {
     let database = Database::create(Backend::Shards(Engine::MySql, 1)).await;

@@ -1,7 +1,6 @@
 //! How long changes are on their way is measured, without comparing two machines' clocks.
 
-use crate::database::{Backend, Database};
-use crate::harness::{Aka, PROJECT, eventually, start};
+use aka_test_support::{Aka, Backend, Database, PROJECT, eventually, start};
 
 on_backends!(propagation_is_measured: sqlite mysql_3 mariadb_1);
 

@@ -1,12 +1,12 @@
 //! A wrong configuration is refused before anything is bound: one clear sentence, exit code 64.
 
-use crate::command::{Invocation, SECRET, aka};
+use aka_test_support::{Invocation, SECRET, aka};
 use std::ffi::OsStr;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// An address that nobody else can listen on while this lives.
+/// An address that stays in use while this lives.
 struct Taken(TcpListener);
 
 impl Taken {
@@ -101,7 +101,7 @@ async fn a_password_in_a_file_with_an_error_is_not_shown() {
     file_is_refused(&format!("shards = [\"{url}\n"), &["line 1:"]).await;
     file_is_refused(&format!("shards = [{url}]\n"), &["line 1:"]).await;
     file_is_refused(&format!("shards = [\"{url}\"]\nlanes = \"x\"\n"), &[]).await;
-    // Whoever expects such a key must not have what it holds in a log.
+    // The value of an unknown key may be a secret, so it is not logged.
     file_is_refused(&format!("shard_password = \"{SECRET}\"\n"), &["shard_password"]).await;
 }
 
@@ -125,7 +125,7 @@ async fn a_sqlite_file_and_shards_exclude_each_other() {
     }
 }
 
-/// Who names a SQLite file on the command line does not mean the shards of the environment.
+/// A SQLite file on the command line wins over the shards of the environment.
 #[tokio::test]
 async fn the_stronger_layer_says_which_kind_of_database_it_is() {
     let (taken, shard) = (Taken::new(), "mysql://aka@db/aka");

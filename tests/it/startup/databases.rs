@@ -1,8 +1,7 @@
-//! Databases that are not what the configuration says: nothing is ever answered from the wrong shard.
+//! Databases that are not what the configuration says: nothing is ever answered from the wrong
+//! shard.
 
-use crate::command::{Ended, aka, aka_serve};
-use crate::database::{Backend, Database};
-use crate::servers::{self, DbServer, Engine};
+use aka_test_support::{Backend, Database, DbServer, Ended, Engine, aka, aka_serve, shared_server};
 use std::net::TcpListener;
 
 /// The addresses of a database's shards, in shard order.
@@ -16,11 +15,11 @@ pub(super) fn shard_flags<S: AsRef<str>>(urls: &[S]) -> Vec<&str> {
 }
 
 pub(super) async fn shared(engine: Engine) -> &'static DbServer {
-    let server = tokio::task::spawn_blocking(move || servers::shared(engine)).await;
+    let server = tokio::task::spawn_blocking(move || shared_server(engine)).await;
     server.expect("the shared server starts")
 }
 
-/// So many databases that are nobody's yet.
+/// This number of databases that belong to no cluster yet.
 pub(super) async fn blank(server: &DbServer, count: usize) -> Vec<String> {
     let mut urls = Vec::new();
     for _ in 0..count {

@@ -1,10 +1,10 @@
 //! Flags win over the environment, which wins over the file; seen through `serve --print-config`.
 
-use crate::command::{SECRET, aka};
+use aka_test_support::{SECRET, aka};
 use std::path::Path;
 use toml::{Table, Value};
 
-/// Every setting that is one value, with one for the file, the environment and the flag.
+/// Every setting of one value, with a value for the file, the environment and the flag.
 const SETTINGS: [(&str, [&str; 3]); 21] = [
     ("listen", ["127.0.0.1:1001", "127.0.0.1:1002", "127.0.0.1:1003"]),
     ("metrics_listen", ["127.0.0.1:2001", "127.0.0.1:2002", "127.0.0.1:2003"]),
@@ -85,7 +85,7 @@ async fn lists_are_replaced_as_a_whole() {
     std::fs::write(&path, text).expect("it can be written");
     let serve = || aka(["serve", "--print-config", "--config"]).args([&path]);
     let strings = |list: [&str; 2]| Value::from(list.map(str::to_owned).to_vec());
-    let table = |ended: crate::command::Ended| -> Table {
+    let table = |ended: aka_test_support::Ended| -> Table {
         ended.succeeded().parse().expect("it prints TOML")
     };
 

@@ -1,9 +1,8 @@
-//! `aka migrate`: run again it changes nothing, interrupted it finishes, wrongly used it does nothing.
+//! `aka migrate`: run again it changes nothing, interrupted it finishes, wrongly used it does
+//! nothing.
 
 use super::databases::{blank, shard_flags, shared, urls};
-use crate::command::{Ended, aka};
-use crate::database::{Backend, Database};
-use crate::servers::Engine;
+use aka_test_support::{Backend, Database, Ended, Engine, aka};
 use sqlx::Connection;
 use sqlx::mysql::MySqlConnection;
 
@@ -84,8 +83,8 @@ async fn a_migration_of_a_wrong_list_changes_nothing(backend: Backend) {
     let before = made(&all).await;
     assert!(before[6].tables.is_empty(), "the last is nobody's");
     for (named, part) in [
-        // The order; one too few; one too many; one of another cluster. Each with the blank one, too:
-        // it must not be claimed.
+        // The order; one too few; one too many; one of another cluster. Each with the blank one,
+        // too: it must not be claimed.
         (vec![1, 0, 2], "in shard order"),
         (vec![0, 1], "of 3 shards, but 2 are named"),
         (vec![0, 1, 2, 6], "of 3 shards, but 4 are named"),
@@ -124,7 +123,7 @@ async fn an_interrupted_migration_is_finished(backend: Backend) {
         let (is, was) = (&after[2].meta[0], &before[2].meta[0]);
         assert_eq!((is.cluster_id, is.shard_id), (was.cluster_id, was.shard_id));
         assert_eq!(slots(&after), slots(&before));
-        // Another history: nobody may take the new shard's clock for the old one's.
+        // Another history: the new shard's clock must differ from the old one's.
         assert_ne!(is.nonce, was.nonce);
         let clean = aka(["check"]).args(shard_flags(&shards)).run().await.succeeded();
         assert!(clean.contains("no problems"), "{clean}");

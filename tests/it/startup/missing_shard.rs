@@ -1,16 +1,16 @@
 //! A shard that cannot be reached when `aka` starts hurts its own ids only, and is taken in when it
 //! is back.
 
-use crate::database::Database;
-use crate::harness::{Aka, PROJECT, assert_refused, eventually};
-use crate::servers::{self, DbServer, Engine};
+use aka_test_support::{
+    Aka, Database, DbServer, Engine, PROJECT, assert_refused, eventually, shared_server,
+};
 use tonic::Code;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_others_are_served() {
     let own = tokio::task::spawn_blocking(|| DbServer::start(Engine::MariaDb)).await;
     let own = own.expect("the server starts");
-    let shared = tokio::task::spawn_blocking(|| servers::shared(Engine::MariaDb)).await;
+    let shared = tokio::task::spawn_blocking(|| shared_server(Engine::MariaDb)).await;
     let shared = shared.expect("the shared server starts");
     let database = Database::on(&[shared, &own, shared]).await;
     let [first, missing, third] =

@@ -1,10 +1,9 @@
-//! SIGTERM: what was begun is answered, nobody holds the process up, the exit code is 0.
+//! SIGTERM: requests under way are answered, no client delays the stop, and the exit code is 0.
 
-use crate::database::Backend;
-use crate::harness::{
-    Aka, PROJECT, assert_refused, batch_request, create_request, eventually, start_with,
+use aka_test_support::http2::{PREFACE, SETTINGS, headers};
+use aka_test_support::{
+    Aka, Backend, PROJECT, assert_refused, batch_request, create_request, eventually, start_with,
 };
-use crate::http2::{PREFACE, SETTINGS, headers};
 use aka_wire::pb::alias_admin_client::AliasAdminClient;
 use aka_wire::pb::resolver_client::ResolverClient;
 use std::io::{Read, Write};
@@ -44,8 +43,8 @@ async fn an_open_stream_is_ended(backend: Backend) {
 
 on_backends!(what_is_under_way_is_answered: mysql_1 mariadb_1);
 
-/// Reads and writes wait for a table when the process is told to stop. It takes no new connection, and
-/// answers every one of them (P9).
+/// Reads and writes wait for a table when the process is told to stop. It takes no new connection,
+/// and answers every one of them (P9).
 async fn what_is_under_way_is_answered(backend: Backend) {
     let (database, aka) =
         start_with(backend, &["--drain-timeout-ms", "60000", "--filter", "false"]).await;
@@ -86,11 +85,11 @@ async fn what_is_under_way_is_answered(backend: Backend) {
     assert_eq!(written, 16, "every write that was acknowledged");
 }
 
-/// Its client has gone, and the process is told to stop, between the two steps of a write. Both are carried
-/// out: a first step alone would pin its id for an hour.
+/// Its client has gone, and the process is told to stop, between the two steps of a write. Both are
+/// carried out: a first step alone would pin its id for an hour.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_that_nobody_waits_for_is_not_cut_in_two() {
-    let backend = crate::database::backend::mysql_3();
+    let backend = aka_test_support::backend::mysql_3();
     let (database, aka) = start_with(backend, &["--query-timeout-ms", "60000"]).await;
     let alias = database.ids_on(0, PROJECT, "alias", 1).remove(0);
     let canonical = database.ids_on(1, PROJECT, "canonical", 1).remove(0);

@@ -1,6 +1,6 @@
-//! HTTP/2 by hand (RFC 9113), for what no client's library does.
+//! Raw HTTP/2 frames (RFC 9113), for what no client library does.
 
-/// What every client says first.
+/// The preface, which every client sends first.
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// An empty SETTINGS frame.

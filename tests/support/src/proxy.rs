@@ -1,10 +1,9 @@
-//! A TCP proxy in front of a database, to make the network as bad as a test wants it.
+//! A TCP proxy in front of a database, which makes the network as bad as a test wants.
 //!
-//! Its mode can be changed at any time, also for connections that are open, and so can its target:
-//! that is what a failover looks like from outside.
-#![allow(dead_code, reason = "a toolbox: not every test program uses all of it")]
+//! Its mode can be changed at any time, for open connections too. Its target can be changed as
+//! well: so a test simulates a failover.
 
-use crate::servers::free_port;
+use crate::port::free_port;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,20 +11,20 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// What happens to what is on its way.
+/// What the proxy does with the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     Pass,
-    /// Everything comes so much later, each way.
+    /// Bytes arrive later by this time, in each direction.
     Delay(Duration),
-    /// Nothing gets through in either direction. Nothing is lost, either: as TCP would, the proxy
-    /// delivers it when the mode changes, even if whoever sent it has given up long before.
+    /// Nothing gets through in either direction, and nothing is lost. As TCP would, the proxy
+    /// delivers the bytes when the mode changes, even if the sender has given up long before.
     BlackHole,
-    /// What is asked gets through; the answers do not, until the mode changes.
+    /// Requests get through. Answers do not, until the mode changes.
     Mute,
-    /// Connections are reset, and new ones as soon as they are made.
+    /// Connections are reset, new ones at once.
     Reset,
-    /// Connections are reset, and nobody listens.
+    /// Connections are reset, and the port is closed.
     Refuse,
 }
 
@@ -48,11 +47,11 @@ struct Control {
 }
 
 impl Proxy {
-    /// Before a server on this loopback port.
+    /// Starts a proxy before the server on this loopback port.
     pub async fn start(target: u16) -> Self {
         let (control, watched) = watch::channel(Control { mode: Mode::Pass, target });
         let (port, listener) = loop {
-            // One may be taken between the choice and the binding.
+            // Another process may take the port before it is bound.
             let port = free_port();
             if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)).await {
                 break (port, listener);
@@ -66,7 +65,7 @@ impl Proxy {
         self.port
     }
 
-    /// Where a database of the server behind it is, as its administrator sees it.
+    /// The URL of a database of the server behind it, with which the administrator logs in.
     pub fn url(&self, database: &str) -> String {
         format!("mysql://root@127.0.0.1:{}/{database}?ssl-mode=disabled", self.port)
     }
@@ -115,7 +114,7 @@ async fn connection(mut client: TcpStream, target: u16, mut control: watch::Rece
     }
     let target = SocketAddr::from(([127, 0, 0, 1], target));
     let Ok(mut server) = TcpStream::connect(target).await else { return reset(&client) };
-    // What is late is late by the mode alone.
+    // The mode alone delays bytes.
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let ended = {
         let (client, server) = (client.split(), server.split());
@@ -172,7 +171,7 @@ async fn pump(
         if let Mode::Delay(delay) = mode {
             tokio::time::sleep(delay).await;
         }
-        // An end is held up, too: that somebody has gone cannot be seen.
+        // The end of a connection is held up too, so that neither side sees it.
         until(&mut control, |mode| !way.is_held_up(mode)).await?;
         if read == 0 {
             return to.shutdown().await;

@@ -1,7 +1,8 @@
-//! Commands of `aka` that run to their end, with an environment and lines on stdin of their own.
+//! Commands of `aka`, each with its own environment and stdin.
 
-use crate::harness::PATIENCE;
-use crate::servers::{kill_and_wait, signal, spawn};
+use crate::expect::PATIENCE;
+use crate::process::{kill_and_wait, signal, spawn};
+use crate::program::aka_program;
 use rustix::process::Signal;
 use std::ffi::OsStr;
 use std::fmt;
@@ -10,18 +11,18 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, JoinHandle};
 
-/// A part of every password of these tests. No command may print it, whatever happens.
+/// A part of every password of these tests. No command may ever print it.
 pub const SECRET: &str = "s3cr3t";
 
-/// A command that is about to run, in an environment that holds nothing but what the test puts in.
+/// A command that is about to run. Its environment holds only what the test puts in.
 pub struct Invocation {
     command: Command,
     input: Vec<u8>,
 }
 
 pub fn aka<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Invocation {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_aka"));
-    // No folder can be made in this home: a test that forgets to name its database fails.
+    let mut command = Command::new(aka_program());
+    // No folder can be made in this home, so a test that names no database fails.
     command.env_clear().env("HOME", "/dev/null").args(args);
     Invocation { command, input: Vec::new() }
 }
@@ -76,8 +77,8 @@ impl Invocation {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = spawn(command).expect("aka can be started");
         let mut stdin = process.stdin.take().expect("piped");
-        // On a thread: it may have to answer before it can read on. It fails if the command ends
-        // without having read all, as it may.
+        // On a thread, because the command may have to print before it reads on. Writing fails if
+        // the command ends without reading everything, which is allowed.
         thread::spawn(move || stdin.write_all(&input).ok());
         let (sender, first_line) = mpsc::channel();
         let stdout = BufReader::new(process.stdout.take().expect("piped"));
@@ -103,12 +104,12 @@ struct Running {
     what: String,
     process: Child,
     first_line: Receiver<String>,
-    /// What reads stdout and stderr to their ends, until it is waited for.
+    /// The threads that read stdout and stderr to their ends, until they are waited for.
     output: Option<[JoinHandle<Vec<u8>>; 2]>,
 }
 
 impl Running {
-    /// Waits for the end, or makes one: a command that never ends must fail its test, not hold it up.
+    /// Waits for the end. A command that does not end in time is killed, and its test fails.
     fn wait(&mut self) -> Ended {
         let [stdout, stderr] = self.output.take().expect("it is waited for once");
         let (sender, outputs) = mpsc::channel();
@@ -146,7 +147,7 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Stops the server in order, and shows all that it said.
+    /// Stops the server with SIGTERM, and returns its output.
     pub async fn stop(mut self) -> Ended {
         signal(&self.running.process, Signal::TERM);
         let wait = tokio::task::spawn_blocking(move || self.running.wait());
@@ -154,7 +155,7 @@ impl Serving {
     }
 }
 
-/// How a command ended, and what it said.
+/// The exit code and the output of a command.
 pub struct Ended {
     what: String,
     pub code: Option<i32>,
@@ -177,15 +178,15 @@ impl Ended {
         lines.collect()
     }
 
-    /// It did what it was asked to, and had nothing to complain about. Returns stdout.
+    /// Checks that it succeeded with nothing on stderr. Returns stdout.
     #[track_caller]
     pub fn succeeded(&self) -> String {
         assert!(self.code == Some(0) && self.stderr.is_empty(), "{self}");
         self.text()
     }
 
-    /// It did nothing, with this exit code, and said why in one sentence that holds these parts.
-    /// Lines of the log do not count.
+    /// Checks that it failed with this exit code, printed nothing on stdout, and gave the reason in
+    /// one sentence that contains these parts. Lines of the log do not count.
     #[track_caller]
     pub fn failed(&self, code: i32, parts: &[&str]) {
         assert!(self.code == Some(code), "not exit code {code}: {self}");
@@ -198,7 +199,7 @@ impl Ended {
         }
     }
 
-    /// The command line was not understood; clap's own words, which hold this part.
+    /// Checks that the command line was refused by clap, with a message that contains this part.
     #[track_caller]
     pub fn misunderstood(&self, code: i32, part: &str) {
         assert!(self.code == Some(code), "not exit code {code}: {self}");

@@ -1,19 +1,21 @@
-//! The databases that a test serves from, and their tables as they are seen from outside.
+//! The databases that a test serves from.
 
-use crate::harness;
-use crate::servers::{self, DbServer, Engine};
+use crate::db_server::{DbServer, shared_server};
+use crate::engine::Engine;
+use crate::program::run_aka;
+use crate::tables::{Raw, Tables};
 use aka_core::domain::{Project, Slot, SlotSet};
+use sqlx::Connection;
 use sqlx::mysql::MySqlConnection;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{AssertSqlSafe, Connection};
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// What kind of database `aka` keeps its aliases in.
+/// The kind of database that `aka` stores its aliases in.
 #[derive(Clone, Copy, Debug)]
 pub enum Backend {
     Sqlite,
-    /// So many shards, each a database of its own on the server that all tests share.
+    /// This number of shards, each a database of its own on the server that all tests share.
     Shards(Engine, usize),
 }
 
@@ -38,17 +40,18 @@ pub mod backend {
     }
 }
 
-/// Makes a test on each backend of an `async fn(Backend)`: all of them, or those that are named.
+/// Makes tests of an `async fn(Backend)`: one for each backend, or for each that is named.
+#[macro_export]
 macro_rules! on_backends {
     ($test:ident) => {
-        on_backends!($test: sqlite mysql_1 mysql_3 mariadb_1 mariadb_3);
+        $crate::on_backends!($test: sqlite mysql_1 mysql_3 mariadb_1 mariadb_3);
     };
     ($test:ident: $($backend:ident)*) => {
         mod $test {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $backend() {
-                    super::$test(crate::database::backend::$backend()).await;
+                    super::$test($crate::backend::$backend()).await;
                 }
             )*
         }
@@ -69,7 +72,7 @@ impl Database {
             let folder = tempfile::tempdir().expect("a temporary folder can be made");
             return Self(Place::File { path: folder.path().join("aka.db"), _folder: folder });
         };
-        let server = tokio::task::spawn_blocking(move || servers::shared(engine)).await;
+        let server = tokio::task::spawn_blocking(move || shared_server(engine)).await;
         let server = server.expect("the shared server starts");
         Self::on(&vec![server; count]).await
     }
@@ -81,12 +84,12 @@ impl Database {
             urls.push(server.url(&server.create_database().await));
         }
         let database = Self(Place::Shards(urls));
-        let output = harness::aka("migrate", &database.flags()).await;
+        let output = run_aka("migrate", &database.flags()).await;
         assert!(output.status.success(), "aka migrate: {output:?}");
         database
     }
 
-    /// Databases that are migrated already, by where they are.
+    /// Databases that are migrated already, by their URLs.
     pub fn at(urls: Vec<String>) -> Self {
         Self(Place::Shards(urls))
     }
@@ -101,7 +104,7 @@ impl Database {
         }
     }
 
-    /// What the shards' databases are called on their servers.
+    /// The names of the shards' databases on their servers.
     pub fn names(&self) -> Vec<String> {
         let Place::Shards(urls) = &self.0 else { panic!("a file has no such name") };
         let name = |url: &String| url.rsplit('/').next().expect("a path").to_owned();
@@ -152,8 +155,8 @@ impl Database {
         shards
     }
 
-    /// Leaves an inverse row without its forward row, `age_s` seconds old, as a write does that
-    /// died between its steps.
+    /// Inserts an orphan that is `age_s` seconds old: an inverse row without its forward row, as a
+    /// write leaves it that died between its steps.
     pub async fn plant_orphan(&self, project: u64, canonical: &str, alias: &str, age_s: u64) {
         let slot = slot_of(project, canonical.as_bytes());
         let (canonical_hex, alias_hex) = (hex(canonical), hex(alias));
@@ -177,95 +180,12 @@ fn hex(text: &str) -> String {
     text.bytes().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The rows of one shard, each table by its primary key.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Tables {
-    pub forward: Vec<ForwardRow>,
-    pub inverse: Vec<InverseRow>,
-    pub changes: Vec<ChangeRow>,
-    /// seq and nonce.
-    pub clock: (i64, i64),
-}
-
-#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
-pub struct ForwardRow {
-    pub slot: i64,
-    pub project_id: i64,
-    pub alias_id: Vec<u8>,
-    pub canonical_id: Vec<u8>,
-    pub version: i64,
-    pub stamp: i64,
-    pub create_time_us: i64,
-    pub update_time_us: i64,
-}
-
-#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
-pub struct InverseRow {
-    pub slot: i64,
-    pub project_id: i64,
-    pub canonical_id: Vec<u8>,
-    pub alias_id: Vec<u8>,
-    pub stamp: i64,
-    pub create_time_us: i64,
-}
-
-#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
-pub struct ChangeRow {
-    pub seq: i64,
-    pub nonce: i64,
-    pub slot: i64,
-    pub project_id: i64,
-    pub alias_id: Vec<u8>,
-    pub old_canonical_id: Option<Vec<u8>>,
-    pub new_canonical_id: Option<Vec<u8>>,
-    pub change_time_us: i64,
-}
-
-/// A connection to one shard.
-pub enum Raw {
-    Sqlite(SqliteConnection),
-    MySql(MySqlConnection),
-}
-
-macro_rules! rows {
-    ($raw:expr, $sql:expr) => {
-        match $raw {
-            Raw::Sqlite(connection) => sqlx::query_as($sql).fetch_all(connection).await,
-            Raw::MySql(connection) => sqlx::query_as($sql).fetch_all(connection).await,
-        }
-        .unwrap_or_else(|error| panic!("{}: {error}", stringify!($sql)))
-    };
-}
-
-impl Raw {
-    pub async fn tables(&mut self) -> Tables {
-        let clock: Vec<(i64, i64)> = rows!(self, "SELECT seq, nonce FROM shard_meta");
-        Tables {
-            forward: rows!(self, "SELECT * FROM alias ORDER BY slot, project_id, alias_id"),
-            inverse: rows!(
-                self,
-                "SELECT * FROM canonical ORDER BY slot, project_id, canonical_id, alias_id, stamp"
-            ),
-            changes: rows!(self, "SELECT * FROM alias_change ORDER BY seq"),
-            clock: clock[0],
-        }
-    }
-
-    pub async fn execute(&mut self, sql: &str) {
-        let done = match self {
-            Self::Sqlite(connection) => {
-                sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
-            }
-            Self::MySql(connection) => {
-                sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
-            }
-        };
-        done.unwrap_or_else(|error| panic!("{sql}: {error}"));
-    }
-
-    /// The one number that a query returns.
-    pub async fn number(&mut self, sql: &str) -> i64 {
-        let rows: Vec<(i64,)> = rows!(self, AssertSqlSafe(sql));
-        rows[0].0
-    }
+/// `aka check` finds nothing wrong.
+pub async fn check_is_clean(database: &Database) {
+    let output = run_aka("check", &database.flags()).await;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let clean = output.status.success() && said.contains("no problems");
+    assert!(clean, "aka check ({}): {said}{}", output.status, {
+        String::from_utf8_lossy(&output.stderr)
+    });
 }

@@ -1,10 +1,11 @@
-//! What must hold of the tables whatever has happened, read straight from them.
+//! The invariants of the tables, checked by reading them directly.
 
-use crate::database::{Database, ForwardRow, InverseRow, Tables, slot_of};
+use crate::database::{Database, slot_of};
+use crate::tables::{ForwardRow, InverseRow, Tables};
 use std::collections::{BTreeMap, HashSet};
 
-/// Checks every invariant of the stored aliases while nothing is being written. `orphans_allowed`: a
-/// crash, or a lost answer, may leave an inverse row alone; nothing else may.
+/// Checks every invariant of the stored aliases. No write may be under way. `orphans_allowed` says
+/// that a crash or a lost answer may have left orphans.
 pub async fn assert_hold(database: &Database, orphans_allowed: bool) {
     let shards = database.tables().await;
     assert_placed(database, &shards);
@@ -55,7 +56,7 @@ fn assert_no_orphans(shards: &[Tables]) {
     }
 }
 
-/// The log has no gap, ends where the clock stands, and leads to exactly the rows that there are.
+/// The log has no gap and ends at the clock. Replaying it gives exactly the rows of the tables.
 fn assert_log_is_whole(tables: &Tables) {
     let seqs: Vec<i64> = tables.changes.iter().map(|change| change.seq).collect();
     let expected: Vec<i64> = (1..=tables.clock.0).collect();

@@ -1,0 +1,31 @@
+//! What tests expect of answers, and how long they wait for them.
+
+use std::time::{Duration, Instant};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// How long a test waits for what must happen. A machine that is busy with other things is slow.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Checks an error against the contract: its code, and an `ErrorInfo` of `aka` with this reason.
+#[track_caller]
+pub fn assert_refused(status: &Status, code: Code, reason: &str) -> ErrorDetails {
+    let details = status.get_error_details();
+    let info = details.error_info().unwrap_or_else(|| panic!("no ErrorInfo in {status:?}"));
+    let seen = (status.code(), info.reason.as_str(), info.domain.as_str());
+    assert_eq!(seen, (code, reason, "aka"), "{}", status.message());
+    assert!(!status.message().is_empty(), "{reason} says nothing to people");
+    details
+}
+
+/// Tries until there is an answer, for [`PATIENCE`] at most.
+pub async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = attempt().await {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -1,0 +1,203 @@
+//! A real `aka serve` for each test, with a client.
+
+use crate::database::{Backend, Database};
+use crate::expect::{PATIENCE, eventually};
+use crate::output_lines::{Log, read_lines, tail, wait_for};
+use crate::process::{kill_and_wait, signal, spawn};
+use crate::program::{patient_aka, plain_aka};
+use aka_wire::pb::alias_admin_client::AliasAdminClient;
+use aka_wire::pb::resolver_client::ResolverClient;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tonic::transport::{Channel, Endpoint};
+
+/// The longest message that the tests' clients read.
+const MAX_ANSWER: usize = 16 << 20;
+
+/// The project of most tests.
+pub const PROJECT: u64 = 7;
+
+/// A running `aka serve`. Dropping it kills it.
+pub struct Aka {
+    pub grpc: SocketAddr,
+    pub metrics: SocketAddr,
+    channel: Channel,
+    process: Mutex<Child>,
+    /// Its stderr.
+    log: Log,
+}
+
+/// A fresh database, and an `aka` that serves from it.
+pub async fn start(backend: Backend) -> (Database, Aka) {
+    start_with(backend, &[]).await
+}
+
+/// The same, with more flags.
+pub async fn start_with(backend: Backend, flags: &[&str]) -> (Database, Aka) {
+    let database = Database::create(backend).await;
+    let aka = Aka::serve(&database, flags).await;
+    (database, aka)
+}
+
+impl Aka {
+    /// Starts one more `aka` on a database, and waits until it serves.
+    pub async fn serve(database: &Database, flags: &[&str]) -> Self {
+        Self::serve_with_env(database, flags, &[]).await
+    }
+
+    /// The same, with environment variables.
+    pub async fn serve_with_env(
+        database: &Database,
+        flags: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let mut command = patient_aka("serve");
+        command.envs(environment.iter().copied());
+        Self::start(command, database, flags).await
+    }
+
+    /// The same with the default timeouts, for benchmarks.
+    pub async fn serve_with_defaults(database: &Database, flags: &[&str]) -> Self {
+        Self::start(plain_aka("serve"), database, flags).await
+    }
+
+    async fn start(mut command: Command, database: &Database, flags: &[&str]) -> Self {
+        command.args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]);
+        command.args(database.flags()).args(flags);
+        let started = tokio::task::spawn_blocking(|| Self::launch(command)).await;
+        started.expect("the launching thread ends")
+    }
+
+    fn launch(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = spawn(command).expect("aka can be started");
+        let log = Log::default();
+        let (stdout, stderr) = (process.stdout.take(), process.stderr.take());
+        let lines = read_lines(stdout.expect("piped"), Log::default());
+        let log_lines = read_lines(stderr.expect("piped"), log.clone());
+        let grpc = wait_for(&lines, |line| line.strip_prefix("aka: serving on ")?.parse().ok());
+        let metrics = wait_for(&log_lines, |line| {
+            let event: serde_json::Value = serde_json::from_str(line).ok()?;
+            if event["message"] != "serving" {
+                return None;
+            }
+            event["metrics"].as_str()?.parse().ok()
+        });
+        let (Some(grpc), Some(metrics)) = (grpc, metrics) else {
+            kill_and_wait(&mut process);
+            panic!("aka does not serve:\n{}", tail(&log));
+        };
+        Self { grpc, metrics, channel: channel(grpc), process: Mutex::new(process), log }
+    }
+
+    /// Ends the process at once, as a crash would.
+    pub fn kill(&self) {
+        kill_and_wait(&mut self.process());
+    }
+
+    /// Freezes the process, as a suspended machine would, until it is [resumed](Self::resume).
+    pub fn pause(&self) {
+        let process = self.process();
+        signal(&process, Signal::STOP);
+        // The signal stops one thread, which stops the others: on a busy machine that takes a
+        // while.
+        let stopped = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(Pid::from_child(&process)), stopped).expect("it stops");
+    }
+
+    pub fn resume(&self) {
+        signal(&self.process(), Signal::CONT);
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process().id()
+    }
+
+    /// Sends the process a signal. It must not have been waited for.
+    pub fn signal(&self, what: Signal) {
+        signal(&self.process(), what);
+    }
+
+    /// Asks the process to stop, and waits until it has.
+    pub async fn stop(&self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        eventually("aka stops", async || self.process().try_wait().expect("a child")).await
+    }
+
+    /// The lines of the log that hold this text.
+    pub fn logged(&self, text: &str) -> Vec<String> {
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.iter().filter(|line| line.contains(text)).cloned().collect()
+    }
+
+    fn process(&self) -> MutexGuard<'_, Child> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection that the helpers below share.
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// A connection of its own.
+    pub fn new_channel(&self) -> Channel {
+        channel(self.grpc)
+    }
+
+    pub fn resolver(&self) -> ResolverClient<Channel> {
+        ResolverClient::new(self.channel()).max_decoding_message_size(MAX_ANSWER)
+    }
+
+    pub fn admin(&self) -> AliasAdminClient<Channel> {
+        AliasAdminClient::new(self.channel()).max_decoding_message_size(MAX_ANSWER)
+    }
+
+    /// The sum of the series of a metric that have all of these labels, written `name="value"`.
+    pub async fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+        let address = self.metrics;
+        let text = tokio::task::spawn_blocking(move || get(address, "/metrics")).await;
+        let text = text.expect("the request ends");
+        let values = text.lines().filter_map(|line| {
+            let (series, value) = line.rsplit_once(' ')?;
+            let (found, its_labels) = series.split_once('{').unwrap_or((series, ""));
+            let wanted = found == name && labels.iter().all(|label| its_labels.contains(label));
+            wanted.then(|| value.parse::<f64>().expect("a number"))
+        });
+        let values: Vec<f64> = values.collect();
+        assert!(!values.is_empty(), "there is no metric {name} {labels:?}");
+        values.iter().sum()
+    }
+
+    pub async fn lookup_queries(&self) -> f64 {
+        self.metric("aka_lookup_queries_total", &[]).await
+    }
+}
+
+impl Drop for Aka {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("The end of aka's log:\n{}", tail(&self.log));
+        }
+    }
+}
+
+fn channel(address: SocketAddr) -> Channel {
+    Endpoint::from_shared(format!("http://{address}")).expect("an address").connect_lazy()
+}
+
+/// The body of an answer to an HTTP request.
+fn get(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("the operations port is open");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out can be set");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: aka\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("the request can be sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("the answer can be read");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    body.to_owned()
+}

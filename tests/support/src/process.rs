@@ -1,0 +1,75 @@
+//! Processes that end with the test, however it ends.
+
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus};
+use std::sync::{OnceLock, mpsc};
+use std::thread;
+use std::time::Duration;
+
+/// Starts a process that is killed when this one ends, however that happens.
+pub fn spawn(mut command: Command) -> io::Result<Child> {
+    // The kernel kills the process when the *thread* that started it ends. So one thread, which
+    // never ends, starts all processes.
+    type Job = (Command, mpsc::Sender<io::Result<Child>>);
+    static SPAWNER: OnceLock<mpsc::Sender<Job>> = OnceLock::new();
+    let spawner = SPAWNER.get_or_init(|| {
+        let (jobs, queue) = mpsc::channel::<Job>();
+        thread::Builder::new()
+            .name("server-spawner".to_owned())
+            .spawn(move || {
+                for (mut command, reply) in queue {
+                    reply.send(command.spawn()).ok();
+                }
+            })
+            .expect("a thread can be started");
+        jobs
+    });
+
+    let parent = Pid::from_raw(std::process::id().cast_signed());
+    let die_with_parent = move || {
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+        // The parent may have ended before that call.
+        if rustix::process::getppid() == parent { Ok(()) } else { Err(io::ErrorKind::Other.into()) }
+    };
+    // SAFETY: between fork and exec the closure makes two system calls and nothing else. It takes
+    // no lock and allocates nothing.
+    #[allow(unsafe_code, reason = "pre_exec has no safe form")]
+    unsafe {
+        command.pre_exec(die_with_parent);
+    }
+
+    let (reply, answer) = mpsc::channel();
+    spawner.send((command, reply)).expect("the spawner thread lives");
+    answer.recv().expect("the spawner thread answers")
+}
+
+pub(crate) fn exited(child: &mut Child) -> Option<ExitStatus> {
+    child.try_wait().expect("it is a child of this process")
+}
+
+/// Sends a signal to a child that has not been waited for. After the wait, its process id may
+/// belong to another process.
+pub(crate) fn signal(child: &Child, what: Signal) {
+    // This fails only if the process has ended by itself, and the test will notice that.
+    kill_process(Pid::from_child(child), what).ok();
+}
+
+pub fn kill_and_wait(child: &mut Child) {
+    child.kill().ok();
+    child.wait().ok();
+}
+
+/// The CPU time that a process has used: `utime` plus `stime` of `/proc/PID/stat`.
+pub fn cpu_time(pid: u32) -> io::Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // They are the 14th and 15th fields. The second is a name in parentheses and may hold anything.
+    let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
+    let mut ticks = fields.split(' ').skip(11).map(|field| field.parse::<u32>().ok());
+    let (Some(Some(user)), Some(Some(system))) = (ticks.next(), ticks.next()) else {
+        return Err(io::Error::other(format!("/proc/{pid}/stat is not as in proc(5): {stat}")));
+    };
+    let per_second = rustix::param::clock_ticks_per_second() as f64;
+    Ok(Duration::from_secs_f64((f64::from(user) + f64::from(system)) / per_second))
+}
