@@ -1,7 +1,7 @@
 //! `aka alias update` and `aka alias delete`.
 
 use super::session::{AdminSession, SharedArgs, for_each};
-use super::view::{AliasView, Change};
+use super::view::{Change, ShownAlias};
 use crate::cli::fault::CliFault;
 use crate::cli::json_id::JsonId;
 use crate::cli::lines;
@@ -81,7 +81,7 @@ pub(super) async fn update(args: UpdateArgs) -> Result<(), CliFault> {
         true => Change::Unchanged,
         false => Change::Updated,
     };
-    let mut view = AliasView::of(&alias).asked_for(&canonical_id);
+    let mut view = ShownAlias::of(&alias).asked_for(&canonical_id);
     view.consistency_token = Some(reply.consistency_token);
     view.print(change, admin.output, args.show_token)
 }

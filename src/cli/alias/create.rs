@@ -1,7 +1,7 @@
 //! `aka alias create`: one alias from the command line, or many from stdin.
 
 use super::session::{AdminSession, SharedArgs};
-use super::view::{AliasView, Change};
+use super::view::{Change, ShownAlias};
 use crate::cli::fault::CliFault;
 use crate::cli::json_id::JsonId;
 use crate::cli::lines::{self, Batch};
@@ -77,14 +77,14 @@ pub(super) async fn create(args: CreateArgs) -> Result<(), CliFault> {
 fn view(
     asked: &pb::CreateAliasRequest,
     reply: pb::CreateAliasResponse,
-) -> Result<(AliasView, Change), CliFault> {
+) -> Result<(ShownAlias, Change), CliFault> {
     let alias = reply.alias.ok_or_else(|| CliFault::malformed("the answer shows no alias"))?;
     let change = match (reply.created, asked.dry_run) {
         (true, true) => Change::WouldCreate,
         (true, false) => Change::Created,
         (false, _) => Change::Unchanged,
     };
-    let mut view = AliasView::of(&alias).asked_for(&asked.canonical_id);
+    let mut view = ShownAlias::of(&alias).asked_for(&asked.canonical_id);
     view.created = Some(reply.created);
     view.dry_run = asked.dry_run.then_some(true);
     view.consistency_token = (!asked.dry_run).then_some(reply.consistency_token);

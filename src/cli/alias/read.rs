@@ -1,7 +1,7 @@
 //! `aka alias get` and `aka alias list`.
 
 use super::session::{AdminSession, SharedArgs, for_each};
-use super::view::{AliasView, Change};
+use super::view::{Change, ShownAlias};
 use crate::cli::fault::CliFault;
 use crate::cli::lines;
 use crate::cli::output::OutputFormat;
@@ -55,7 +55,7 @@ pub(super) async fn get(args: GetArgs) -> Result<(), CliFault> {
         let message = pb::GetAliasRequest { project_id: admin.project_id, alias_id };
         let reply = admin.client.get_alias(admin.connection.request(message)).await;
         let alias = admin.connection.answer(reply)?;
-        AliasView::of(&alias).print(Change::Shown, admin.output, false)
+        ShownAlias::of(&alias).print(Change::Shown, admin.output, false)
     })
     .await
 }
@@ -77,7 +77,7 @@ pub(super) async fn list(args: ListArgs) -> Result<(), CliFault> {
         found |= !page.aliases.is_empty();
         let mut out = Vec::new();
         for alias in &page.aliases {
-            AliasView::of(alias).push_row(&mut out, admin.output)?;
+            ShownAlias::of(alias).push_row(&mut out, admin.output)?;
         }
         to_stdout(&out)?;
         page_token = page.next_page_token;

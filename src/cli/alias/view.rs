@@ -22,7 +22,7 @@ pub(super) enum Change {
 /// The alias as JSON, with other results of the call. 64-bit numbers are strings, as in proto3
 /// JSON: many JSON parsers know only doubles.
 #[derive(Serialize)]
-pub(super) struct AliasView {
+pub(super) struct ShownAlias {
     project_id: String,
     #[serde(flatten)]
     alias_id: JsonId,
@@ -42,7 +42,7 @@ pub(super) struct AliasView {
     pub consistency_token: Option<String>,
 }
 
-impl AliasView {
+impl ShownAlias {
     pub fn of(alias: &Alias) -> Self {
         Self {
             project_id: alias.project_id.to_string(),
@@ -159,17 +159,17 @@ mod tests {
 
     #[test]
     fn a_sentence_says_when_the_canonical_id_was_followed() {
-        let text = AliasView::of(&alias()).asked_for(b"b2").sentence(Change::WouldCreate);
+        let text = ShownAlias::of(&alias()).asked_for(b"b2").sentence(Change::WouldCreate);
         let wanted = r#"would create: "b1" would be an alias of "b3"; "#.to_owned()
             + r#""b2" is itself an alias and was followed to "b3""#;
         assert_eq!(text, wanted);
-        let text = AliasView::of(&alias()).asked_for(b"b3").sentence(Change::WouldCreate);
+        let text = ShownAlias::of(&alias()).asked_for(b"b3").sentence(Change::WouldCreate);
         assert_eq!(text, r#"would create: "b1" would be an alias of "b3""#);
     }
 
     #[test]
     fn json_is_the_resource_as_proto3_would_write_it() {
-        let json = serde_json::to_string(&AliasView::of(&alias())).expect("it is JSON");
+        let json = serde_json::to_string(&ShownAlias::of(&alias())).expect("it is JSON");
         let wanted = r#"{"project_id":"1","alias_id":"b1","canonical_id":"b3","#.to_owned()
             + r#""version":"18446744073709551615","create_time":"2026-01-01T00:00:00.005Z","#
             + r#""update_time":null}"#;

@@ -10,7 +10,7 @@ use super::output::OutputFormat;
 use super::print::{push_json, to_stdout};
 use aka_load::{ConnectedLoad, LoadError, LoadOutcome, LoadPlan, LoadServer};
 pub use args::BenchArgs;
-use progress::Progress;
+use progress::RunProgress;
 use report::BenchReport;
 
 /// Runs `aka bench`.
@@ -44,7 +44,7 @@ pub async fn run(args: BenchArgs) -> Result<(), CliFault> {
 async fn load(plan: LoadPlan, server: LoadServer) -> Result<LoadOutcome, LoadError> {
     let whole = plan.warm_up + plan.duration;
     let load = ConnectedLoad::connect(plan, server).await?;
-    let mut progress = Progress::new(load.live(), whole);
+    let mut progress = RunProgress::new(load.live(), whole);
     let outcome = tokio::select! {
         outcome = load.run() => outcome,
         never = progress.watch() => match never {},

@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub(super) struct Progress {
+pub(super) struct RunProgress {
     live: Arc<LiveCounts>,
     /// Nothing if stderr is not a terminal.
     line: Option<ProgressLine>,
@@ -21,7 +21,7 @@ struct ProgressLine {
     ids: u64,
 }
 
-impl Progress {
+impl RunProgress {
     /// `whole`: how long the run takes.
     pub fn new(live: Arc<LiveCounts>, whole: Duration) -> Self {
         let now = Instant::now();

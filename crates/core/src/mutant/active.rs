@@ -1,6 +1,6 @@
 //! Which mutant is on: one for the process, or one for each thread.
 
-use super::Mutant;
+use super::list::Mutant;
 use crate::clock::Boottime;
 use std::cell::Cell;
 use std::sync::LazyLock;
