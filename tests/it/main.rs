@@ -17,6 +17,7 @@ mod ids;
 mod login;
 mod races;
 mod reads;
+mod reports;
 mod retention;
 mod stale_set;
 mod startup;

@@ -1,0 +1,1 @@
+//! What a database refuses, and what aka says about it.

@@ -1,0 +1,1 @@
+//! Ids that must not be aliased, and rows that were changed by hand.

@@ -1,0 +1,1 @@
+//! Start, health, and an orderly stop.

@@ -1,0 +1,1 @@
+//! Calls as gRPC clients make them.
