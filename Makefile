@@ -36,8 +36,8 @@ compare: ## Measure aka beside Redis, memcached, MySQL and a bare echo (installs
 	scripts/install-bench-servers
 	cargo bench --locked --profile dist --bench compare
 
-deny: ## Check licences and sources of the dependencies; fails if it cannot
+deny: ## Check licences, sources and known advisories of the dependencies; fails if it cannot
 	scripts/check-dependencies
 
-advisories: ## Check security advisories with cargo-deny (needs a network); fails if it cannot
+advisories: ## Check the newest security advisories with cargo-deny (needs a network); fails if it cannot
 	cargo deny --all-features check advisories
