@@ -59,6 +59,7 @@ counters! {
         LookupResult::Failed(LookupFailure::Unavailable) => unavailable,
         LookupResult::Failed(LookupFailure::Overloaded) => overloaded,
         LookupResult::Failed(LookupFailure::DeadlineExceeded) => deadline_exceeded,
+        LookupResult::Failed(LookupFailure::TokenAhead) => token_ahead,
     }
 }
 

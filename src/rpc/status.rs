@@ -157,6 +157,13 @@ pub fn lookup(failure: LookupFailure) -> Described {
             "DEADLINE_EXCEEDED",
             "the deadline passed before it was known whether this id is an alias",
         ),
+        LookupFailure::TokenAhead => Described::new(
+            Code::Unavailable,
+            "TOKEN_AHEAD",
+            "the database is behind the write that the consistency_token names; try again. If a \
+             failover lost that write, this ends when the database has passed its place",
+        )
+        .retry(RETRY_DELAY),
     }
 }
 

@@ -40,4 +40,6 @@ pub enum LookupFailure {
     Overloaded,
     /// The reader's deadline passed.
     DeadlineExceeded,
+    /// The primary is behind the reader's token: its clock has not reached the token's seq (rule 8).
+    TokenAhead,
 }

@@ -29,8 +29,13 @@ pub fn load_must_drop(held: Held, seq: u64) -> bool {
     !is_on!(LoadKeepsOlder) && rules::load_must_drop(held, seq)
 }
 
-pub fn reader_floor(fence: u64) -> u64 {
-    if is_on!(NoFloor) { 0 } else { rules::reader_floor(fence) }
+pub fn reader_floor(fence: u64, token: Option<Position>) -> u64 {
+    let token = token.filter(|_| !is_on!(TokenNoFloor));
+    if is_on!(NoFloor) { 0 } else { rules::reader_floor(fence, token) }
+}
+
+pub fn is_behind_token(seq: u64, token: Option<Position>, in_time: bool) -> bool {
+    !is_on!(TokenNoFloor) && !is_on!(NoFloor) && rules::is_behind_token(seq, token, in_time)
 }
 
 pub fn needs_later_query(token: Option<Position>) -> bool {

@@ -10,6 +10,8 @@ use super::answer::{Found, LookupFailure, Outcome};
 use super::gather::Gather;
 use super::law;
 use crate::clock::Boottime;
+use crate::domain::Position;
+use crate::mutant::value;
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -17,8 +19,10 @@ use std::sync::Arc;
 pub(super) struct Waiter {
     pub gather: Arc<Gather>,
     pub index: u32,
-    /// The stripe's fence when it joined. An answer from below it is too old.
+    /// An answer from below it is too old: see [`law::reader_floor`].
     pub floor: u64,
+    /// The position of its token.
+    pub token: Option<Position>,
     /// The first round of the flight that is sent late enough for it.
     pub round: u64,
     pub outcome: Outcome,
@@ -67,12 +71,12 @@ impl Flight {
         }
     }
 
-    /// A new epoch begins. The floors were of the old history, and the query that is out answers
-    /// nobody.
+    /// A new epoch begins. The fences were of the old history, and the query that is out answers
+    /// nobody. The floors of tokens stay.
     pub fn restart(&mut self) {
         self.overtake();
         for waiter in &mut self.waiters {
-            waiter.floor = 0;
+            waiter.floor = value!(law::reader_floor(0, waiter.token), TokenFloorForgotten => 0);
             if self.sent.is_some() {
                 waiter.round = self.rounds + 1;
             }
@@ -99,6 +103,11 @@ impl Flight {
         for waiter in self.waiters.extract_if(.., satisfied) {
             let found = Found { canonical: canonical.cloned(), outcome: waiter.outcome };
             waiter.gather.deliver(waiter.index, Ok(found));
+        }
+        let behind =
+            |waiter: &mut Waiter| law::is_behind_token(seq, waiter.token, waiter.round <= rounds);
+        for waiter in self.waiters.extract_if(.., behind) {
+            waiter.gather.deliver(waiter.index, Err(LookupFailure::TokenAhead));
         }
         self.discard()
     }

@@ -100,11 +100,12 @@ fn is_older(held: Held, seq: u64) -> bool {
 
 // ---- Rule 4: joining
 
-/// Rule 4: the least seq that a waiter takes. `fence`: that of the stripe when the waiter joins. A
-/// load from below it may lack a write that the reader knows of.
+/// Rules 4 and 8: the least seq that a waiter takes. `fence`: that of the stripe when the waiter
+/// joins. A load from below it may lack a write that the reader knows of. So may a load from below
+/// the token's seq.
 #[inline]
-pub fn reader_floor(fence: u64) -> u64 {
-    fence
+pub fn reader_floor(fence: u64, token: Option<Position>) -> u64 {
+    fence.max(token.map_or(0, |token| token.seq))
 }
 
 /// Rule 4: whether a waiter takes only a query that is sent after it came. A token may name a
@@ -125,6 +126,17 @@ pub fn may_take_query(sent: Boottime, oldest: Boottime, overtaken: bool) -> bool
 #[inline]
 pub fn satisfies(seq: u64, floor: u64, in_time: bool) -> bool {
     in_time && seq >= floor
+}
+
+/// Rule 8: whether a load as of `seq` shows that the primary is behind the waiter's token. `in_time`:
+/// the query is one that the waiter may take.
+///
+/// The primary may be a demoted one, or a failover lost the write. The older value would be wrong
+/// in the first case, so the reader is told. Once the clock has reached the token's seq, the load
+/// is the truth, whatever nonce the seq has now.
+#[inline]
+pub fn is_behind_token(seq: u64, token: Option<Position>, in_time: bool) -> bool {
+    in_time && token.is_some_and(|token| seq < token.seq)
 }
 
 // ---- Rule 5: local writes

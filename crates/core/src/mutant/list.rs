@@ -211,6 +211,12 @@ mutants! {
     TokenSeqOnly "token_seq_only" "8"
         "a token counts as applied if its seq was applied, with whatever nonce"
         [Simulation];
+    TokenNoFloor "token_no_floor" "8"
+        "a reader with a token takes a load from below the token's seq"
+        [Simulation];
+    TokenFloorForgotten "token_floor_forgotten" "8"
+        "a reader with a token takes a load from below the token's seq after a new epoch began"
+        [Simulation];
     TokenLast "token_last" "8"
         "the token is checked after the entry was read"
         [Interleavings];

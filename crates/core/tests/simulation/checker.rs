@@ -7,7 +7,8 @@
 //! - P3: `staleness_limit` before the request's arrival, or `degraded_limit` before a degraded
 //!   answer;
 //! - P2: the writes that this instance had acknowledged before the request arrived, the rows that
-//!   it had shown to an admin, and the position of the request's token;
+//!   it had shown to an admin, and the position of the request's token (its seq alone, on a line
+//!   that has lost the write);
 //! - P5: the state that this instance had shown before the request arrived.
 //!
 //! "Not an alias" is a value like any other (P6). A value that nobody wrote is in no line.
@@ -164,6 +165,11 @@ impl Checker {
             } else {
                 from = from.max(line.seq_at(bound.time));
             }
+        }
+        // A token is never answered from below its seq, also by a line that has lost its write.
+        from = from.max(answer.token.map_or(0, |bound| bound.at.seq));
+        if from > line.seq() {
+            return None;
         }
         let seen = promised.seen.iter().filter(|bound| !answer.degraded && line.contains(bound.at));
         Some(seen.fold(from, |from, bound| from.max(bound.at.seq)))

@@ -255,6 +255,10 @@ impl World {
             let memory = &self.instances[instance].sides[shard].memory;
             let answer = match miss.answer.clone().unwrap_or(Err(LookupFailure::DeadlineExceeded)) {
                 Ok(found) => Some(found),
+                Err(LookupFailure::TokenAhead) => {
+                    self.check_token_ahead(&request, shard);
+                    continue;
+                }
                 Err(_) => memory.get_degraded(&self.keys[miss.key], &request.need(shard), clock),
             };
             let Some(Found { canonical, outcome }) = answer else {
@@ -277,6 +281,22 @@ impl World {
                 promised: Some(&miss.promised),
             };
             self.check(&answer);
+        }
+    }
+}
+
+impl World {
+    /// A reader was told that the primary is behind its token. A primary must have been, since the
+    /// reader came.
+    fn check_token_ahead(&mut self, request: &Request, shard: usize) {
+        let token = mark_of(request.token.as_ref(), &request.marks, shard);
+        let is_true = token.is_some_and(|token| {
+            self.shards[shard].lines.iter().any(|line| {
+                line.died >= request.arrived && line.seq_at(request.arrived) < token.at.seq
+            })
+        });
+        if !is_true {
+            self.violation.get_or_insert(format!("{token:?} is not ahead of shard {shard}"));
         }
     }
 }

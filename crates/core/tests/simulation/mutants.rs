@@ -104,5 +104,7 @@ caught! {
     // Rule 8, tokens.
     token_ignored
     token_seq_only
+    token_no_floor
+    token_floor_forgotten
     degraded_for_token
 }

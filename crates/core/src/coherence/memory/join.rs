@@ -31,15 +31,17 @@ impl Memory {
         step!(JoinsBlindly => if let Some(found) = self.get(key.id_hash(), || footprint, need) {
             return Lookup::Found(found);
         });
-        let floor = law::reader_floor(stripe.fence);
+        let token = need.mark;
+        let floor = law::reader_floor(stripe.fence, token);
         let is_first = !stripe.flights.contains_key(key);
         // A query that was sent before this brings an answer that is too old for the reader.
         let staleness = self.limits.staleness.as_nanos() as u64;
         let oldest = Boottime::from_nanos(need.arrived.nanos().saturating_sub(staleness));
         let flight = stripe.flights.entry(key.clone()).or_default();
-        let round = flight.earliest_round(law::needs_later_query(need.mark), oldest);
+        let round = flight.earliest_round(law::needs_later_query(token), oldest);
         let outcome = if is_first { Outcome::Loaded } else { Outcome::Coalesced };
-        flight.join(Waiter { gather: gather.clone(), index, floor, round, outcome, tries: 0 });
+        let gather = gather.clone();
+        flight.join(Waiter { gather, index, floor, token, round, outcome, tries: 0 });
         if is_first { Lookup::Started } else { Lookup::Joined }
     }
 
