@@ -39,6 +39,17 @@ mod on {
         }
     }
 
+    /// What the file `place` in `AKA_HOLD_DIR` holds.
+    pub fn text(place: &str) -> Option<String> {
+        std::fs::read_to_string(HOLD_DIR.as_deref()?.join(place)).ok()
+    }
+
+    /// Whether a system call shall be refused, as a sandbox would: `AKA_REFUSE_CALL` is its name.
+    #[cfg(target_os = "linux")]
+    pub fn is_refused(call: &str) -> bool {
+        std::env::var("AKA_REFUSE_CALL").is_ok_and(|refused| refused == call)
+    }
+
     /// The milliseconds in the environment variable `name`, in place of a wait that is too long for
     /// the tests.
     pub fn shortened(name: &str, usual: Duration) -> Duration {
@@ -56,9 +67,22 @@ mod on {
     pub async fn hold(_place: &str) {}
 
     #[inline(always)]
+    pub fn text(_place: &str) -> Option<String> {
+        None
+    }
+
+    #[cfg(target_os = "linux")]
+    #[inline(always)]
+    pub fn is_refused(_call: &str) -> bool {
+        false
+    }
+
+    #[inline(always)]
     pub fn shortened(_name: &str, usual: std::time::Duration) -> std::time::Duration {
         usual
     }
 }
 
-pub(crate) use on::{crash, hold, shortened};
+#[cfg(target_os = "linux")]
+pub(crate) use on::is_refused;
+pub(crate) use on::{crash, hold, shortened, text};

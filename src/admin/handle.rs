@@ -4,6 +4,7 @@ use super::refusal::Refusal;
 use super::request::Rules;
 use crate::shard::{Cluster, Job, ReadPool, Shard, Written};
 use aka_core::clock::Boottime;
+use aka_core::coherence::LookupFailure;
 use aka_core::domain::{ForwardRow, Key, Position, Token};
 use aka_core::write::{Effect, WriteStep};
 use std::sync::Arc;
@@ -53,11 +54,11 @@ impl Admin {
     }
 
     pub(super) fn shard(&self, key: &Key) -> Result<&Arc<Shard>, Refusal> {
-        self.cluster.shard_of(key).ok_or(Refusal::Unavailable)
+        self.cluster.shard_of(key).ok_or_else(|| unowned(&self.cluster))
     }
 
     pub(super) fn pool(&self, key: &Key) -> Result<&ReadPool, Refusal> {
-        self.cluster.pool_of(key).ok_or(Refusal::Unavailable)
+        self.cluster.pool_of(key).ok_or_else(|| unowned(&self.cluster))
     }
 
     /// The forward row of a key on the primary, and the position that it was read at.
@@ -125,6 +126,14 @@ impl Admin {
     ) -> Result<WriteAnswer, Refusal> {
         let (view, token) = (AliasView { alias: alias.clone(), row }, self.token(alias, at)?);
         Ok(WriteAnswer { view, changed, token: Some(token) })
+    }
+}
+
+/// The refusal if no shard owns an id yet.
+fn unowned(cluster: &Cluster) -> Refusal {
+    match cluster.unowned() {
+        LookupFailure::Barred(bar) => Refusal::Barred(bar),
+        _ => Refusal::Unavailable,
     }
 }
 

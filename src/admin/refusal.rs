@@ -2,7 +2,7 @@
 
 use crate::shard::{ReadFault, WriteFault};
 use crate::store::StoreError;
-use aka_core::domain::{Id, IdFault};
+use aka_core::domain::{Bar, Id, IdFault};
 use std::fmt;
 
 /// Which of the two ids of an alias.
@@ -65,6 +65,8 @@ pub enum Refusal {
     PageToken,
     #[error("a shard that holds one of these ids cannot be reached; try again")]
     Unavailable,
+    #[error("{}", barred_write(*.0))]
+    Barred(Bar),
     #[error(
         "the shard's answer was lost: the write happened whole or not at all, and repeating it is safe"
     )]
@@ -80,6 +82,7 @@ impl From<ReadFault> for Refusal {
         match fault {
             ReadFault::Overloaded => Self::Overloaded,
             ReadFault::Unavailable => Self::Unavailable,
+            ReadFault::Barred(bar) => Self::Barred(bar),
         }
     }
 }
@@ -91,6 +94,7 @@ impl From<WriteFault> for Refusal {
             // the RPC layer has answered by now.
             WriteFault::Overloaded | WriteFault::TooLate => Self::Overloaded,
             WriteFault::NotWritten => Self::Unavailable,
+            WriteFault::Barred(bar) => Self::Barred(bar),
             WriteFault::Unknown => Self::Unknown,
         }
     }
@@ -99,5 +103,21 @@ impl From<WriteFault> for Refusal {
 /// The refusal after a read that failed. The log has the cause.
 pub(super) fn unavailable(error: StoreError) -> Refusal {
     tracing::warn!(%error, "an admin read failed");
-    Refusal::Unavailable
+    error.bar().map_or(Refusal::Unavailable, Refusal::Barred)
+}
+
+/// What a client is told of a shard that lets aka not read or write. It does not say what the
+/// database said.
+fn barred_write(bar: Bar) -> &'static str {
+    match bar {
+        Bar::ReadOnly => {
+            "a shard that holds one of these ids takes no writes now; nothing was written. Try again, and tell the operator of aka if it lasts"
+        }
+        Bar::Full => {
+            "a shard that holds one of these ids has no room left; nothing was written. Tell the operator of aka: a retry does not help"
+        }
+        Bar::Refused => {
+            "a shard that holds one of these ids refuses what aka asks of it; nothing was written. Tell the operator of aka: a retry does not help"
+        }
+    }
 }

@@ -62,8 +62,9 @@ impl ShardSessions {
     ) -> Result<HashMap<Key, ForwardRow>, StoreError> {
         let mut found = HashMap::new();
         for (shard, keys) in self.by_shard(keys).into_iter().enumerate() {
-            for keys in keys.chunks(KEYS) {
-                found.extend(self.session(shard).load(keys).await?.rows);
+            let session = self.session(shard);
+            for keys in keys.chunks(KEYS.min(session.most_keys())) {
+                found.extend(session.load(keys).await?.rows);
             }
         }
         Ok(found)

@@ -7,7 +7,7 @@ use super::print::{push_json, to_stdout};
 use super::server_error::ServerError;
 use super::server_url::ServerUrl;
 use super::text::printable;
-use crate::ops::{FilterStatus, InstanceStatus, ShardStatus};
+use crate::ops::{ErrorStatus, FilterStatus, InstanceStatus, ShardStatus};
 use clap::Args;
 use std::fmt::Write;
 use std::time::Duration;
@@ -21,8 +21,8 @@ Examples:
   aka status --metrics-server aka.internal:9464
   aka status --output json | jq '.shards[] | {shard, up, staleness_seconds}'
 
-Exit codes: 0 the server serves and all its shards are up, 1 it is stopping or a shard is down, \
-69 server unreachable.")]
+Exit codes: 0 the server serves and all its shards are up, 1 it is stopping, a shard is down or \
+refused its last write, 69 server unreachable.")]
 pub struct StatusArgs {
     /// Where the server serves its metrics, as URL or as HOST:PORT
     #[arg(long, env = "AKA_METRICS_SERVER", value_name = "URL", default_value = DEFAULT_SERVER)]
@@ -60,16 +60,27 @@ pub async fn run(args: StatusArgs) -> Result<(), CliFault> {
 }
 
 fn healthy(status: &InstanceStatus) -> Result<(), CliFault> {
-    let down: Vec<_> = status.shards.iter().filter(|shard| !shard.up).collect();
-    let error = |reason: &str, message: &str| ServerError::new(Code::Unavailable, reason, message);
-    match down.as_slice() {
-        _ if !status.serving => Err(error("NOT_SERVING", "the server is stopping").into()),
-        [] => Ok(()),
-        down => {
-            let down: Vec<_> = down.iter().map(|shard| shard.shard.to_string()).collect();
-            let message = format!("shards that cannot be reached: {}", down.join(", "));
-            Err(error("SHARD_UNAVAILABLE", &message).into())
+    let error = |reason: &str, message: &str| -> Result<(), CliFault> {
+        Err(ServerError::new(Code::Unavailable, reason, message).into())
+    };
+    let those = |is_one: fn(&ShardStatus) -> bool| {
+        let shards = status.shards.iter().filter(|shard| is_one(shard));
+        shards.map(|shard| shard.shard.to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let (down, refusing) = (those(|it| !it.up), those(|it| it.write_error.is_some()));
+    if !status.serving {
+        return error("NOT_SERVING", "the server is stopping");
+    }
+    if !down.is_empty() {
+        let message = format!("shards that cannot be reached: {down}");
+        return error("SHARD_UNAVAILABLE", &message);
+    }
+    let write_error = status.shards.iter().find_map(|shard| shard.write_error.as_ref());
+    match write_error {
+        Some(ErrorStatus { reason, .. }) => {
+            error(reason, &format!("shards that refused the last write: {refusing}"))
         }
+        None => Ok(()),
     }
 }
 
@@ -97,12 +108,24 @@ fn text(status: &InstanceStatus) -> String {
 
 fn push_shard(out: &mut String, status: &ShardStatus) {
     let ShardStatus { shard, address, filter, changes, epochs, log_pruned, audit, .. } = status;
-    let up = if status.up { "up" } else { "DOWN" };
+    let up = match status {
+        ShardStatus { up: false, .. } => "DOWN",
+        ShardStatus { write_error: Some(_), .. } => "up, WRITES REFUSED",
+        _ => "up",
+    };
     let feed = match (status.applied_seq, status.staleness_seconds) {
         (Some(seq), Some(staleness)) => format!("seq {seq} applied, {staleness:.3} s ago"),
         _ => "not followed".to_owned(),
     };
     let _ = writeln!(out, "shard {shard} ({address}): {up}");
+    let errors = [("last write", &status.write_error), ("last error", &status.last_error)];
+    for (what, error) in errors {
+        if let Some(ErrorStatus { kind, text, seconds_ago, .. }) = error {
+            // A text of the database may have line ends.
+            let text = text.replace(['\n', '\r'], " ");
+            let _ = writeln!(out, "  {what}: {kind}, {seconds_ago:.0} s ago: {text}");
+        }
+    }
     let _ = writeln!(
         out,
         "  feed: {feed}; {changes} changes, {epochs} epochs, {log_pruned} lines pruned"

@@ -1,7 +1,9 @@
 //! Metrics that are told apart by a label: each value of it has a counter of its own.
 
 use super::registry::{Handle, Metric};
+use crate::store::StoreError;
 use aka_core::coherence::{FilterSource, LookupFailure, Outcome};
+use aka_core::domain::Bar;
 use metrics::{Counter, Gauge};
 
 /// Counters by a label: `pattern => value of the label`. A `match` makes sure that each case has
@@ -56,7 +58,7 @@ counters! {
         LookupResult::Answered(Outcome::Loaded) => loaded,
         LookupResult::Answered(Outcome::Coalesced) => coalesced,
         LookupResult::Answered(Outcome::Degraded) => degraded,
-        LookupResult::Failed(LookupFailure::Unavailable) => unavailable,
+        LookupResult::Failed(LookupFailure::Unavailable | LookupFailure::Barred(_)) => unavailable,
         LookupResult::Failed(LookupFailure::Overloaded) => overloaded,
         LookupResult::Failed(LookupFailure::DeadlineExceeded) => deadline_exceeded,
         LookupResult::Failed(LookupFailure::TokenAhead) => token_ahead,
@@ -91,6 +93,21 @@ counters! {
     FilterBuilds by "source" of FilterSource {
         FilterSource::Scan => scan,
         FilterSource::Snapshot => snapshot,
+    }
+}
+
+counters! {
+    /// One count for each failed call on a shard's database, and for each failed login.
+    ShardErrors by "kind" of &StoreError {
+        StoreError::Unreachable { .. } => unreachable,
+        StoreError::TimedOut { .. } => timed_out,
+        StoreError::Busy { .. } => busy,
+        StoreError::Barred { bar: Bar::ReadOnly, .. } => read_only,
+        StoreError::Barred { bar: Bar::Full, .. } => full,
+        StoreError::Barred { bar: Bar::Refused, .. } => refused,
+        StoreError::TooLarge { .. } => too_large,
+        StoreError::WrongShard(_) => wrong_shard,
+        StoreError::Refused { .. } => failed,
     }
 }
 

@@ -7,7 +7,7 @@
 mod labels;
 mod registry;
 
-pub use labels::{FilterBuilds, LookupResult, Lookups, WriteResult, Writes};
+pub use labels::{FilterBuilds, LookupResult, Lookups, ShardErrors, WriteResult, Writes};
 
 use aka_core::domain::ShardId;
 use labels::{BuildInfo, Handled};
@@ -34,6 +34,8 @@ series! {
     /// The series of one shard.
     ShardMetrics {
         up: Gauge = "aka_shard_up", "1 if the shard can be reached.";
+        errors: ShardErrors = "aka_shard_errors_total",
+            "Failed calls and logins on the shard's database, by kind.";
 
         loads: Counter = "aka_lookup_queries_total", "Lookup queries sent to the shard.";
         load_errors: Counter = "aka_lookup_query_errors_total", "Lookup queries that failed.";

@@ -8,4 +8,6 @@ mod operations;
 mod status;
 
 pub use operations::Operations;
-pub use status::{AuditStatus, CacheStatus, FilterStatus, InstanceStatus, ShardStatus};
+pub use status::{
+    AuditStatus, CacheStatus, ErrorStatus, FilterStatus, InstanceStatus, ShardStatus,
+};

@@ -3,10 +3,11 @@
 //! Its counts are those of `/metrics`. They are counted once, and read from there.
 
 use super::operations::Operations;
-use crate::metrics::FilterBuilds;
-use crate::shard::Shard;
+use crate::metrics::{FilterBuilds, ShardErrors};
+use crate::shard::{Shard, ShardError};
 use aka_core::clock::Boottime;
 use aka_core::coherence::Filter;
+use aka_core::domain::Bar;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
@@ -47,6 +48,10 @@ pub struct ShardStatus {
     /// The database's address, without a password.
     pub address: String,
     pub up: bool,
+    /// Why the database refused the last write transaction. None if it was committed.
+    pub write_error: Option<ErrorStatus>,
+    /// The last error, also if it has passed.
+    pub last_error: Option<ErrorStatus>,
     /// The seq of the last change applied. None until the shard was first reached.
     pub applied_seq: Option<u64>,
     /// How long ago the last complete poll of the change log began.
@@ -58,6 +63,35 @@ pub struct ShardStatus {
     /// Lines of the change log that this instance removed.
     pub log_pruned: u64,
     pub audit: AuditStatus,
+}
+
+/// An error of a shard's database, in its own words.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct ErrorStatus {
+    /// The label of `aka_shard_errors_total`.
+    pub kind: String,
+    /// The reason that clients are told.
+    pub reason: String,
+    pub text: String,
+    pub seconds_ago: f64,
+}
+
+impl ErrorStatus {
+    fn of(ShardError { error, at }: &ShardError) -> Self {
+        let reason = match error.bar() {
+            None => "SHARD_UNAVAILABLE",
+            Some(Bar::ReadOnly) => "SHARD_READ_ONLY",
+            Some(Bar::Full) => "SHARD_FULL",
+            Some(Bar::Refused) => "SHARD_REFUSED",
+        };
+        Self {
+            kind: ShardErrors::label(error).to_owned(),
+            reason: reason.to_owned(),
+            text: error.to_string(),
+            seconds_ago: at.elapsed().as_secs_f64(),
+        }
+    }
 }
 
 /// The filter of one shard.
@@ -129,6 +163,8 @@ impl ShardStatus {
             shard: shard.id.0,
             address: shard.address(),
             up: shard.is_up(),
+            write_error: shard.write_error().as_ref().map(ErrorStatus::of),
+            last_error: shard.last_error().as_ref().map(ErrorStatus::of),
             applied_seq: shard.memory.cursor().map(|at| at.seq),
             staleness_seconds: age.map(|age| age.as_secs_f64()),
             filter: shard.memory.filter().map(|filter| FilterStatus::of(&filter)),

@@ -44,7 +44,7 @@ impl Read<'_> {
         for Miss { index, key } in misses {
             let Some(shard) = self.cluster.shard_of(&key) else {
                 // Its shard has not been reached since the start.
-                gather.deliver(index, Err(LookupFailure::Unavailable));
+                gather.deliver(index, Err(self.cluster.unowned()));
                 continue;
             };
             match shard.memory.join(&key, &self.need(shard), gather, index) {

@@ -6,6 +6,7 @@
 use crate::admin::{Refusal, Subject};
 use crate::resolve::ReadRefusal;
 use aka_core::coherence::LookupFailure;
+use aka_core::domain::Bar;
 use aka_wire::MAX_MESSAGE;
 use aka_wire::frame::FrameFault;
 use aka_wire::pb;
@@ -146,6 +147,10 @@ pub fn lookup(failure: LookupFailure) -> Described {
             "the shard that holds this id cannot be reached; whether it is an alias is not known",
         )
         .retry(RETRY_DELAY),
+        LookupFailure::Barred(bar) => barred(
+            bar,
+            "the shard that holds this id refuses what aka asks of it; whether it is an alias is not known. Tell the operator of aka: a retry does not help",
+        ),
         LookupFailure::Overloaded => Described::new(
             Code::ResourceExhausted,
             "OVERLOADED",
@@ -164,6 +169,17 @@ pub fn lookup(failure: LookupFailure) -> Described {
              failover lost that write, this ends when the database has passed its place",
         )
         .retry(RETRY_DELAY),
+    }
+}
+
+/// A shard that lets aka not read or write. The code is that of a fault of the service, so that no
+/// client takes it for one of its requests. A retry helps where a failover may end the condition.
+fn barred(bar: Bar, message: impl ToString) -> Described {
+    let described = |reason| Described::new(Code::Unavailable, reason, message);
+    match bar {
+        Bar::ReadOnly => described("SHARD_READ_ONLY").retry(RETRY_DELAY),
+        Bar::Full => described("SHARD_FULL"),
+        Bar::Refused => described("SHARD_REFUSED"),
     }
 }
 
@@ -204,6 +220,7 @@ pub fn refusal(refusal: &Refusal) -> Described {
         Refusal::Unavailable => {
             described(Code::Unavailable, "SHARD_UNAVAILABLE").retry(RETRY_DELAY)
         }
+        Refusal::Barred(bar) => barred(*bar, refusal),
         Refusal::Unknown => described(Code::Unavailable, "OUTCOME_UNKNOWN").retry(RETRY_DELAY),
         Refusal::Overloaded => described(Code::ResourceExhausted, "OVERLOADED").retry(RETRY_DELAY),
         Refusal::DeadlineExceeded => described(Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),

@@ -57,7 +57,8 @@ pub(super) async fn run(shard: Arc<Shard>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let mut keys = shard.audit_backlog.wait(BATCH).await;
+        let most = if connection.is_open() { connection.most_keys() } else { 1 };
+        let mut keys = shard.audit_backlog.wait(most.min(BATCH)).await;
         keys.sort_unstable();
         keys.dedup();
         keys.retain(|key| shard.memory.holds(key));

@@ -7,7 +7,7 @@ use super::state::Shard;
 use super::{auditor, feed, filter, lane, pruner, reader, writer};
 use crate::metrics::Metrics;
 use crate::store::{Directory, Role, Store, StoreError};
-use aka_core::coherence::{Cache, Limits};
+use aka_core::coherence::{Cache, Limits, LookupFailure};
 use aka_core::domain::{ClusterId, Key, ShardId, Slot};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,8 +33,8 @@ pub enum StartFault {
     /// The configuration names the wrong databases. Starting again does not help.
     #[error("{0}")]
     Wrong(String),
-    /// No shard answers. Starting again later may help.
-    #[error("no shard can be reached: {0}")]
+    /// No shard answers, or none lets aka in. Starting again later may help.
+    #[error("no shard can be used: {0}")]
     Unreachable(StoreError),
 }
 
@@ -163,6 +163,17 @@ impl Cluster {
 
     pub fn shard_of(&self, key: &Key) -> Option<&Arc<Shard>> {
         self.shard_of_slot(key.slot())
+    }
+
+    /// Why nothing is known of an id that no shard owns yet: what the shards that are down say, if
+    /// they agree.
+    pub fn unowned(&self) -> LookupFailure {
+        let down = self.shards.iter().filter(|shard| shard.health.is_down());
+        let mut failures = down.map(|shard| shard.failure());
+        match failures.next() {
+            Some(first) if failures.all(|failure| failure == first) => first,
+            _ => LookupFailure::Unavailable,
+        }
     }
 
     pub fn pool_of(&self, key: &Key) -> Option<&ReadPool> {

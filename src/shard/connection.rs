@@ -17,7 +17,7 @@ pub(super) struct ShardConnection {
     session: Option<Box<dyn Session>>,
     /// What memory knew when the session was opened: a contradiction since then ends the session.
     opened: Opened,
-    last_failure: Option<Instant>,
+    last_failure: Option<(Instant, StoreError)>,
 }
 
 impl ShardConnection {
@@ -37,25 +37,31 @@ impl ShardConnection {
     pub async fn open(&mut self) -> Result<&mut dyn Session, StoreError> {
         if !self.is_open() {
             self.close();
-            let address = self.shard.address();
             // There is no pause if a lane has reached the shard since: it is back.
-            let pausing = self.last_failure.is_some_and(|at| at.elapsed() < RECONNECT_PAUSE);
-            if pausing && !self.shard.is_up() {
-                let cause = "it could not be reached a moment ago".to_owned();
-                return Err(StoreError::Unreachable { address, cause });
+            match &self.last_failure {
+                Some((at, error)) if at.elapsed() < RECONNECT_PAUSE && !self.shard.is_up() => {
+                    return Err(error.clone());
+                }
+                _ => {}
             }
+            let attempt = self.shard.logins.begin()?;
             let opened = self.shard.memory.opening();
-            let limit = self.shard.settings.connect_timeout;
-            let session = in_time(limit, &address, self.shard.store.connect(self.role)).await;
-            let admitted = session.and_then(|session| {
-                self.shard.directory.admit(self.shard.id, session.identity(), &address)?;
-                Ok(session)
-            });
-            self.last_failure = admitted.is_err().then(Instant::now);
+            let admitted = connect(&self.shard, self.role).await;
+            self.shard.logins.end(attempt, admitted.as_ref().err());
+            if let Err(error) = &admitted {
+                self.shard.note_error(error);
+                self.last_failure = Some((Instant::now(), error.clone()));
+            }
             self.session = Some(admitted?);
+            self.last_failure = None;
             self.opened = opened;
         }
         self.session()
+    }
+
+    /// Counts the error of a call, and keeps it for operators.
+    pub fn note<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        answer.inspect_err(|error| self.shard.note_error(error))
     }
 
     /// The session that is open already, to go on with a transaction that was begun on it. A new
@@ -73,6 +79,11 @@ impl ShardConnection {
         }
     }
 
+    /// How many keys one load may ask for (see [`Session::most_keys`]).
+    pub fn most_keys(&self) -> usize {
+        self.session.as_ref().map_or(1, |session| session.most_keys())
+    }
+
     /// Drops the session, and with it the connection to the database.
     pub fn close(&mut self) {
         self.session = None;
@@ -85,6 +96,14 @@ impl ShardConnection {
         }
         result
     }
+}
+
+/// Opens a session, and checks that it leads to the right shard.
+async fn connect(shard: &Shard, role: Role) -> Result<Box<dyn Session>, StoreError> {
+    let (address, limit) = (shard.address(), shard.settings.connect_timeout);
+    let session = in_time(limit, &address, shard.store.connect(role)).await?;
+    shard.directory.admit(shard.id, session.identity(), &address)?;
+    Ok(session)
 }
 
 /// Bounds a call on a database in time. If the call takes too long, it is given up, and its connection
@@ -117,7 +136,9 @@ macro_rules! ask {
             let limit = connection.shard.settings.query_timeout;
             let answer = match connection.open().await {
                 Ok($session) => {
-                    $crate::shard::connection::in_time(limit, "the database", $call).await
+                    let call =
+                        $crate::shard::connection::in_time(limit, "the database", $call).await;
+                    connection.note(call)
                 }
                 Err(error) => Err(error),
             };

@@ -1,8 +1,11 @@
-//! Whether a shard can be reached, as its lanes find out. Other tasks need not wait to find out.
+//! How a shard is, as its connections find out. Other tasks need not wait to find out.
 
 use crate::store::StoreError;
-use aka_core::domain::ShardId;
+use aka_core::coherence::LookupFailure;
+use aka_core::domain::{Bar, ShardId};
+use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
 
 pub(super) struct Health {
     shard: ShardId,
@@ -11,11 +14,37 @@ pub(super) struct Health {
     connected: AtomicUsize,
     /// Whether a lane failed to connect while no other lane was connected.
     down: AtomicBool,
+    /// Why the last lane failed, if the database said so.
+    bar: Mutex<Option<Bar>>,
+    last_error: Mutex<Option<ShardError>>,
+    /// Why the database refused the last write transaction. `None` if it was committed.
+    write_error: Mutex<Option<ShardError>>,
+}
+
+/// An error of a shard, for operators. It never reaches a client.
+#[derive(Clone, Debug)]
+pub struct ShardError {
+    pub error: StoreError,
+    pub at: Instant,
+}
+
+impl ShardError {
+    fn now(error: &StoreError) -> Self {
+        Self { error: error.clone(), at: Instant::now() }
+    }
 }
 
 impl Health {
     pub fn new(shard: ShardId, address: String) -> Self {
-        Self { shard, address, connected: AtomicUsize::new(0), down: AtomicBool::new(false) }
+        Self {
+            shard,
+            address,
+            connected: AtomicUsize::new(0),
+            down: AtomicBool::new(false),
+            bar: Mutex::default(),
+            last_error: Mutex::default(),
+            write_error: Mutex::default(),
+        }
     }
 
     pub fn is_up(&self) -> bool {
@@ -27,9 +56,16 @@ impl Health {
         self.down.load(Ordering::Acquire)
     }
 
+    /// Why keys cannot be loaded while the shard is down.
+    pub fn failure(&self) -> LookupFailure {
+        self.bar.lock().map_or(LookupFailure::Unavailable, LookupFailure::Barred)
+    }
+
     pub fn connected(&self) {
         self.connected.fetch_add(1, Ordering::AcqRel);
         if self.down.swap(false, Ordering::AcqRel) {
+            // Writes that failed for want of a connection say nothing about the next one.
+            self.note_write(None);
             tracing::info!(shard = self.shard.0, address = self.address, "the shard is back");
         }
     }
@@ -41,9 +77,12 @@ impl Health {
     /// Notes that a lane could not connect. True if no lane is connected, so no key can be loaded.
     pub fn failed(&self, error: &StoreError) -> bool {
         let alone = self.connected.load(Ordering::Acquire) == 0;
-        if alone && !self.down.swap(true, Ordering::AcqRel) {
-            let address = &self.address;
-            tracing::error!(shard = self.shard.0, address, %error, "the shard is down");
+        if alone {
+            let changed = std::mem::replace(&mut *self.bar.lock(), error.bar()) != error.bar();
+            if !self.down.swap(true, Ordering::AcqRel) || changed {
+                let address = &self.address;
+                tracing::error!(shard = self.shard.0, address, %error, "the shard is down");
+            }
         }
         if self.connected.load(Ordering::Acquire) > 0 {
             // Another lane connected between the check and the store, which would hide it.
@@ -51,5 +90,22 @@ impl Health {
             return false;
         }
         alone
+    }
+
+    pub fn note_error(&self, error: &StoreError) {
+        *self.last_error.lock() = Some(ShardError::now(error));
+    }
+
+    /// Notes that a write transaction was committed, or that the database refused it.
+    pub fn note_write(&self, refused: Option<&StoreError>) {
+        *self.write_error.lock() = refused.map(ShardError::now);
+    }
+
+    pub fn last_error(&self) -> Option<ShardError> {
+        self.last_error.lock().clone()
+    }
+
+    pub fn write_error(&self) -> Option<ShardError> {
+        self.write_error.lock().clone()
     }
 }

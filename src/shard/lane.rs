@@ -22,7 +22,7 @@ impl Shard {
             return;
         }
         if self.health.is_down() {
-            return self.memory.fail(&keys, LookupFailure::Unavailable);
+            return self.memory.fail(&keys, self.failure());
         }
         let now = Boottime::now();
         if self.memory.is_stale(now) {
@@ -40,7 +40,7 @@ impl Shard {
 
     fn fail_backlog(&self) {
         let waiting = self.lane_backlog.take(usize::MAX);
-        self.memory.fail(&waiting, LookupFailure::Unavailable);
+        self.memory.fail(&waiting, self.failure());
     }
 }
 
@@ -74,9 +74,10 @@ pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
 /// Serves until the connection is lost.
 async fn serve(shard: &Shard, connection: &mut ShardConnection, stop: &CancellationToken) {
     while connection.is_open() {
+        let most = connection.most_keys().min(shard.settings.lane_batch);
         let keys = tokio::select! {
             () = stop.cancelled() => return,
-            keys = shard.lane_backlog.wait(shard.settings.lane_batch) => keys,
+            keys = shard.lane_backlog.wait(most) => keys,
         };
         let mut batch = shard.memory.send(keys, Boottime::now());
         if batch.keys.is_empty() {
@@ -97,7 +98,8 @@ async fn serve(shard: &Shard, connection: &mut ShardConnection, stop: &Cancellat
                 shard.metrics.load_errors.increment(1);
                 tracing::warn!(shard = shard.id.0, %error, "a lookup query failed");
                 let keys = std::mem::take(&mut batch.keys);
-                shard.memory.fail(&keys, LookupFailure::Unavailable);
+                let failure = error.bar().map_or(LookupFailure::Unavailable, LookupFailure::Barred);
+                shard.memory.fail(&keys, failure);
             }
         }
     }

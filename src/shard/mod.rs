@@ -14,6 +14,7 @@ mod feed;
 mod filter;
 mod health;
 mod lane;
+mod logins;
 mod pool;
 mod pruner;
 mod queue;
@@ -27,6 +28,7 @@ mod write_backlog;
 mod writer;
 
 pub use cluster::{Cluster, ClusterSettings, StartFault};
+pub use health::ShardError;
 pub use pool::ReadPool;
 pub use read_backlog::ReadFault;
 pub use settings::ShardSettings;

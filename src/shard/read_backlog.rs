@@ -1,7 +1,7 @@
 //! The admin reads that wait for a shard's readers.
 
 use super::queue::Queue;
-use aka_core::domain::{Key, Loaded};
+use aka_core::domain::{Bar, Key, Loaded};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -12,6 +12,8 @@ pub enum ReadFault {
     Overloaded,
     /// The shard did not answer.
     Unavailable,
+    /// The shard's database answered, and lets aka not read.
+    Barred(Bar),
 }
 
 pub(super) type ReadReply = oneshot::Sender<Result<Arc<Loaded>, ReadFault>>;

@@ -35,7 +35,7 @@ pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
         keys.dedup();
         let loaded = load(&mut connection, &keys).await.map(Arc::new).map_err(|error| {
             tracing::warn!(shard = shard.id.0, %error, "an admin read failed");
-            ReadFault::Unavailable
+            error.bar().map_or(ReadFault::Unavailable, ReadFault::Barred)
         });
         for reply in replies {
             // It fails if the client has gone.
@@ -48,9 +48,11 @@ pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
 /// query. Rows of earlier queries seem newer than they are, so memory drops too much rather than too
 /// little.
 async fn load(connection: &mut ShardConnection, keys: &[Key]) -> Result<Loaded, StoreError> {
-    let (first, rest) = keys.split_at(keys.len().min(KEYS));
+    connection.open().await?;
+    let most = KEYS.min(connection.most_keys());
+    let (first, rest) = keys.split_at(keys.len().min(most));
     let mut all = ask!(&mut *connection, |session| session.load(first))?;
-    for keys in rest.chunks(KEYS) {
+    for keys in rest.chunks(most) {
         let more = ask!(&mut *connection, |session| session.load(keys))?;
         all.rows.extend(more.rows);
         (all.at, all.now) = (more.at, more.now);

@@ -1,6 +1,7 @@
 //! The state of one shard, which all its tasks share.
 
-use super::health::Health;
+use super::health::{Health, ShardError};
+use super::logins::Logins;
 use super::queue::Queue;
 use super::rate::RateLimit;
 use super::read_backlog::{ReadBacklog, ReadFault};
@@ -8,9 +9,9 @@ use super::sample::Sample;
 use super::settings::ShardSettings;
 use super::write_backlog::WriteBacklog;
 use crate::metrics::ShardMetrics;
-use crate::store::{Directory, Store};
+use crate::store::{Directory, Store, StoreError};
 use aka_core::clock::Boottime;
-use aka_core::coherence::{Cache, Limits, Memory};
+use aka_core::coherence::{Cache, Limits, LookupFailure, Memory};
 use aka_core::domain::{Key, Loaded, ShardId, Slot};
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ pub struct Shard {
     pub(super) store: Box<dyn Store>,
     pub(super) directory: Arc<Directory>,
     pub(super) health: Health,
+    pub(super) logins: Logins,
     pub(super) lane_backlog: Queue<Key>,
     pub(super) stale_reads: RateLimit,
     pub(super) read_backlog: ReadBacklog,
@@ -49,6 +51,7 @@ impl Shard {
             memory: Memory::new(cache, limits),
             write_backlog: WriteBacklog::new(settings.write_queue),
             health: Health::new(id, store.address()),
+            logins: Logins::new(store.longest_login_pause()),
             lane_backlog: Queue::new(settings.lane_queue),
             stale_reads: RateLimit::new(settings.stale_reads_per_s),
             read_backlog: ReadBacklog::new(settings.write_queue),
@@ -73,6 +76,27 @@ impl Shard {
 
     pub fn is_up(&self) -> bool {
         self.health.is_up()
+    }
+
+    /// Counts an error of the shard, and keeps it for operators.
+    pub(super) fn note_error(&self, error: &StoreError) {
+        self.metrics.errors.of(error).increment(1);
+        self.health.note_error(error);
+    }
+
+    /// The last error of the shard, also if it has passed.
+    pub fn last_error(&self) -> Option<ShardError> {
+        self.health.last_error()
+    }
+
+    /// Why the database refused the last write transaction. `None` if it was committed.
+    pub fn write_error(&self) -> Option<ShardError> {
+        self.health.write_error()
+    }
+
+    /// Why the shard's ids cannot be looked up while it is down.
+    pub(super) fn failure(&self) -> LookupFailure {
+        self.health.failure()
     }
 
     /// Reads forward rows from the primary, for the admin service. The answer may hold more rows.

@@ -1,8 +1,9 @@
 //! The jobs that wait for a shard's writer, and their answers.
 
 use super::queue::Queue;
+use crate::store::StoreError;
 use aka_core::clock::Boottime;
-use aka_core::domain::Position;
+use aka_core::domain::{Bar, Position};
 use aka_core::write::{Effect, StepRefusal, WriteStep};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::oneshot;
@@ -36,9 +37,19 @@ pub enum WriteFault {
     /// The shard could not be reached, or failed before the commit. Nothing was written.
     #[error("the shard could not be reached")]
     NotWritten,
+    /// The shard's database answered, and lets aka not write. Nothing was written.
+    #[error("the shard's database {0}")]
+    Barred(Bar),
     /// The commit was sent and its answer was lost: it happened whole or not at all.
     #[error("the shard's answer was lost")]
     Unknown,
+}
+
+impl WriteFault {
+    /// The fault of jobs whose transaction failed before its commit. Nothing was written.
+    pub(super) fn before_commit(error: &StoreError) -> Self {
+        error.bar().map_or(Self::NotWritten, Self::Barred)
+    }
 }
 
 /// A job, and where its answer goes.

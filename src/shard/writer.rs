@@ -7,11 +7,11 @@ use super::connection::{ShardConnection, ask, in_time};
 use super::state::Shard;
 use super::write_backlog::{WaitingJob, WriteFault, Written};
 use crate::hooks;
-use crate::store::{Role, StoreError};
+use crate::store::{CommitFailure, Role, Session, StoreError};
 use aka_core::clock::Boottime;
 use aka_core::write::{ChangeSet, Clock, Effect, StepRefusal, Wanted, WriteStep, evaluate};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// Runs one writer of a shard. After `stop` is cancelled it finishes its transaction and ends.
@@ -42,32 +42,72 @@ async fn commit_next(shard: &Shard, connection: &mut ShardConnection) {
         return connection.close();
     }
     let _at_work = backlog.begin_writing();
-    let (started, now) = (Instant::now(), Boottime::now());
     let jobs = backlog.jobs.take(shard.settings.write_batch);
+    let (mut groups, mut began) = (vec![jobs], Some(began));
+    while let Some(group) = groups.pop() {
+        let began = match began.take() {
+            Some(began) => began,
+            None => ask!(&mut *connection, |session| session.begin()),
+        };
+        if let Some(mut group) = carry_out(shard, connection, group, began).await {
+            // One of the jobs needs a longer statement than the server takes. Only that one may fail.
+            let second_half = group.split_off(group.len() / 2);
+            groups.extend([second_half, group]);
+        }
+    }
+}
+
+/// Carries out a group of jobs in the transaction that has begun, and answers them. Returns the group
+/// if one of its statements was too long for the server, and there is more than one job.
+async fn carry_out(
+    shard: &Shard,
+    connection: &mut ShardConnection,
+    jobs: Vec<WaitingJob>,
+    began: Result<Clock, StoreError>,
+) -> Option<Vec<WaitingJob>> {
+    let (started, now) = (Instant::now(), Boottime::now());
     let (group, late): (Vec<_>, Vec<_>) =
         jobs.into_iter().partition(|(job, _)| now < job.not_after);
     answer_all(late, WriteFault::TooLate);
     if group.is_empty() {
         // The other writer took the jobs.
-        return roll_back(shard, connection).await;
+        roll_back(shard, connection).await;
+        return None;
     }
     let transaction = match began {
         Ok(clock) => transact(shard, connection, &group, clock).await,
-        Err(error) => Err((WriteFault::NotWritten, error)),
+        Err(error) => Err((WriteFault::before_commit(&error), error)),
     };
     shard.metrics.transactions.increment(1);
     shard.metrics.transaction_jobs.record(group.len() as f64);
     shard.metrics.transaction_seconds.record(started.elapsed().as_secs_f64());
     match transaction {
-        Ok((answers, changes)) => acknowledge(shard, group, answers, &changes),
+        Ok((answers, changes)) => {
+            if !changes.is_empty() {
+                shard.health.note_write(None);
+            }
+            acknowledge(shard, group, answers, &changes);
+        }
         Err((fault, error)) => {
-            // The transaction may still be open: it ends with its connection.
-            connection.close();
             shard.metrics.transaction_errors.increment(1);
             tracing::warn!(shard = shard.id.0, %error, %fault, "a write transaction failed");
+            if matches!(error, StoreError::TooLarge { .. }) {
+                // The statement was not sent.
+                roll_back(shard, connection).await;
+                if group.len() > 1 {
+                    return Some(group);
+                }
+            } else {
+                // The transaction may still be open: it ends with its connection.
+                connection.close();
+            }
+            if error.bar().is_some() {
+                shard.health.note_write(Some(&error));
+            }
             answer_all(group, fault);
         }
     }
+    None
 }
 
 /// Rolls back a transaction that has nothing to do. If that fails, the connection is closed, and the
@@ -93,7 +133,10 @@ async fn transact(
     group: &[WaitingJob],
     clock: Clock,
 ) -> Result<(JobAnswers, ChangeSet), (WriteFault, StoreError)> {
-    let not_written = |error| (WriteFault::NotWritten, error);
+    let not_written = |error: StoreError| {
+        shard.note_error(&error);
+        (WriteFault::before_commit(&error), error)
+    };
     let session = connection.session().map_err(not_written)?;
     let jobs: Vec<&[WriteStep]> = group.iter().map(|(job, _)| job.steps.as_slice()).collect();
     let mut wanted = Wanted::default();
@@ -110,10 +153,18 @@ async fn transact(
     }
     in_time(limit, "the database", session.write(&changes)).await.map_err(not_written)?;
     hooks::crash("written");
-    let committed = in_time(limit, "the database", session.commit()).await;
-    committed.map_err(|error| (WriteFault::Unknown, error))?;
+    commit(session, limit).await.map_err(|CommitFailure { error, rolled_back }| {
+        let known = not_written(error);
+        if rolled_back { known } else { (WriteFault::Unknown, known.1) }
+    })?;
     hooks::crash("committed");
     Ok((answers, changes))
+}
+
+/// Commits, in time. After a time-out the outcome is unknown.
+async fn commit(session: &mut dyn Session, limit: Duration) -> Result<(), CommitFailure> {
+    let committed = in_time(limit, "the database", async { Ok(session.commit().await) }).await;
+    committed.unwrap_or_else(|error| Err(CommitFailure { error, rolled_back: false }))
 }
 
 /// Tells memory what was committed, and then answers the jobs. The order is rule 5: a client that was

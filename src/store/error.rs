@@ -1,11 +1,13 @@
 //! What can go wrong between aka and a database.
 
+use aka_core::domain::Bar;
+
 /// A failed call on a database. The text is for logs and operators; it never reaches a client.
 ///
 /// Errors change their type at two places only. On the server, a store error becomes a refusal or
 /// fault where it is logged, and `rpc` turns that into a status. In the commands, it becomes the
 /// fault that decides the exit code.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// There is no connection, or it broke.
     #[error("cannot reach {address}: {cause}")]
@@ -19,7 +21,15 @@ pub enum StoreError {
     /// The database is not the one that the configuration means. The text says so in one sentence.
     #[error("{0}")]
     WrongShard(String),
-    /// The database refused a statement, or holds a row that cannot be right.
+    /// The database answered, and lets aka not read or write. Nothing was written.
+    #[error("{address} {bar}: {cause}")]
+    Barred { address: String, bar: Bar, cause: String },
+    /// A statement would be longer than the server takes. It was not sent.
+    #[error(
+        "{address} takes statements of {limit} bytes, and this one has {bytes}: raise max_allowed_packet"
+    )]
+    TooLarge { address: String, bytes: usize, limit: usize },
+    /// The database refused a statement for another reason, or holds a row that cannot be right.
     #[error("{address} refused: {cause}")]
     Refused { address: String, cause: String },
 }
@@ -30,6 +40,32 @@ impl StoreError {
     /// It cannot after a time-out: the answer may still come, and the next query would take it for
     /// its own.
     pub fn closes_connection(&self) -> bool {
-        !matches!(self, Self::Busy { .. } | Self::Refused { .. })
+        matches!(self, Self::Unreachable { .. } | Self::TimedOut { .. } | Self::WrongShard(_))
+    }
+
+    /// The definite condition that a client is told of, if it is one.
+    pub fn bar(&self) -> Option<Bar> {
+        match self {
+            Self::Barred { bar, .. } => Some(*bar),
+            Self::TooLarge { .. } | Self::Refused { .. } => Some(Bar::Refused),
+            Self::Unreachable { .. }
+            | Self::TimedOut { .. }
+            | Self::Busy { .. }
+            | Self::WrongShard(_) => None,
+        }
+    }
+}
+
+/// A commit that failed.
+#[derive(Debug)]
+pub struct CommitFailure {
+    pub error: StoreError,
+    /// The database says that it rolled the transaction back. Otherwise the outcome is unknown.
+    pub rolled_back: bool,
+}
+
+impl From<CommitFailure> for StoreError {
+    fn from(failure: CommitFailure) -> Self {
+        failure.error
     }
 }

@@ -1,6 +1,9 @@
 //! Creates and upgrades the tables of shards, and makes unclaimed databases shards of a cluster.
 
-use super::sql::{Backend, MySqlStore, Query, SqliteStore, classify, give_identity, read_identity};
+use super::sql::{
+    Backend, MIGRATIONS, MySqlStore, Query, SqlRow, SqliteStore, check_tables, classify,
+    give_identity, not_akas, read_identity,
+};
 use super::{Expected, Role, SCHEMA_VERSION, Store, StoreError};
 use aka_core::domain::{ClusterId, Identity, Position, ShardId, SlotSet, random_u63};
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
@@ -93,7 +96,7 @@ async fn shards<B: Backend + Migrate>(
     // nothing.
     let mut found = Vec::new();
     for (address, connection) in connections.iter_mut() {
-        found.push(read_identity(connection, address).await?);
+        found.push(check_database(migrator, connection, address).await?);
     }
     let known = found.iter().flatten().next().map(|identity| identity.cluster);
     let mut expected =
@@ -133,10 +136,36 @@ async fn shards<B: Backend + Migrate>(
     Ok(migrated)
 }
 
-async fn run<C: Migrate>(
+/// Checks that the database holds no table of another program under the name of one of aka's, and
+/// reads the identity of the shard, if it is one.
+async fn check_database<B: Backend>(
+    migrator: &Migrator,
+    connection: &mut B,
+    address: &str,
+) -> Result<Option<Identity>, StoreError> {
+    let tables = check_tables(connection, address).await?;
+    let identity = read_identity(connection, address).await?;
+    if identity.is_none() && tables.contains(&MIGRATIONS) {
+        // An interrupted migration of aka leaves steps of aka alone. Other programs use sqlx too.
+        let steps = Query::new(format!("SELECT version, checksum FROM {MIGRATIONS}"));
+        let steps = connection.fetch(steps).await;
+        for step in steps.map_err(|error| classify::<B>(address, error))? {
+            let is_ours = |ours: &Migration| {
+                step.int(0).is_ok_and(|version| version == ours.version)
+                    && step.bytes(1).is_ok_and(|checksum| checksum == ours.checksum[..])
+            };
+            if !migrator.iter().any(is_ours) {
+                return Err(not_akas(address, MIGRATIONS, "it has steps of another program"));
+            }
+        }
+    }
+    Ok(identity)
+}
+
+async fn run<B: Backend + Migrate>(
     migrator: &Migrator,
     address: &str,
-    connection: &mut C,
+    connection: &mut B,
 ) -> Result<(), StoreError> {
     migrator.run_direct(None, connection, false).await.map_err(|error| match error {
         MigrateError::VersionMissing(version) => StoreError::WrongShard(format!(
@@ -145,6 +174,9 @@ async fn run<C: Migrate>(
         MigrateError::Dirty(version) => StoreError::WrongShard(format!(
             "{address}: an earlier migration stopped in the middle of version {version}: restore the database, or finish that step by hand and mark it in _sqlx_migrations"
         )),
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+            classify::<B>(address, error)
+        }
         error => StoreError::Refused { address: address.to_owned(), cause: error.to_string() },
     })
 }

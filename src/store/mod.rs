@@ -14,7 +14,7 @@ mod sql;
 mod url;
 
 pub use directory::Directory;
-pub use error::StoreError;
+pub use error::{CommitFailure, StoreError};
 pub use identity::{Expected, SCHEMA_VERSION};
 pub use pages::{FiledKey, Prune, Pruned, Stored};
 pub use session::{Role, Session, Store};

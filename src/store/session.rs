@@ -1,12 +1,13 @@
 //! The interface to one shard's database, in the words of the core.
 
-use super::StoreError;
+use super::error::{CommitFailure, StoreError};
 use super::pages::{FiledKey, Prune, Pruned, Stored};
 use aka_core::domain::{
     ForwardRow, Id, Identity, InverseRow, Key, Loaded, LogPage, Micros, Position, Stamp,
 };
 use aka_core::write::{ChangeSet, Clock, ReadSet, Wanted};
 use async_trait::async_trait;
+use std::time::Duration;
 
 /// The database of one shard.
 #[async_trait]
@@ -17,6 +18,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// How many write transactions are worth starting at once. They take turns with the clock row.
     fn writers(&self) -> usize;
+
+    /// The longest pause after logins that the database refused. Servers lock accounts, or block
+    /// hosts, after too many of them.
+    fn longest_login_pause(&self) -> Duration;
 
     /// The address for logs and messages, without a password.
     fn address(&self) -> String;
@@ -37,6 +42,10 @@ pub enum Role {
 pub trait Session: Send {
     /// The identity of the shard, as it was when the session was opened.
     fn identity(&self) -> &Identity;
+
+    /// How many keys one [`load`](Session::load) may ask for, so that its statement is not longer
+    /// than the server takes. At least 1.
+    fn most_keys(&self) -> usize;
 
     /// The forward rows of some keys and the shard's position, in one snapshot of the primary.
     async fn load(&mut self, keys: &[Key]) -> Result<Loaded, StoreError>;
@@ -67,8 +76,8 @@ pub trait Session: Send {
     /// In a write transaction: writes the rows, without committing them.
     async fn write(&mut self, changes: &ChangeSet) -> Result<(), StoreError>;
 
-    /// Commits. After an error the outcome is unknown.
-    async fn commit(&mut self) -> Result<(), StoreError>;
+    /// Commits. After an error the outcome is unknown, unless it says that nothing was committed.
+    async fn commit(&mut self) -> Result<(), CommitFailure>;
 
     /// Ends a transaction without writing anything.
     async fn rollback(&mut self) -> Result<(), StoreError>;

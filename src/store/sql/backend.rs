@@ -4,6 +4,7 @@ use super::query::{Query, SqlArgs};
 use super::row::SqlRow;
 use super::text::Text;
 use crate::store::StoreError;
+use aka_core::domain::Bar;
 use std::future::Future;
 
 /// One connection of sqlx.
@@ -75,6 +76,24 @@ pub(in crate::store) trait Backend: Driver {
 
     /// Whether the server closes the connection after this error.
     fn is_goodbye(error: &sqlx::Error) -> bool;
+
+    /// The definite condition of the database that the error tells of, if it is one.
+    fn bar(error: &sqlx::Error) -> Option<Bar>;
+
+    /// Whether a commit that failed with this error surely committed nothing.
+    fn is_rolled_back(error: &sqlx::Error) -> bool;
+
+    /// Which columns of these tables the database has: its query has the rows table, column and
+    /// type.
+    fn columns_of(tables: &[&str]) -> String;
+}
+
+/// A statement that is too long for the server. It stands in `sqlx::Error::Encode`.
+#[derive(Debug, thiserror::Error)]
+#[error("a statement of {bytes} bytes is longer than {limit} bytes")]
+pub(super) struct TooLong {
+    pub bytes: usize,
+    pub limit: usize,
 }
 
 /// Sorts an error of the driver by what the caller can do about it.
@@ -86,7 +105,16 @@ pub(in crate::store) fn classify<B: Backend>(address: &str, error: sqlx::Error) 
     if B::is_goodbye(&error) {
         return StoreError::Unreachable { address, cause };
     }
+    if let Some(bar) = B::bar(&error) {
+        return StoreError::Barred { address, bar, cause };
+    }
     match error {
+        sqlx::Error::Encode(source) if source.is::<TooLong>() => {
+            let (bytes, limit) = source
+                .downcast_ref::<TooLong>()
+                .map_or((0, 0), |TooLong { bytes, limit }| (*bytes, *limit));
+            StoreError::TooLarge { address, bytes, limit }
+        }
         sqlx::Error::Database(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => {
             StoreError::Refused { address, cause }
         }

@@ -12,8 +12,10 @@ mod query;
 mod reads;
 mod row;
 mod scans;
+mod script;
 mod session;
 mod sqlite;
+mod tables;
 mod text;
 mod writes;
 
@@ -21,4 +23,6 @@ pub(super) use backend::{Backend, classify};
 pub(super) use meta::{give_identity, read_identity};
 pub use mysql::MySqlStore;
 pub(super) use query::Query;
+pub(super) use row::SqlRow;
 pub use sqlite::SqliteStore;
+pub(super) use tables::{MIGRATIONS, check_tables, not_akas};

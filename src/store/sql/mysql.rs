@@ -2,12 +2,16 @@
 
 use super::backend::{Backend, Driver, classify, driver};
 use super::query::Query;
+use super::row::SqlRow;
 use super::session::SqlSession;
+use super::tables::check_tables;
 use super::text::Text;
 use crate::store::{Role, Session, ShardUrl, Store, StoreError};
+use aka_core::domain::Bar;
 use async_trait::async_trait;
 use sqlx::ConnectOptions;
 use sqlx::mysql::{MySql, MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlRow};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 driver!(MySql, MySqlConnection, MySqlArguments, MySqlRow);
@@ -15,11 +19,19 @@ driver!(MySql, MySqlConnection, MySqlArguments, MySqlRow);
 /// How many prepared statements a connection keeps.
 const STATEMENTS: usize = 1024;
 
+/// What the protocol adds to a statement, with room to spare, in bytes.
+const FRAME: usize = 64;
+
+/// The longest statement that is sent, in bytes, even if the server takes a longer one.
+const LONGEST: usize = 8 << 20;
+
 /// A shard on MySQL or MariaDB.
 pub struct MySqlStore {
     url: ShardUrl,
     options: MySqlConnectOptions,
     connect_timeout: Duration,
+    /// Whether the tables were found to be aka's.
+    tables_checked: AtomicBool,
 }
 
 impl MySqlStore {
@@ -48,11 +60,16 @@ impl MySqlStore {
             .no_engine_substitution(false)
             .timezone(None)
             .disable_statement_logging();
-        Ok(Self { url, options, connect_timeout })
+        Ok(Self { url, options, connect_timeout, tables_checked: AtomicBool::new(false) })
     }
 
     /// Opens a connection within the connect timeout.
     pub(in crate::store) async fn open(&self, role: Role) -> Result<MySqlConnection, StoreError> {
+        self.open_measured(role).await.map(|(connection, _)| connection)
+    }
+
+    /// The same, with the longest statement that the server takes, in bytes.
+    async fn open_measured(&self, role: Role) -> Result<(MySqlConnection, usize), StoreError> {
         let limit = self.connect_timeout;
         match tokio::time::timeout(limit, self.log_in(role)).await {
             Ok(opened) => opened,
@@ -63,44 +80,70 @@ impl MySqlStore {
         }
     }
 
-    async fn log_in(&self, role: Role) -> Result<MySqlConnection, StoreError> {
-        let sorted = |error| classify::<MySqlConnection>(&self.url.to_string(), error);
-        let mut connection = self.options.connect().await.map_err(|error| {
-            // `classify` would call a refused login or an unknown database a refused statement. But
-            // there is no connection.
-            let (address, cause) = (self.url.to_string(), error.to_string());
-            StoreError::Unreachable { address, cause }
-        })?;
+    async fn log_in(&self, role: Role) -> Result<(MySqlConnection, usize), StoreError> {
+        let opened = self.options.connect().await;
+        let mut connection = opened.map_err(|error| not_connected(self.url.to_string(), error))?;
         super::nodelay::set_on_all_sockets();
         // A writer must see everything that was committed before it locked the clock row; a reader
         // wants one snapshot. If a client vanishes while it has the clock row locked, the shard's
         // writes must not wait for long.
         let settings = match role {
-            Role::Read => [
-                "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
-                "SET SESSION autocommit = 1",
-            ],
-            Role::Write => [
-                "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-                "SET SESSION autocommit = 1, innodb_lock_wait_timeout = 2, wait_timeout = 5",
-            ],
+            Role::Read => {
+                "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ;
+                 SET SESSION autocommit = 1;"
+            }
+            Role::Write => {
+                "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;
+                 SET SESSION autocommit = 1, innodb_lock_wait_timeout = 2, wait_timeout = 5;"
+            }
         };
-        for setting in settings {
-            connection.command(setting).await.map_err(sorted)?;
-        }
-        Ok(connection)
+        let longest = "SELECT CAST(@@max_allowed_packet AS SIGNED)";
+        let rows = connection.fetch_text(Text(format!("{settings} {longest}"))).await;
+        let longest = rows.and_then(|rows| rows.first().map_or(Ok(0), |row| row.int(0)));
+        let longest =
+            longest.map_err(|error| classify::<MySqlConnection>(&self.url.to_string(), error))?;
+        let longest = usize::try_from(longest).unwrap_or_default().saturating_sub(FRAME);
+        Ok((connection, longest.min(LONGEST)))
     }
+}
+
+/// Why there is no connection.
+fn not_connected(address: String, error: sqlx::Error) -> StoreError {
+    let cause = error.to_string();
+    if let Some(bar) = MySqlConnection::bar(&error) {
+        return StoreError::Barred { address, bar, cause };
+    }
+    // The name of the fault in rustls. There is no type of it here.
+    if cause.contains("UnsupportedCertVersion") {
+        let cause = format!(
+            "the server's certificate is of X.509 version 1, which the TLS library does not read: \
+             make one of version 3, or use ssl-mode=disabled ({cause})"
+        );
+        return StoreError::Unreachable { address, cause };
+    }
+    // `classify` would call an unknown database a refused statement. But there is no connection.
+    StoreError::Unreachable { address, cause }
 }
 
 #[async_trait]
 impl Store for MySqlStore {
     async fn connect(&self, role: Role) -> Result<Box<dyn Session>, StoreError> {
-        let connection = self.open(role).await?;
-        Ok(Box::new(SqlSession::open(connection, self.url.to_string()).await?))
+        let (mut connection, longest) = self.open_measured(role).await?;
+        let address = self.url.to_string();
+        // Once, because a table is not replaced in a running service.
+        if !self.tables_checked.load(Ordering::Relaxed) {
+            check_tables(&mut connection, &address).await?;
+            self.tables_checked.store(true, Ordering::Relaxed);
+        }
+        Ok(Box::new(SqlSession::open(connection, address, longest).await?))
     }
 
     fn writers(&self) -> usize {
         2
+    }
+
+    fn longest_login_pause(&self) -> Duration {
+        Duration::from_secs(30)
     }
 
     fn address(&self) -> String {
@@ -141,10 +184,53 @@ impl Backend for MySqlConnection {
             .is_some_and(|state| state.starts_with("08"));
         class_08 || matches!(number(error), Some(1053 | 1927 | 4031))
     }
+
+    fn bar(error: &sqlx::Error) -> Option<Bar> {
+        match number(error)? {
+            // ER_OPTION_PREVENTS_STATEMENT, ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION,
+            // ER_READ_ONLY_MODE, and ER_RUN_HOOK_ERROR, which Group Replication answers where it
+            // takes no writes.
+            1290 | 1792 | 1836 | 3100 => Some(Bar::ReadOnly),
+            // ER_DISK_FULL, ER_RECORD_FILE_FULL, and ENOSPC as the server's own number.
+            1021 | 1114 | 28 => Some(Bar::Full),
+            // ER_GET_ERRNO and ER_ERROR_ON_WRITE have the system's number in their text.
+            1030 | 1026 if has_enospc(&error.to_string()) => Some(Bar::Full),
+            // A missing right: to the database, a table, a column, or of the server.
+            1044 | 1142 | 1143 | 1227 | 1370 => Some(Bar::Refused),
+            // ER_BINLOG_STMT_MODE_AND_ROW_ENGINE: InnoDB writes no statements at READ COMMITTED.
+            1665 => Some(Bar::Refused),
+            // The login: a wrong password (1045, 1698), a locked account, a password that has
+            // expired, and a host that is blocked (1129) or not allowed (1130).
+            1045 | 1129 | 1130 | 1698 | 1820 | 1862 | 3118 | 4151 => Some(Bar::Refused),
+            _ => None,
+        }
+    }
+
+    fn is_rolled_back(error: &sqlx::Error) -> bool {
+        // A commit on a server that has turned read-only is rolled back before anything is written.
+        // Group Replication's 3100 may come after the others have taken the transaction.
+        Self::is_busy(error) || matches!(number(error), Some(1290 | 1792 | 1836))
+    }
+
+    fn columns_of(tables: &[&str]) -> String {
+        let tables: Vec<_> = tables.iter().map(|table| format!("'{table}'")).collect();
+        format!(
+            "SELECT CAST(table_name AS BINARY), CAST(column_name AS BINARY),
+                CAST(data_type AS BINARY)
+             FROM information_schema.columns
+             WHERE table_schema = DATABASE() AND table_name IN ({})",
+            tables.join(", ")
+        )
+    }
 }
 
 /// The number that the server gave an error.
 fn number(error: &sqlx::Error) -> Option<u16> {
     let error = error.as_database_error()?;
     Some(error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()?.number())
+}
+
+/// Whether the text of an error of the server says ENOSPC. The versions write it differently.
+fn has_enospc(text: &str) -> bool {
+    ["error 28 ", "errno 28 ", "errno: 28 "].iter().any(|number| text.contains(number))
 }

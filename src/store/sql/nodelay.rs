@@ -6,18 +6,29 @@
 //! own descriptors. It also finds other TCP connections of aka, which need the option as well.
 
 /// Sets `TCP_NODELAY` on all TCP sockets of this process. If the system does not allow it (not
-/// Linux, an old kernel, a strict sandbox), connections are slower but work.
+/// Linux, an old kernel, a strict sandbox), connections are slower but work. The first refusal is
+/// logged, with what to do.
 pub(super) fn set_on_all_sockets() {
     #[cfg(target_os = "linux")]
     if let Err(error) = linux::set_on_all_sockets() {
-        tracing::debug!(%error, "TCP_NODELAY cannot be set on the connections to the databases");
+        static SAID: std::sync::Once = std::sync::Once::new();
+        SAID.call_once(|| {
+            tracing::warn!(
+                %error,
+                "TCP_NODELAY cannot be set on the connections to the databases, so long \
+                 statements are slower: allow the system calls pidfd_open and pidfd_getfd in the \
+                 container's seccomp profile"
+            );
+        });
     }
 }
 
 #[cfg(target_os = "linux")]
 mod linux {
+    use crate::hooks;
     use rustix::net::sockopt::set_tcp_nodelay;
     use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+    use std::os::fd::{OwnedFd, RawFd};
 
     pub fn set_on_all_sockets() -> std::io::Result<()> {
         let process = pidfd_open(getpid(), PidfdFlags::empty())?;
@@ -26,12 +37,19 @@ mod linux {
             let Some(number) = number else { continue };
             // A duplicate stays valid if another thread closes the descriptor meanwhile. Setting
             // the option fails on what is no TCP socket, which does not matter.
-            match pidfd_getfd(&process, number, PidfdGetfdFlags::empty()) {
+            match duplicate(&process, number) {
                 Ok(duplicate) => drop(set_tcp_nodelay(&duplicate, true)),
                 Err(rustix::io::Errno::BADF) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         Ok(())
+    }
+
+    fn duplicate(process: &OwnedFd, number: RawFd) -> rustix::io::Result<OwnedFd> {
+        if hooks::is_refused("pidfd_getfd") {
+            return Err(rustix::io::Errno::PERM);
+        }
+        pidfd_getfd(process, number, PidfdGetfdFlags::empty())
     }
 }

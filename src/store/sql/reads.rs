@@ -6,6 +6,21 @@ use super::query::{ALIAS_KEY, CANONICAL_KEY, Query, ROWS, padded};
 use super::row::SqlRow;
 use aka_core::domain::{Change, ForwardRow, Id, InverseRow, Key, Loaded, LogPage, Position, Stamp};
 
+/// What one key adds to a prepared statement, at most: its placeholders in the text, or its values
+/// with their types.
+const KEY_BYTES: usize = 300;
+
+/// The text of the statements below, without their keys, at most.
+const TEXT_BYTES: usize = 600;
+
+/// How many keys one statement of at most `longest` bytes may hold. It is a power of two, because
+/// lists of keys are [`padded`] to one.
+pub(super) fn most_keys(longest: usize) -> usize {
+    let most = longest.saturating_sub(TEXT_BYTES) / KEY_BYTES;
+    // The greatest power of two that is not above it.
+    most.checked_ilog2().map_or(1, |bits| 1 << bits)
+}
+
 /// Forward rows and the clock. The row that has no id is the clock's.
 pub(super) async fn load<B: Backend>(
     connection: &mut B,
@@ -83,9 +98,10 @@ pub(super) async fn inverse_rows<B: Backend>(
 pub(super) async fn pins_of<B: Backend>(
     connection: &mut B,
     canonicals: &[Key],
+    longest: usize,
 ) -> Result<Vec<InverseRow>, sqlx::Error> {
     let mut found = Vec::new();
-    for keys in canonicals.chunks(ROWS) {
+    for keys in canonicals.chunks(ROWS.min(most_keys(longest))) {
         let keys_in = B::rows_in(&CANONICAL_KEY, padded(keys).count());
         let query = Query::new(format!(
             "SELECT project_id, canonical_id, alias_id, stamp, create_time_us FROM canonical

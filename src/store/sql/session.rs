@@ -3,7 +3,7 @@
 
 use super::backend::{Backend, classify};
 use super::{meta, prune, reads, scans, writes};
-use crate::store::{FiledKey, Prune, Pruned, Session, StoreError, Stored};
+use crate::store::{CommitFailure, FiledKey, Prune, Pruned, Session, StoreError, Stored};
 use aka_core::domain::{
     ForwardRow, Id, Identity, InverseRow, Key, Loaded, LogPage, Micros, Position, Stamp,
 };
@@ -14,18 +14,25 @@ pub(super) struct SqlSession<B> {
     connection: B,
     address: String,
     identity: Identity,
+    /// The longest statement that is sent, in bytes.
+    longest: usize,
 }
 
 impl<B: Backend> SqlSession<B> {
-    /// Reads the identity of the shard.
-    pub async fn open(mut connection: B, address: String) -> Result<Self, StoreError> {
+    /// Reads the identity of the shard. `longest` is the longest statement that the server takes,
+    /// in bytes.
+    pub async fn open(
+        mut connection: B,
+        address: String,
+        longest: usize,
+    ) -> Result<Self, StoreError> {
         let identity = meta::read_identity(&mut connection, &address).await?;
         let identity = identity.ok_or_else(|| {
             StoreError::WrongShard(format!(
                 "{address} has no aka tables: run `aka migrate` with the same shards first"
             ))
         })?;
-        Ok(Self { connection, address, identity })
+        Ok(Self { connection, address, identity, longest })
     }
 
     async fn command(&mut self, sql: &'static str) -> Result<(), StoreError> {
@@ -48,6 +55,10 @@ impl<B: Backend> Session for SqlSession<B> {
         &self.identity
     }
 
+    fn most_keys(&self) -> usize {
+        reads::most_keys(self.longest)
+    }
+
     async fn load(&mut self, keys: &[Key]) -> Result<Loaded, StoreError> {
         sorted!(self, reads::load(keys))
     }
@@ -62,7 +73,7 @@ impl<B: Backend> Session for SqlSession<B> {
     }
 
     async fn pins_of(&mut self, canonicals: &[Key]) -> Result<Vec<InverseRow>, StoreError> {
-        sorted!(self, reads::pins_of(canonicals))
+        sorted!(self, reads::pins_of(canonicals, self.longest))
     }
 
     async fn read_log(&mut self, cursor: u64, limit: u32) -> Result<LogPage, StoreError> {
@@ -74,15 +85,18 @@ impl<B: Backend> Session for SqlSession<B> {
     }
 
     async fn read_set(&mut self, wanted: &Wanted) -> Result<ReadSet, StoreError> {
-        sorted!(self, writes::read_set(wanted))
+        sorted!(self, writes::read_set(wanted, self.longest))
     }
 
     async fn write(&mut self, changes: &ChangeSet) -> Result<(), StoreError> {
-        sorted!(self, writes::write(changes))
+        sorted!(self, writes::write(changes, self.longest))
     }
 
-    async fn commit(&mut self) -> Result<(), StoreError> {
-        self.command("COMMIT").await
+    async fn commit(&mut self) -> Result<(), CommitFailure> {
+        self.connection.command("COMMIT").await.map_err(|error| {
+            let rolled_back = B::is_rolled_back(&error);
+            CommitFailure { error: classify::<B>(&self.address, error), rolled_back }
+        })
     }
 
     async fn rollback(&mut self) -> Result<(), StoreError> {

@@ -1,10 +1,12 @@
 //! The embedded store: one SQLite file, which is one shard that owns all slots.
 
-use super::backend::{Backend, driver};
+use super::backend::{Backend, Driver, classify, driver};
 use super::query::Query;
 use super::session::SqlSession;
 use super::text::Text;
+use crate::hooks;
 use crate::store::{Role, Session, Store, StoreError};
+use aka_core::domain::Bar;
 use async_trait::async_trait;
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{
@@ -14,6 +16,9 @@ use sqlx::sqlite::{
 use std::{path::PathBuf, time::Duration};
 
 driver!(Sqlite, SqliteConnection, SqliteArguments, SqliteRow);
+
+/// The longest statement that is sent, in bytes. SQLite takes a thousand times as much.
+const LONGEST: usize = 1 << 20;
 
 /// A shard in a file.
 pub struct SqliteStore {
@@ -38,10 +43,17 @@ impl SqliteStore {
             .busy_timeout(Duration::from_secs(2))
             .statement_cache_capacity(256)
             .disable_statement_logging();
-        options.connect().await.map_err(|error| StoreError::Unreachable {
-            address: self.address(),
-            cause: error.to_string(),
-        })
+        let address = self.address();
+        let opened = options.connect().await;
+        let mut connection = opened.map_err(|error| match SqliteConnection::bar(&error) {
+            Some(_) => classify::<SqliteConnection>(&address, error),
+            None => StoreError::Unreachable { address: address.clone(), cause: error.to_string() },
+        })?;
+        if let Some(pragma) = hooks::text("sqlite.pragma") {
+            let done = connection.execute_text(Text(format!("PRAGMA {pragma}"))).await;
+            done.map_err(|error| classify::<SqliteConnection>(&address, error))?;
+        }
+        Ok(connection)
     }
 }
 
@@ -49,12 +61,17 @@ impl SqliteStore {
 impl Store for SqliteStore {
     async fn connect(&self, _role: Role) -> Result<Box<dyn Session>, StoreError> {
         let connection = self.open(false).await?;
-        Ok(Box::new(SqlSession::open(connection, self.address()).await?))
+        Ok(Box::new(SqlSession::open(connection, self.address(), LONGEST).await?))
     }
 
     fn writers(&self) -> usize {
         // SQLite has no queue for its lock. A second writer would sleep and poll.
         1
+    }
+
+    fn longest_login_pause(&self) -> Duration {
+        // A file counts no logins.
+        Duration::from_millis(250)
     }
 
     fn address(&self) -> String {
@@ -79,12 +96,41 @@ impl Backend for SqliteConnection {
 
     fn is_busy(error: &sqlx::Error) -> bool {
         // SQLITE_BUSY and SQLITE_LOCKED, with their extended codes.
-        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-        let code = code.and_then(|code| code.parse::<u32>().ok());
-        code.is_some_and(|code| matches!(code & 0xff, 5 | 6))
+        matches!(code(error), Some((5 | 6, _)))
     }
 
     fn is_goodbye(_error: &sqlx::Error) -> bool {
         false
     }
+
+    fn bar(error: &sqlx::Error) -> Option<Bar> {
+        match code(error)? {
+            // SQLITE_READONLY.
+            (8, _) => Some(Bar::ReadOnly),
+            // SQLITE_FULL, and SQLITE_IOERR_SHMSIZE: the file beside the database cannot grow.
+            (13, _) | (_, 4874) => Some(Bar::Full),
+            // SQLITE_PERM, SQLITE_CANTOPEN, SQLITE_AUTH and SQLITE_NOTADB.
+            (3 | 14 | 23 | 26, _) => Some(Bar::Refused),
+            _ => None,
+        }
+    }
+
+    fn is_rolled_back(error: &sqlx::Error) -> bool {
+        // In WAL mode a commit is one last frame. If it found no room it is not there, and its
+        // checksum is wrong.
+        Self::is_busy(error) || matches!(Self::bar(error), Some(Bar::ReadOnly | Bar::Full))
+    }
+
+    fn columns_of(tables: &[&str]) -> String {
+        let of = |table: &&str| {
+            format!("SELECT '{table}' AS a, name AS b, type AS c FROM pragma_table_info('{table}')")
+        };
+        tables.iter().map(of).collect::<Vec<_>>().join(" UNION ALL ")
+    }
+}
+
+/// The primary code of an error, and its extended code.
+fn code(error: &sqlx::Error) -> Option<(u32, u32)> {
+    let code: u32 = error.as_database_error()?.code()?.parse().ok()?;
+    Some((code & 0xff, code))
 }

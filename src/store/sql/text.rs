@@ -23,19 +23,6 @@ impl Text {
         self
     }
 
-    /// Writes `items` with commas between them.
-    pub fn list<T>(
-        &mut self,
-        items: impl IntoIterator<Item = T>,
-        mut write: impl FnMut(&mut Self, T),
-    ) -> &mut Self {
-        for (index, item) in items.into_iter().enumerate() {
-            self.sql(if index == 0 { "" } else { "," });
-            write(self, item);
-        }
-        self
-    }
-
     /// Writes a number. One above 2^63 - 1 becomes that, as in
     /// [`Query::int`](super::query::Query::int).
     pub fn int(&mut self, value: impl TryInto<i64>) -> &mut Self {

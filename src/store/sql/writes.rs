@@ -1,10 +1,11 @@
 //! Statements of a write transaction. It takes a handful of round trips, however many aliases it
 //! changes.
 
-use super::backend::Backend;
+use super::backend::{Backend, TooLong};
 use super::query::{ALIAS_KEY, CANONICAL_KEY, ROWS};
 use super::reads;
 use super::row::SqlRow;
+use super::script::Script;
 use super::text::Text;
 use aka_core::domain::{Change, ForwardRow, InverseRow, Key, Position};
 use aka_core::write::{ChangeSet, Clock, ReadSet, Wanted};
@@ -24,152 +25,161 @@ pub(super) async fn begin<B: Backend>(connection: &mut B) -> Result<Clock, sqlx:
 pub(super) async fn read_set<B: Backend>(
     connection: &mut B,
     wanted: &Wanted,
+    longest: usize,
 ) -> Result<ReadSet, sqlx::Error> {
     let mut read = ReadSet::default();
-    for keys in wanted.keys.chunks(KEYS) {
-        rows_and_counts(connection, keys, &mut read).await?;
+    let mut rest = &wanted.keys[..];
+    while !rest.is_empty() {
+        let (select, taken) = rows_and_counts::<B>(rest, longest)?;
+        rest = &rest[taken..];
+        for row in connection.fetch_text(select).await? {
+            let key = row.key(0, 3)?;
+            if row.opt_bytes(4)?.is_some() {
+                read.forward.insert(key.clone(), reads::forward_row(&row)?);
+            }
+            read.pin_counts.insert(key, row.u64(7)?);
+        }
     }
-    for row in reads::pins_of(connection, &wanted.pins).await? {
+    for row in reads::pins_of(connection, &wanted.pins, longest).await? {
         read.pins.entry(row.canonical.clone()).or_default().push(row);
     }
     Ok(read)
 }
 
-/// Reads the forward rows and the pins of all keys in one statement, which joins both tables with
-/// one list of the keys. Most of the cost is in reading the list, so a list for each table costs
-/// twice as much.
-async fn rows_and_counts<B: Backend>(
-    connection: &mut B,
-    keys: &[Key],
-    read: &mut ReadSet,
-) -> Result<(), sqlx::Error> {
-    let mut select = Text::new("WITH wanted (slot, project_id, id) AS (VALUES ");
-    select.list(keys, |text, key| {
-        text.sql(B::VALUES_ROW).sql("(").key(key).sql(")");
-    });
+/// Reads the forward rows and the pins of the first keys in one statement, which joins both tables
+/// with one list of the keys. Most of the cost is in reading the list, so a list for each table
+/// costs twice as much. Returns also how many keys fit: one at least.
+fn rows_and_counts<B: Backend>(keys: &[Key], longest: usize) -> Result<(Text, usize), TooLong> {
     let aliases = "FROM canonical WHERE canonical.slot = wanted.slot
         AND canonical.project_id = wanted.project_id AND canonical.canonical_id = wanted.id";
-    select.sql(&format!(
+    let tail = format!(
         ") SELECT wanted.project_id, version, stamp, wanted.id, canonical_id, create_time_us,
             update_time_us,
             (SELECT COUNT(DISTINCT alias_id) {aliases})
          FROM wanted LEFT JOIN alias ON alias.slot = wanted.slot
             AND alias.project_id = wanted.project_id AND alias.alias_id = wanted.id
          WHERE version IS NOT NULL OR EXISTS (SELECT 1 {aliases})"
-    ));
-    for row in connection.fetch_text(select).await? {
-        let key = row.key(0, 3)?;
-        if row.opt_bytes(4)?.is_some() {
-            read.forward.insert(key.clone(), reads::forward_row(&row)?);
+    );
+    let mut select = Text::new("WITH wanted (slot, project_id, id) AS (VALUES ");
+    let mut taken = 0;
+    for key in keys.iter().take(KEYS) {
+        let before = select.0.len();
+        select.sql(if taken == 0 { "" } else { "," }).sql(B::VALUES_ROW);
+        select.sql("(").key(key).sql(")");
+        let bytes = select.0.len() + tail.len();
+        if bytes > longest {
+            if taken == 0 {
+                return Err(TooLong { bytes, limit: longest });
+            }
+            select.0.truncate(before);
+            break;
         }
-        read.pin_counts.insert(key, row.u64(7)?);
+        taken += 1;
+    }
+    select.sql(&tail);
+    Ok((select, taken))
+}
+
+/// Writes everything, usually in one round trip. Rows are inserted in key order, because neighbours
+/// share a page.
+pub(super) async fn write<B: Backend>(
+    connection: &mut B,
+    changes: &ChangeSet,
+    longest: usize,
+) -> Result<(), sqlx::Error> {
+    // All of it is made before any is sent, so a row that does not fit writes nothing.
+    for message in script::<B>(changes, longest)?.into_messages() {
+        connection.execute_text(message).await?;
     }
     Ok(())
 }
 
-/// Writes everything in one round trip. Rows are inserted in key order, because neighbours share a
-/// page.
-pub(super) async fn write<B: Backend>(
-    connection: &mut B,
-    changes: &ChangeSet,
-) -> Result<(), sqlx::Error> {
-    let mut text = Text::default();
-    insert_inverse(&mut text, &changes.insert_inverse);
-    put_forward(&mut text, "INSERT", &changes.insert_forward);
-    put_forward(&mut text, "REPLACE", &changes.replace_forward);
-    for keys in changes.delete_forward.chunks(ROWS) {
-        text.sql("DELETE FROM alias WHERE ");
-        keys_in::<B>(&mut text, &ALIAS_KEY, keys);
-        text.sql(";\n");
-    }
-    for rows in changes.delete_inverse.chunks(ROWS) {
-        delete_inverse::<B>(&mut text, rows);
-    }
-    insert_log(&mut text, &changes.log);
+fn script<B: Backend>(changes: &ChangeSet, longest: usize) -> Result<Script, TooLong> {
+    let mut script = Script::new(longest);
+    insert_inverse(&mut script, &changes.insert_inverse)?;
+    put_forward(&mut script, "INSERT", &changes.insert_forward)?;
+    put_forward(&mut script, "REPLACE", &changes.replace_forward)?;
+    delete::<B, _>(&mut script, "alias", &ALIAS_KEY, &changes.delete_forward, |text, key| {
+        text.key(key);
+    })?;
+    let [slot, project, canonical] = CANONICAL_KEY;
+    let columns = [slot, project, canonical, "alias_id", "stamp"];
+    delete::<B, _>(&mut script, "canonical", &columns, &changes.delete_inverse, |text, row| {
+        text.key(&row.canonical).sql(",").id(&row.alias).sql(",").int(row.stamp.0);
+    })?;
+    insert_log(&mut script, &changes.log)?;
     // If only inverse rows changed, no alias did, and the clock stays.
     if !changes.log.is_empty() {
         let Position { seq, nonce } = changes.at;
-        text.sql("UPDATE shard_meta SET seq = ").int(seq).sql(", nonce = ").int(nonce);
-        text.sql(" WHERE id = 1;\n");
+        let mut clock = Text::new("UPDATE shard_meta SET seq = ");
+        clock.int(seq).sql(", nonce = ").int(nonce).sql(" WHERE id = 1;\n");
+        script.statement(&clock)?;
     }
-    connection.execute_text(text).await
+    Ok(script)
 }
 
-fn keys_in<B: Backend>(text: &mut Text, columns: &[&str], keys: &[Key]) {
-    tuples_in::<B, _>(text, columns, keys, |text, key| {
-        text.key(key);
-    });
-}
-
-/// `(a, b, …) IN (…)`.
-fn tuples_in<B: Backend, T>(
-    text: &mut Text,
+/// `DELETE FROM table WHERE (a, b, …) IN (…)`.
+fn delete<B: Backend, T>(
+    script: &mut Script,
+    table: &str,
     columns: &[&str],
-    tuples: &[T],
-    mut write: impl FnMut(&mut Text, &T),
-) {
-    text.sql("(").sql(&columns.join(",")).sql(") IN (").sql(B::TUPLES);
-    text.list(tuples, |text, tuple| {
-        text.sql("(");
-        write(text, tuple);
-        text.sql(")");
-    });
-    text.sql(")");
+    rows: &[T],
+    write: impl FnMut(&mut Text, &T),
+) -> Result<(), TooLong> {
+    let (columns, tuples) = (columns.join(","), B::TUPLES);
+    let head = format!("DELETE FROM {table} WHERE ({columns}) IN ({tuples}");
+    script.list(&head, rows, ");\n", in_brackets(write))
 }
 
-/// `INSERT INTO … VALUES (…), (…)`, with at most [`ROWS`] rows in each statement.
-fn put<T>(text: &mut Text, head: &str, rows: &[T], mut write: impl FnMut(&mut Text, &T)) {
-    for rows in rows.chunks(ROWS) {
-        text.sql(head).sql(" VALUES ");
-        text.list(rows, |text, row| {
-            text.sql("(");
-            write(text, row);
-            text.sql(")");
-        });
-        text.sql(";\n");
+/// `INSERT INTO … VALUES (…), (…)`.
+fn put<T>(
+    script: &mut Script,
+    head: &str,
+    rows: &[T],
+    write: impl FnMut(&mut Text, &T),
+) -> Result<(), TooLong> {
+    script.list(&format!("{head} VALUES "), rows, ";\n", in_brackets(write))
+}
+
+fn in_brackets<T>(mut write: impl FnMut(&mut Text, &T)) -> impl FnMut(&mut Text, &T) {
+    move |text, row| {
+        text.sql("(");
+        write(text, row);
+        text.sql(")");
     }
 }
 
-fn insert_inverse(text: &mut Text, rows: &[InverseRow]) {
+fn insert_inverse(script: &mut Script, rows: &[InverseRow]) -> Result<(), TooLong> {
     let mut rows: Vec<_> = rows.iter().collect();
     rows.sort_unstable_by(|a, b| (&a.canonical, &a.alias).cmp(&(&b.canonical, &b.alias)));
     let head =
         "INSERT INTO canonical (slot, project_id, canonical_id, alias_id, stamp, create_time_us)";
-    put(text, head, &rows, |text, row| {
+    put(script, head, &rows, |text, row| {
         text.key(&row.canonical).sql(",").id(&row.alias);
         text.sql(",").int(row.stamp.0).sql(",").int(row.created.0);
-    });
+    })
 }
 
-fn put_forward(text: &mut Text, verb: &str, rows: &[(Key, ForwardRow)]) {
+fn put_forward(script: &mut Script, verb: &str, rows: &[(Key, ForwardRow)]) -> Result<(), TooLong> {
     let mut rows: Vec<_> = rows.iter().collect();
     rows.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     let head = format!(
         "{verb} INTO alias (slot, project_id, alias_id, canonical_id, version, stamp,
             create_time_us, update_time_us)"
     );
-    put(text, &head, &rows, |text, (key, row)| {
+    put(script, &head, &rows, |text, (key, row)| {
         text.key(key).sql(",").id(&row.canonical);
         text.sql(",").int(row.version).sql(",").int(row.stamp.0);
         text.sql(",").int(row.created.0).sql(",").int(row.updated.0);
-    });
+    })
 }
 
-fn delete_inverse<B: Backend>(text: &mut Text, rows: &[InverseRow]) {
-    let [slot, project, canonical] = CANONICAL_KEY;
-    text.sql("DELETE FROM canonical WHERE ");
-    tuples_in::<B, _>(text, &[slot, project, canonical, "alias_id", "stamp"], rows, |text, row| {
-        text.key(&row.canonical).sql(",").id(&row.alias).sql(",").int(row.stamp.0);
-    });
-    text.sql(";\n");
-}
-
-fn insert_log(text: &mut Text, log: &[Change]) {
+fn insert_log(script: &mut Script, log: &[Change]) -> Result<(), TooLong> {
     let head = "INSERT INTO alias_change (seq, nonce, slot, project_id, alias_id,
         old_canonical_id, new_canonical_id, change_time_us)";
-    put(text, head, log, |text, change| {
+    put(script, head, log, |text, change| {
         text.int(change.at.seq).sql(",").int(change.at.nonce).sql(",").key(&change.alias);
         text.sql(",").opt_id(change.old.as_ref()).sql(",").opt_id(change.new.as_ref());
         text.sql(",").int(change.time.0);
-    });
+    })
 }

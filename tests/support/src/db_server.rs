@@ -50,13 +50,21 @@ pub struct DbServer {
     port: u16,
     /// Holds `data` and `log`.
     folder: PathBuf,
+    /// Options of this server's own.
+    options: Vec<String>,
     process: Mutex<Option<Child>>,
 }
 
 impl DbServer {
     /// Starts a server with an empty data folder, and waits until it accepts a login.
     pub fn start(engine: Engine) -> DbServer {
-        let server = Self::new(engine, &engine.template());
+        Self::start_with(engine, &[])
+    }
+
+    /// The same, with more options on its command line.
+    pub fn start_with(engine: Engine, options: &[&str]) -> DbServer {
+        let mut server = Self::new(engine, &engine.template());
+        server.options = options.iter().map(|&option| option.to_owned()).collect();
         server.start_somewhere()
     }
 
@@ -66,6 +74,7 @@ impl DbServer {
         assert!(self.process().is_none(), "the data of a running server cannot be copied");
         let mut copy = Self::new(self.engine, &self.data());
         copy.port = free_port();
+        copy.options.clone_from(&self.options);
         copy
     }
 
@@ -87,7 +96,8 @@ impl DbServer {
                 panic!("cannot copy {engine}'s data folder to {}: {error}", folder.display())
             });
 
-        DbServer { engine, port: 0, folder, process: Mutex::new(None) }
+        let process = Mutex::new(None);
+        DbServer { engine, port: 0, folder, options: Vec::new(), process }
     }
 
     fn start_somewhere(mut self) -> DbServer {
@@ -219,7 +229,8 @@ impl DbServer {
     }
 
     fn launch(&self) -> Result<(), LaunchFailure> {
-        let launch = Launch { engine: self.engine, port: self.port, folder: &self.folder };
+        let (folder, options) = (&self.folder, &self.options);
+        let launch = Launch { engine: self.engine, port: self.port, folder, options };
         *self.process() = Some(launch.run()?);
         Ok(())
     }

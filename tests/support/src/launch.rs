@@ -19,6 +19,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) port: u16,
     /// The server's own folder. It holds the folder `data` and the file `log`.
     pub(crate) folder: &'a Path,
+    /// More options, which win over the usual ones.
+    pub(crate) options: &'a [String],
 }
 
 pub(crate) struct LaunchFailure {
@@ -98,6 +100,7 @@ impl Launch<'_> {
                 "--innodb-buffer-pool-load-at-startup=OFF",
             ])
             .args(self.engine.options())
+            .args(self.options)
             .current_dir(data)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a file handle can be duplicated"))

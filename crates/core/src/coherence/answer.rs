@@ -3,6 +3,7 @@
 //! Invariant: "not an alias" and "could not find out" are different types (`docs/design.md`,
 //! section 2).
 
+use crate::domain::Bar;
 use bytes::Bytes;
 
 /// How a lookup was answered. It is also the label of `aka_lookups_total`.
@@ -36,6 +37,8 @@ pub struct Found {
 pub enum LookupFailure {
     /// The shard did not answer, or not in time.
     Unavailable,
+    /// The shard's database answered, and lets aka not read.
+    Barred(Bar),
     /// Too many reads wait for the shard already.
     Overloaded,
     /// The reader's deadline passed.

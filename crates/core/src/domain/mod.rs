@@ -5,8 +5,10 @@
 //! shard owns a [`SlotSet`] and says so in its [`Identity`]. Its tables hold a [`ForwardRow`] and
 //! an [`InverseRow`] for each alias, and a [`Change`] for each change. A [`Position`] names a point
 //! in a shard's history, and a [`Token`] carries positions to clients. [`Loaded`] and [`LogPage`]
-//! are what one read of a shard brings. [`Placeholders`] are the ids that cannot be aliased.
+//! are what one read of a shard brings. A [`Bar`] says why it brings nothing. [`Placeholders`] are
+//! the ids that cannot be aliased.
 
+mod bar;
 mod id;
 mod identity;
 mod key;
@@ -19,6 +21,7 @@ mod slot;
 mod slot_set;
 mod token;
 
+pub use bar::Bar;
 pub use id::{Id, IdFault, MAX_ID_BYTES, validate};
 pub use identity::Identity;
 pub use key::Key;

@@ -1,0 +1,74 @@
+//! When a shard may be asked for another login after it has refused one.
+//!
+//! Each connection of a shard would ask again by itself, some twenty at once. Servers lock accounts,
+//! or block hosts, after too many refused logins. So all connections share one pause, which doubles.
+
+use crate::store::StoreError;
+use aka_core::domain::Bar;
+use parking_lot::Mutex;
+use std::time::{Duration, Instant};
+
+/// The pause after the first refused login.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+
+/// The refused logins of one shard.
+pub(super) struct Logins {
+    longest: Duration,
+    refused: Mutex<Option<RefusedLogin>>,
+}
+
+struct RefusedLogin {
+    error: StoreError,
+    pause: Duration,
+    next: Instant,
+}
+
+/// An attempt to log in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Attempt {
+    /// No login is known to be refused. Others may be under way.
+    Usual,
+    /// The only one after a pause.
+    AfterPause,
+}
+
+impl Logins {
+    /// `longest` is the longest pause.
+    pub fn new(longest: Duration) -> Self {
+        Self { longest, refused: Mutex::default() }
+    }
+
+    /// Begins an attempt to log in.
+    ///
+    /// # Errors
+    /// The error of the last attempt, if it is too early for another.
+    pub fn begin(&self) -> Result<Attempt, StoreError> {
+        match &mut *self.refused.lock() {
+            Some(refused) if Instant::now() < refused.next => Err(refused.error.clone()),
+            Some(refused) => {
+                // Until this attempt has ended, no other begins.
+                refused.next = Instant::now() + refused.pause;
+                Ok(Attempt::AfterPause)
+            }
+            None => Ok(Attempt::Usual),
+        }
+    }
+
+    /// Notes how an attempt ended.
+    pub fn end(&self, attempt: Attempt, failed: Option<&StoreError>) {
+        let mut refused = self.refused.lock();
+        let Some(error @ StoreError::Barred { bar: Bar::Refused, .. }) = failed else {
+            *refused = None;
+            return;
+        };
+        let pause = match &*refused {
+            // Another attempt that began at the same time has set the pause already.
+            Some(_) if attempt == Attempt::Usual => return,
+            Some(refused) => (2 * refused.pause).min(self.longest),
+            None => FIRST_PAUSE,
+        };
+        // The end is random, so that the instances do not come at once.
+        let next = Instant::now() + pause.mul_f64(rand::random_range(0.5..=1.0));
+        *refused = Some(RefusedLogin { error: error.clone(), pause, next });
+    }
+}
