@@ -3,7 +3,7 @@
 use super::state::Shard;
 use crate::store::{Role, Session, StoreError};
 use aka_core::coherence::Opened;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -48,10 +48,19 @@ impl ShardConnection {
             let limit = self.shard.settings.connect_timeout;
             let session = in_time(limit, &address, self.shard.store.connect(self.role)).await;
             let admitted = session.and_then(|session| {
-                self.shard.directory.admit(self.shard.id, session.identity(), &address)?;
-                Ok(session)
+                let shard = &self.shard;
+                match shard.directory.admit(shard.id, session.identity(), &address) {
+                    Ok(()) => Ok(session),
+                    Err(error) => {
+                        shard.goodbyes.close(session);
+                        Err(error)
+                    }
+                }
             });
             self.last_failure = admitted.is_err().then(Instant::now);
+            if admitted.is_err() {
+                self.shard.health.doubt();
+            }
             self.session = Some(admitted?);
             self.opened = opened;
         }
@@ -73,17 +82,36 @@ impl ShardConnection {
         }
     }
 
-    /// Drops the session, and with it the connection to the database.
+    /// Closes the session, if there is one, and with it the connection to the database.
     pub fn close(&mut self) {
-        self.session = None;
+        if let Some(session) = self.session.take() {
+            self.shard.goodbyes.close(session);
+        }
     }
 
-    /// Closes the session if the error makes it unusable.
+    /// Closes the session if the error makes it unusable. The shard may be down, so other tasks
+    /// find out too.
     pub fn settle<T>(&mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         if result.as_ref().is_err_and(StoreError::closes_connection) {
             self.close();
+            self.shard.health.doubt();
         }
         result
+    }
+
+    /// Ends when a session for writes was idle for so long that it should be closed. If there is
+    /// none, it never ends.
+    pub async fn idle_too_long(&mut self) {
+        match self.shard.store.idle_limit().filter(|_| self.session.is_some()) {
+            Some(limit) => tokio::time::sleep(limit).await,
+            None => pending().await,
+        }
+    }
+}
+
+impl Drop for ShardConnection {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

@@ -1,8 +1,12 @@
 //! Whether a shard can be reached, as its lanes find out. Other tasks need not wait to find out.
+//!
+//! A lane that has nothing to do would not find out. So every connection that fails, first of all the
+//! feed's, makes the idle lanes try theirs.
 
 use crate::store::StoreError;
 use aka_core::domain::ShardId;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use tokio::sync::Notify;
 
 pub(super) struct Health {
     shard: ShardId,
@@ -11,11 +15,19 @@ pub(super) struct Health {
     connected: AtomicUsize,
     /// Whether a lane failed to connect while no other lane was connected.
     down: AtomicBool,
+    /// Idle lanes wait for it.
+    doubts: Notify,
 }
 
 impl Health {
     pub fn new(shard: ShardId, address: String) -> Self {
-        Self { shard, address, connected: AtomicUsize::new(0), down: AtomicBool::new(false) }
+        Self {
+            shard,
+            address,
+            connected: AtomicUsize::new(0),
+            down: AtomicBool::new(false),
+            doubts: Notify::new(),
+        }
     }
 
     pub fn is_up(&self) -> bool {
@@ -25,6 +37,17 @@ impl Health {
     /// Whether the shard is known to be down. False before the first attempt to connect has ended.
     pub fn is_down(&self) -> bool {
         self.down.load(Ordering::Acquire)
+    }
+
+    /// Notes that a connection of any task failed: the shard may be down.
+    pub fn doubt(&self) {
+        self.doubts.notify_waiters();
+    }
+
+    /// Waits for the next failure of a connection. A failure before this call does not count: if it
+    /// lasts, another attempt fails soon.
+    pub async fn doubted(&self) {
+        self.doubts.notified().await;
     }
 
     pub fn connected(&self) {

@@ -1,5 +1,6 @@
 //! The state of one shard, which all its tasks share.
 
+use super::goodbyes::Goodbyes;
 use super::health::Health;
 use super::queue::Queue;
 use super::rate::RateLimit;
@@ -27,6 +28,7 @@ pub struct Shard {
     pub(super) store: Box<dyn Store>,
     pub(super) directory: Arc<Directory>,
     pub(super) health: Health,
+    pub(super) goodbyes: Goodbyes,
     pub(super) lane_backlog: Queue<Key>,
     pub(super) stale_reads: RateLimit,
     pub(super) read_backlog: ReadBacklog,
@@ -49,6 +51,7 @@ impl Shard {
             memory: Memory::new(cache, limits),
             write_backlog: WriteBacklog::new(settings.write_queue),
             health: Health::new(id, store.address()),
+            goodbyes: Goodbyes::new(),
             lane_backlog: Queue::new(settings.lane_queue),
             stale_reads: RateLimit::new(settings.stale_reads_per_s),
             read_backlog: ReadBacklog::new(settings.write_queue),

@@ -7,6 +7,7 @@ use aka_core::domain::{
 };
 use aka_core::write::{ChangeSet, Clock, ReadSet, Wanted};
 use async_trait::async_trait;
+use std::time::Duration;
 
 /// The database of one shard.
 #[async_trait]
@@ -17,6 +18,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// How many write transactions are worth starting at once. They take turns with the clock row.
     fn writers(&self) -> usize;
+
+    /// How long a connection that is for writes may be idle. Its user must close it by then,
+    /// because the database would abort it soon after. `None`: for ever.
+    fn idle_limit(&self) -> Option<Duration>;
+
+    /// Makes the database whole after all sessions of this process were closed.
+    async fn finish(&self) -> Result<(), StoreError>;
 
     /// The address for logs and messages, without a password.
     fn address(&self) -> String;
@@ -31,12 +39,17 @@ pub enum Role {
 
 /// One connection to a shard.
 ///
-/// It must be dropped after an error that [closes](StoreError::closes_connection) it, and after a
-/// call whose future was dropped before it finished.
+/// It must be [closed](Session::close) at its end, after an error that
+/// [closes](StoreError::closes_connection) it, and after a call whose future was dropped before it
+/// finished.
 #[async_trait]
 pub trait Session: Send {
     /// The identity of the shard, as it was when the session was opened.
     fn identity(&self) -> &Identity;
+
+    /// Closes the connection in order, and waits for that. The wait is bounded. A session that is
+    /// only dropped is closed later, and MySQL counts it as aborted.
+    async fn close(self: Box<Self>);
 
     /// The forward rows of some keys and the shard's position, in one snapshot of the primary.
     async fn load(&mut self, keys: &[Key]) -> Result<Loaded, StoreError>;

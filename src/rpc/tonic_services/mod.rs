@@ -4,6 +4,7 @@
 
 mod admin;
 mod bridge;
+mod health;
 mod services;
 
 pub(crate) use admin::timestamp;

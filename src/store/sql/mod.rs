@@ -17,8 +17,8 @@ mod sqlite;
 mod text;
 mod writes;
 
-pub(super) use backend::{Backend, classify};
+pub(super) use backend::{Backend, classify, close};
 pub(super) use meta::{give_identity, read_identity};
-pub use mysql::MySqlStore;
+pub use mysql::{MySqlStore, PasswordSource};
 pub(super) use query::Query;
 pub use sqlite::SqliteStore;

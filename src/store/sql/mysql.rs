@@ -1,6 +1,6 @@
 //! Shards on MySQL and MariaDB.
 
-use super::backend::{Backend, Driver, classify, driver};
+use super::backend::{Backend, Driver, classify, close, driver};
 use super::query::Query;
 use super::session::SqlSession;
 use super::text::Text;
@@ -8,6 +8,7 @@ use crate::store::{Role, Session, ShardUrl, Store, StoreError};
 use async_trait::async_trait;
 use sqlx::ConnectOptions;
 use sqlx::mysql::{MySql, MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlRow};
+use std::sync::Arc;
 use std::time::Duration;
 
 driver!(MySql, MySqlConnection, MySqlArguments, MySqlRow);
@@ -15,10 +16,19 @@ driver!(MySql, MySqlConnection, MySqlArguments, MySqlRow);
 /// How many prepared statements a connection keeps.
 const STATEMENTS: usize = 1024;
 
+/// How long a connection for writes may be idle. It is well below the `wait_timeout` of such a
+/// connection, so that we close it, and the server does not abort it.
+const WRITER_IDLE: Duration = Duration::from_secs(3);
+
+/// Gives the password, or says why it cannot be read. It is asked at every connect, and may block.
+pub type PasswordSource = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
+
 /// A shard on MySQL or MariaDB.
 pub struct MySqlStore {
     url: ShardUrl,
+    /// Certificates are in it by the names of their files, which are read at every connect.
     options: MySqlConnectOptions,
+    password: Option<PasswordSource>,
     connect_timeout: Duration,
 }
 
@@ -29,17 +39,15 @@ impl MySqlStore {
     /// If the driver cannot read the URL; the error does not quote it.
     pub fn new(
         url: ShardUrl,
-        password: Option<&str>,
+        password: Option<PasswordSource>,
         connect_timeout: Duration,
     ) -> Result<Self, StoreError> {
         let refused = |error: sqlx::Error| StoreError::Refused {
             address: url.to_string(),
             cause: error.to_string(),
         };
-        let mut options = MySqlConnectOptions::from_url(url.expose()).map_err(refused)?;
-        if let Some(password) = password.filter(|_| !url.has_password()) {
-            options = options.password(password);
-        }
+        let options = MySqlConnectOptions::from_url(url.expose()).map_err(refused)?;
+        let password = password.filter(|_| !url.has_password());
         let options = options
             .statement_cache_capacity(STATEMENTS)
             // The statements need none of these settings. Each would cost a round trip, or change
@@ -48,7 +56,7 @@ impl MySqlStore {
             .no_engine_substitution(false)
             .timezone(None)
             .disable_statement_logging();
-        Ok(Self { url, options, connect_timeout })
+        Ok(Self { url, options, password, connect_timeout })
     }
 
     /// Opens a connection within the connect timeout.
@@ -63,9 +71,19 @@ impl MySqlStore {
         }
     }
 
+    /// The options with the password as it is now.
+    async fn options(&self) -> Result<MySqlConnectOptions, StoreError> {
+        let Some(source) = self.password.clone() else { return Ok(self.options.clone()) };
+        let read = tokio::task::spawn_blocking(move || source()).await;
+        match read.unwrap_or_else(|error| Err(error.to_string())) {
+            Ok(password) => Ok(self.options.clone().password(&password)),
+            Err(cause) => Err(StoreError::Unreachable { address: self.url.to_string(), cause }),
+        }
+    }
+
     async fn log_in(&self, role: Role) -> Result<MySqlConnection, StoreError> {
         let sorted = |error| classify::<MySqlConnection>(&self.url.to_string(), error);
-        let mut connection = self.options.connect().await.map_err(|error| {
+        let mut connection = self.options().await?.connect().await.map_err(|error| {
             // `classify` would call a refused login or an unknown database a refused statement. But
             // there is no connection.
             let (address, cause) = (self.url.to_string(), error.to_string());
@@ -74,11 +92,12 @@ impl MySqlStore {
         super::nodelay::set_on_all_sockets();
         // A writer must see everything that was committed before it locked the clock row; a reader
         // wants one snapshot. If a client vanishes while it has the clock row locked, the shard's
-        // writes must not wait for long.
+        // writes must not wait for long. A reader's connection may be idle for weeks: the server
+        // must not abort it. The number is the greatest that every system takes.
         let settings = match role {
             Role::Read => [
                 "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
-                "SET SESSION autocommit = 1",
+                "SET SESSION autocommit = 1, wait_timeout = 2147483",
             ],
             Role::Write => [
                 "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
@@ -86,7 +105,11 @@ impl MySqlStore {
             ],
         };
         for setting in settings {
-            connection.command(setting).await.map_err(sorted)?;
+            if let Err(error) = connection.command(setting).await {
+                // The first error is the one that is reported.
+                let _ = close(connection).await;
+                return Err(sorted(error));
+            }
         }
         Ok(connection)
     }
@@ -97,6 +120,15 @@ impl Store for MySqlStore {
     async fn connect(&self, role: Role) -> Result<Box<dyn Session>, StoreError> {
         let connection = self.open(role).await?;
         Ok(Box::new(SqlSession::open(connection, self.url.to_string()).await?))
+    }
+
+    fn idle_limit(&self) -> Option<Duration> {
+        Some(WRITER_IDLE)
+    }
+
+    /// Nothing is left to do: a commit is in the database.
+    async fn finish(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 
     fn writers(&self) -> usize {
@@ -116,6 +148,8 @@ impl Backend for MySqlConnection {
     // clocks back. The sweeper judges the age of rows by this.
     const NOW_US: &'static str =
         "TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6))";
+
+    const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
     const MIGRATION_LOCK: Option<&'static str> = Some("SELECT GET_LOCK('aka migrate', 60)");
 

@@ -1,7 +1,7 @@
 //! A [`Session`] over any [`Backend`]. It sorts the errors; the statements are in the sibling
 //! modules.
 
-use super::backend::{Backend, classify};
+use super::backend::{Backend, classify, close};
 use super::{meta, prune, reads, scans, writes};
 use crate::store::{FiledKey, Prune, Pruned, Session, StoreError, Stored};
 use aka_core::domain::{
@@ -19,13 +19,22 @@ pub(super) struct SqlSession<B> {
 impl<B: Backend> SqlSession<B> {
     /// Reads the identity of the shard.
     pub async fn open(mut connection: B, address: String) -> Result<Self, StoreError> {
-        let identity = meta::read_identity(&mut connection, &address).await?;
-        let identity = identity.ok_or_else(|| {
-            StoreError::WrongShard(format!(
-                "{address} has no aka tables: run `aka migrate` with the same shards first"
-            ))
-        })?;
-        Ok(Self { connection, address, identity })
+        let identity = meta::read_identity(&mut connection, &address).await;
+        let identity = identity.and_then(|identity| {
+            identity.ok_or_else(|| {
+                StoreError::WrongShard(format!(
+                    "{address} has no aka tables: run `aka migrate` with the same shards first"
+                ))
+            })
+        });
+        match identity {
+            Ok(identity) => Ok(Self { connection, address, identity }),
+            Err(error) => {
+                // The first error is the one that is reported.
+                let _ = close(connection).await;
+                Err(error)
+            }
+        }
     }
 
     async fn command(&mut self, sql: &'static str) -> Result<(), StoreError> {
@@ -46,6 +55,12 @@ macro_rules! sorted {
 impl<B: Backend> Session for SqlSession<B> {
     fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    async fn close(self: Box<Self>) {
+        if let Err(error) = close(self.connection).await {
+            tracing::debug!(address = self.address, %error, "a connection was not closed in order");
+        }
     }
 
     async fn load(&mut self, keys: &[Key]) -> Result<Loaded, StoreError> {
