@@ -4,7 +4,7 @@ mod goodbye;
 mod probes;
 
 use aka_test_support::http2::{PREFACE, SETTINGS};
-use aka_test_support::{Aka, Database, DbServer, Engine, PROJECT, backend, eventually};
+use aka_test_support::{Aka, Database, DbServer, Engine, PATIENCE, PROJECT, backend, eventually};
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 use std::fs;
@@ -72,7 +72,8 @@ const IDLE: usize = 300;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idle_connections_leave_descriptors_if_the_limit_can_be_raised() {
-    let (_database, aka, idle) = crowded((256, 4096)).await;
+    let (_database, aka, idle) = crowded((256, 4096), PATIENCE).await;
+    assert_eq!(idle.len(), IDLE, "as many as were to be opened");
     eventually("all connections are accepted", async || {
         (aka.metric("aka_connections", &[]).await > IDLE as f64).then_some(())
     })
@@ -83,7 +84,7 @@ async fn idle_connections_leave_descriptors_if_the_limit_can_be_raised() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idle_connections_leave_descriptors_if_the_limit_is_low() {
-    let (_database, aka, idle) = crowded((256, 256)).await;
+    let (_database, aka, idle) = crowded((256, 256), Duration::from_secs(1)).await;
     let [said] = &aka.logged("max_connections")[..] else {
         panic!("it is said once: {:?}", aka.logged("max_connections"))
     };
@@ -99,14 +100,15 @@ async fn idle_connections_leave_descriptors_if_the_limit_is_low() {
     drop(idle);
 }
 
-/// An instance with a client, and with connections that are open and do nothing.
-async fn crowded(descriptors: (u64, u64)) -> (Database, Aka, Vec<TcpStream>) {
+/// An instance with a client, and with connections that are open and do nothing: all of them, or as
+/// many as the kernel takes, if it lets one wait for so long.
+async fn crowded(descriptors: (u64, u64), patience: Duration) -> (Database, Aka, Vec<TcpStream>) {
     let database = Database::create(backend::mysql_1()).await;
     let aka = Aka::serve_with_descriptors(&database, descriptors).await;
     aka.create(PROJECT, "bob", "alice").await.expect("created");
     let open = |_| {
         // The kernel keeps some until they are accepted. It does not answer to more.
-        let mut stream = TcpStream::connect_timeout(&aka.grpc, Duration::from_secs(1)).ok()?;
+        let mut stream = TcpStream::connect_timeout(&aka.grpc, patience).ok()?;
         stream.write_all(&[PREFACE, SETTINGS].concat()).expect("the server reads");
         Some(stream)
     };
