@@ -1,8 +1,8 @@
 //! The services of tonic, and which of them a call belongs to.
 
 use super::admin::AdminCall;
-use super::bridge::{Incoming, UntilStopped};
 use super::health::HealthState;
+use super::incoming::{Incoming, UntilStopped};
 use crate::admin::Admin;
 use crate::metrics::Metrics;
 use crate::rpc::limits::MethodLimits;

@@ -50,7 +50,7 @@ pub fn spawn(mut command: Command) -> io::Result<Child> {
 /// Lets a command have this many descriptors: at first, and at the most.
 pub(crate) fn limit_descriptors(command: &mut Command, soft: u64, hard: u64) {
     let limit = Rlimit { current: Some(soft), maximum: Some(hard) };
-    let set = move || Ok(setrlimit(Resource::Nofile, limit.clone())?);
+    let set = move || Ok(setrlimit(Resource::Nofile, limit)?);
     // SAFETY: between fork and exec the closure makes one system call and nothing else. It takes no
     // lock and allocates nothing.
     #[allow(unsafe_code, reason = "pre_exec has no safe form")]
