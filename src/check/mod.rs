@@ -20,15 +20,25 @@ use crate::store::{Store, StoreError};
 /// If a shard cannot be reached, or is not the one that is named.
 pub async fn check(stores: &[Box<dyn Store>], repair: bool) -> Result<Findings, StoreError> {
     let mut shards = ShardSessions::open(stores).await?;
+    let report = check_all(&mut shards, stores, repair).await;
+    shards.close().await;
+    report
+}
+
+async fn check_all(
+    shards: &mut ShardSessions,
+    stores: &[Box<dyn Store>],
+    repair: bool,
+) -> Result<Findings, StoreError> {
     let mut report = Findings::default();
     for shard in 0..stores.len() {
-        rows::check_forward(&mut shards, shard, &mut report).await?;
-        rows::check_inverse(&mut shards, shard, &mut report).await?;
-        log::check_log(&mut shards, shard, &mut report).await?;
+        rows::check_forward(shards, shard, &mut report).await?;
+        rows::check_inverse(shards, shard, &mut report).await?;
+        log::check_log(shards, shard, &mut report).await?;
     }
-    rows::confirm_orphans(&mut shards, &mut report).await?;
+    rows::confirm_orphans(shards, &mut report).await?;
     if repair {
-        repair::repair(&mut shards, stores, &mut report).await?;
+        repair::repair(shards, stores, &mut report).await?;
     }
     Ok(report)
 }

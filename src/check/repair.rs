@@ -25,7 +25,9 @@ pub(super) async fn repair(
         };
         let store = &stores[shards.owner(row.canonical.slot())];
         let mut session = store.connect(Role::Write).await?;
-        if mend(session.as_mut(), row, remove).await? {
+        let mended = mend(session.as_mut(), row, remove).await;
+        session.close().await;
+        if mended? {
             report.repaired += 1;
         }
     }

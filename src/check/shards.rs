@@ -20,17 +20,36 @@ impl ShardSessions {
     /// If a shard cannot be reached or is not the one that is named, or if a slot has no owner.
     pub async fn open(stores: &[Box<dyn Store>]) -> Result<Self, StoreError> {
         let directory = Directory::new(stores.len() as u16);
-        let mut sessions = Vec::new();
+        let mut opened = Self { sessions: Vec::new(), directory };
+        match opened.connect(stores).await {
+            Ok(()) => Ok(opened),
+            Err(error) => {
+                opened.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn connect(&mut self, stores: &[Box<dyn Store>]) -> Result<(), StoreError> {
         for (shard, store) in (0..).map(ShardId).zip(stores) {
-            let session = store.connect(Role::Read).await?;
-            directory.admit(shard, session.identity(), &store.address())?;
-            sessions.push(session);
+            self.sessions.push(store.connect(Role::Read).await?);
+            let found = self.session(usize::from(shard.0)).identity().clone();
+            self.directory.admit(shard, &found, &store.address())?;
         }
-        if let Some(slot) = directory.unowned() {
-            let slot = slot.get();
-            return Err(StoreError::WrongShard(format!("no shard owns slot {slot}")));
+        match self.directory.unowned() {
+            Some(slot) => {
+                let slot = slot.get();
+                Err(StoreError::WrongShard(format!("no shard owns slot {slot}")))
+            }
+            None => Ok(()),
         }
-        Ok(Self { sessions, directory })
+    }
+
+    /// Closes all sessions in order.
+    pub async fn close(self) {
+        for session in self.sessions {
+            session.close().await;
+        }
     }
 
     /// The session of a shard.

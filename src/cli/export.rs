@@ -41,12 +41,22 @@ pub async fn run(args: ExportArgs) -> Result<(), CliFault> {
 
 async fn export(stores: &[Box<dyn Store>], format: Format) -> Result<(), CliFault> {
     let mut shards = ShardSessions::open(stores).await?;
+    let exported = export_all(&mut shards, stores.len(), format).await;
+    shards.close().await;
+    exported
+}
+
+async fn export_all(
+    shards: &mut ShardSessions,
+    count_of_shards: usize,
+    format: Format,
+) -> Result<(), CliFault> {
     let mut progress = Progress::new();
     if format == Format::Csv {
         to_stdout(HEADER)?;
     }
     let mut count = 0;
-    for shard in 0..stores.len() {
+    for shard in 0..count_of_shards {
         let session = shards.session(shard);
         session.begin_snapshot().await?;
         let mut after = None;

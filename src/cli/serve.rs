@@ -36,12 +36,24 @@ pub async fn run(args: ServeArgs) -> Result<(), CliFault> {
     let no_signals = |error| CliFault::Unavailable(format!("cannot listen for signals: {error}"));
     let terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+    tokio::spawn(hear_hangups(signal(SignalKind::hangup()).map_err(no_signals)?));
     let served = serve(config, stop_signal(terminate, interrupt), |addresses| {
         tracing::info!(grpc = %addresses.grpc, metrics = %addresses.metrics, "serving");
         // Scripts wait for this line; a closed stdout is no reason to stop.
         let _ = writeln!(std::io::stdout(), "aka: serving on {}", addresses.grpc);
     });
     Ok(served.await?)
+}
+
+/// SIGHUP ends nothing. Nothing needs to be read again because of it, either: it is said what is
+/// read anyway.
+async fn hear_hangups(mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        tracing::info!(
+            "SIGHUP: the password file and certificates are read at every new connection to a \
+             shard; other settings are read at the start"
+        );
+    }
 }
 
 /// Ends at the first signal to stop. A second one ends the process at once.

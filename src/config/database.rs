@@ -4,8 +4,9 @@ use super::fault::ConfigFault;
 use super::flags::DatabaseFlags;
 use super::secret::Secret;
 use super::settings::DatabaseSettings;
-use crate::store::{MySqlStore, ShardUrl, SqliteStore, StoreError};
+use crate::store::{MySqlStore, PasswordSource, ShardUrl, SqliteStore, StoreError};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Where the aliases are.
@@ -51,8 +52,12 @@ impl Database {
         password: Option<&Secret>,
         connect_timeout: Duration,
     ) -> Result<Vec<MySqlStore>, StoreError> {
-        let password = password.map(Secret::reveal);
-        let store = |url: &ShardUrl| MySqlStore::new(url.clone(), password, connect_timeout);
+        let password = password.cloned().map(|secret| {
+            let read = move || secret.reveal().map_err(|fault| fault.to_string());
+            Arc::new(read) as PasswordSource
+        });
+        let store =
+            |url: &ShardUrl| MySqlStore::new(url.clone(), password.clone(), connect_timeout);
         shards.iter().map(store).collect()
     }
 

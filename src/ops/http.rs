@@ -1,6 +1,7 @@
 //! The operations port: `/metrics` for Prometheus, `/livez` and `/readyz` for orchestrators, and
 //! `/status` for people.
 
+use super::accept_errors::AcceptErrors;
 use super::operations::Operations;
 use super::status::InstanceStatus;
 use crate::shard::Shard;
@@ -19,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 /// How many connections may be open at once. Scrapers and probes need a handful.
-const CONNECTIONS: usize = 64;
+pub const CONNECTIONS: usize = 64;
 
 /// How long a client may take to send its request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,14 +28,14 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Answers requests on `listener` for ever.
 pub async fn serve(listener: TcpListener, operations: Arc<Operations>) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut errors = AcceptErrors::new("operations");
     loop {
         let Ok(permit) = permits.clone().acquire_owned().await else { return };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                // Most likely the process has no file descriptor left. Accepting again at once
-                // would only use up CPU time.
-                tracing::warn!(%error, "cannot accept on the operations port");
+                errors.note(&error);
+                // Accepting again at once would only use up CPU time.
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }

@@ -2,11 +2,13 @@
 //!
 //! It reads `shard` and `metrics`; neither knows of it.
 
+mod accept_errors;
 pub mod http;
 pub mod logging;
 mod operations;
 mod status;
 
+pub use accept_errors::AcceptErrors;
 pub use operations::Operations;
 pub use status::{
     AuditStatus, CacheStatus, ErrorStatus, FilterStatus, InstanceStatus, ShardStatus,

@@ -20,7 +20,6 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use tonic::body::Body;
-use tonic_health::server::HealthReporter;
 
 /// Answers all calls. One for the server; the connections share it.
 pub struct Dispatcher {
@@ -33,8 +32,8 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// The dispatcher, and the handle that sets the answers of the health service. `request_limit`
-    /// is how long the server works on one request.
+    /// The dispatcher. `request_limit` is how long the server works on one request. When `stopping`
+    /// is cancelled, streams end, and the health service says `NOT_SERVING`.
     ///
     /// # Errors
     /// If the descriptors that are built in cannot be read.
@@ -44,10 +43,10 @@ impl Dispatcher {
         metrics: Arc<Metrics>,
         request_limit: Duration,
         stopping: CancellationToken,
-    ) -> Result<(Self, HealthReporter), tonic_reflection::server::Error> {
+    ) -> Result<Self, tonic_reflection::server::Error> {
         let counters = CallCounters::new(&metrics);
-        let (tonic_services, reporter) = TonicServices::new(admin, metrics)?;
-        Ok((Self { counters, resolver, tonic_services, request_limit, stopping }, reporter))
+        let tonic_services = TonicServices::new(admin, metrics, stopping.clone())?;
+        Ok(Self { counters, resolver, tonic_services, request_limit, stopping })
     }
 
     /// Answers a call. A lookup that memory can answer is answered when this returns. Every other
@@ -101,8 +100,7 @@ impl Dispatcher {
         request: Request<RecvStream>,
         respond: SendResponse<Bytes>,
     ) {
-        let request = request.map(|body| Body::new(Incoming(body)));
-        let response = self.tonic_services.named(request);
+        let response = self.tonic_services.named(request.map(Incoming));
         tokio::spawn(tonic_services::answer(call, respond, response));
     }
 }

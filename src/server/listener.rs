@@ -3,6 +3,7 @@
 use super::connection::{self, LAST_ARRIVALS};
 use super::workers::Workers;
 use crate::metrics::Metrics;
+use crate::ops::AcceptErrors;
 use crate::rpc::Dispatcher;
 use metrics::Gauge;
 use std::sync::Arc;
@@ -36,10 +37,11 @@ impl Listener {
             tokio::time::sleep(LAST_ARRIVALS).await;
         };
         let mut over = std::pin::pin!(over);
+        let mut errors = AcceptErrors::new("gRPC");
         loop {
             let accepted = tokio::select! {
                 () = over.as_mut() => break,
-                accepted = accept(&listener, &permits) => accepted,
+                accepted = accept(&listener, &permits, &mut errors) => accepted,
             };
             let Some((stream, permit)) = accepted else { continue };
             let admission = Admission::new(permit, &metrics.connections);
@@ -89,6 +91,7 @@ impl Drop for Admission {
 async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
+    errors: &mut AcceptErrors,
 ) -> Option<(std::net::TcpStream, OwnedSemaphorePermit)> {
     let permit = permits.clone().acquire_owned().await.ok()?;
     let accepted = listener.accept().await.and_then(|(stream, _)| {
@@ -99,8 +102,8 @@ async fn accept(
     match accepted {
         Ok(stream) => Some((stream, permit)),
         Err(error) => {
-            // Most likely there are no file descriptors left. Without a pause this would spin.
-            tracing::warn!(%error, "cannot accept a connection");
+            errors.note(&error);
+            // Without a pause this would spin.
             tokio::time::sleep(Duration::from_millis(100)).await;
             None
         }

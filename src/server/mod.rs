@@ -3,6 +3,7 @@
 //! Invariant: every wait of a connection and of the stop has a limit.
 
 mod connection;
+mod descriptors;
 mod listener;
 mod outgoing;
 mod serve;

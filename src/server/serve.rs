@@ -1,7 +1,8 @@
 //! Builds the service, serves until the stop, and drains.
 
+use super::descriptors;
 use super::listener::Listener;
-use super::workers::Workers;
+use super::workers::{self, Workers};
 use crate::admin::{Admin, sweep_forever};
 use crate::config::{Config, ConfigFault, Database};
 use crate::metrics::Metrics;
@@ -10,14 +11,12 @@ use crate::resolve::Resolver;
 use crate::rpc::Dispatcher;
 use crate::shard::{Cluster, StartFault};
 use crate::store::{Store, StoreError, migrate};
-use aka_wire::{ALIAS_ADMIN, RESOLVER};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic_health::ServingStatus;
 
 /// How often raw samples are folded into histograms.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -58,6 +57,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
     ready: impl FnOnce(Addresses),
 ) -> Result<(), ServeFault> {
+    let descriptors = descriptors::raise();
     // Bound before the databases are reached, so that a port in use is reported at once.
     let listener = listen(config.listen).await?;
     let metrics_listener = listen(config.metrics_listen).await?;
@@ -67,22 +67,23 @@ pub async fn serve(
             .local_addr()
             .map_err(|e| ServeFault::Listen(config.metrics_listen, e))?,
     };
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let workers = Workers::start(threads).map_err(ServeFault::Threads)?;
+    let workers = Workers::start(workers::count()).map_err(ServeFault::Threads)?;
     let metrics = Arc::new(Metrics::new());
     let stores = open(&config.database).await?;
+    let sqlite = matches!(config.database, Database::Sqlite(_));
+    let reserved = descriptors::reserved(stores.len(), sqlite, &config.cluster.shard);
+    let max_connections = descriptors::connections(config.max_connections, descriptors, reserved);
     let cluster = Cluster::start(stores, &config.cluster, &metrics).await?;
     let admin = Admin::new(cluster.clone(), config.rules.clone());
     let placeholders = config.rules.placeholders.clone();
     let stopping = CancellationToken::new();
-    let (dispatcher, health) = Dispatcher::new(
+    let dispatcher = Dispatcher::new(
         Arc::new(Resolver::new(cluster.clone(), placeholders, metrics.clone())),
         admin.clone(),
         metrics.clone(),
         config.request_timeout,
         stopping.clone(),
     )?;
-    set_health(&health, ServingStatus::Serving).await;
 
     let operations = Arc::new(Operations {
         metrics: metrics.clone(),
@@ -92,7 +93,6 @@ pub async fn serve(
     cluster.spawn(http::serve(metrics_listener, operations.clone()));
     cluster.spawn(sweep_forever(admin, metrics.clone(), config.sweep_pause));
     cluster.spawn(upkeep(metrics.clone()));
-    let max_connections = config.max_connections;
     let stop = stopping.clone();
     let listener = Listener {
         listener,
@@ -108,7 +108,6 @@ pub async fn serve(
     shutdown.await;
     tracing::info!("stopping");
     operations.serving.store(false, Ordering::Release);
-    set_health(&health, ServingStatus::NotServing).await;
     stopping.cancel();
     if let Err(error) = serving.await {
         tracing::error!(%error, "the listener failed");
@@ -137,12 +136,6 @@ async fn open(database: &Database) -> Result<Vec<Box<dyn Store>>, ServeFault> {
                 .collect()
         }
     })
-}
-
-async fn set_health(health: &tonic_health::server::HealthReporter, status: ServingStatus) {
-    for service in ["", RESOLVER, ALIAS_ADMIN] {
-        health.set_service_status(service, status).await;
-    }
 }
 
 async fn upkeep(metrics: Arc<Metrics>) {

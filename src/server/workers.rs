@@ -11,6 +11,16 @@ use std::thread::JoinHandle;
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+/// How many threads serve connections: one for each core.
+pub(super) fn count() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// How many descriptors the runtimes of the threads have: each waits for sockets by several.
+pub(super) fn descriptors() -> usize {
+    4 * count()
+}
+
 /// The threads. They end when this is dropped.
 pub(super) struct Workers {
     workers: Vec<Worker>,

@@ -118,7 +118,7 @@ impl Cluster {
         self.unfinished.spawn_on(task, &self.runtime)
     }
 
-    /// Ends all tasks and waits for them.
+    /// Ends all tasks and waits for them, and closes all connections to the databases.
     pub async fn stop(&self) {
         self.unfinished.close();
         if !self.unfinished.is_empty() {
@@ -134,6 +134,13 @@ impl Cluster {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        self.pools.iter().for_each(ReadPool::close);
+        for shard in &self.shards {
+            shard.goodbyes.wait().await;
+            if let Err(error) = shard.store.finish().await {
+                tracing::warn!(shard = shard.id.0, %error, "the database's log is not in its file");
+            }
+        }
     }
 
     /// Runs a task until the cluster stops.
@@ -197,14 +204,16 @@ async fn check_shards(
     limit: Duration,
 ) -> Result<(), StartFault> {
     let connections = stores.iter().map(|store| async move {
-        in_time(limit, &store.address(), store.connect(Role::Read)).await
+        let session = in_time(limit, &store.address(), store.connect(Role::Read)).await?;
+        let identity = session.identity().clone();
+        session.close().await;
+        Ok(identity)
     });
     let answers = futures::future::join_all(connections).await;
     let mut unreachable = None;
     for ((shard, store), answer) in (0..).map(ShardId).zip(stores).zip(answers) {
         let address = store.address();
-        let admitted =
-            answer.and_then(|session| directory.admit(shard, session.identity(), &address));
+        let admitted = answer.and_then(|found| directory.admit(shard, &found, &address));
         match admitted {
             Ok(()) => {}
             Err(StoreError::WrongShard(sentence)) => return Err(StartFault::Wrong(sentence)),

@@ -3,7 +3,7 @@
 use super::state::Shard;
 use crate::store::{Role, Session, StoreError};
 use aka_core::coherence::Opened;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -50,6 +50,7 @@ impl ShardConnection {
             self.shard.logins.end(attempt, admitted.as_ref().err());
             if let Err(error) = &admitted {
                 self.shard.note_error(error);
+                self.shard.health.doubt();
                 self.last_failure = Some((Instant::now(), error.clone()));
             }
             self.session = Some(admitted?);
@@ -84,17 +85,36 @@ impl ShardConnection {
         self.session.as_ref().map_or(1, |session| session.most_keys())
     }
 
-    /// Drops the session, and with it the connection to the database.
+    /// Closes the session, if there is one, and with it the connection to the database.
     pub fn close(&mut self) {
-        self.session = None;
+        if let Some(session) = self.session.take() {
+            self.shard.goodbyes.close(session);
+        }
     }
 
-    /// Closes the session if the error makes it unusable.
+    /// Closes the session if the error makes it unusable. The shard may be down, so other tasks
+    /// find out too.
     pub fn settle<T>(&mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         if result.as_ref().is_err_and(StoreError::closes_connection) {
             self.close();
+            self.shard.health.doubt();
         }
         result
+    }
+
+    /// Ends when a session for writes was idle for so long that it should be closed. If there is
+    /// none, it never ends.
+    pub async fn idle_too_long(&mut self) {
+        match self.shard.store.idle_limit().filter(|_| self.session.is_some()) {
+            Some(limit) => tokio::time::sleep(limit).await,
+            None => pending().await,
+        }
+    }
+}
+
+impl Drop for ShardConnection {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -102,8 +122,13 @@ impl ShardConnection {
 async fn connect(shard: &Shard, role: Role) -> Result<Box<dyn Session>, StoreError> {
     let (address, limit) = (shard.address(), shard.settings.connect_timeout);
     let session = in_time(limit, &address, shard.store.connect(role)).await?;
-    shard.directory.admit(shard.id, session.identity(), &address)?;
-    Ok(session)
+    match shard.directory.admit(shard.id, session.identity(), &address) {
+        Ok(()) => Ok(session),
+        Err(error) => {
+            shard.goodbyes.close(session);
+            Err(error)
+        }
+    }
 }
 
 /// Bounds a call on a database in time. If the call takes too long, it is given up, and its connection

@@ -1,4 +1,7 @@
 //! How a shard is, as its connections find out. Other tasks need not wait to find out.
+//!
+//! A lane that has nothing to do would not find out. So every connection that fails, first of all the
+//! feed's, makes the idle lanes try theirs.
 
 use crate::store::StoreError;
 use aka_core::coherence::LookupFailure;
@@ -6,6 +9,7 @@ use aka_core::domain::{Bar, ShardId};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
+use tokio::sync::Notify;
 
 pub(super) struct Health {
     shard: ShardId,
@@ -19,6 +23,8 @@ pub(super) struct Health {
     last_error: Mutex<Option<ShardError>>,
     /// Why the database refused the last write transaction. `None` if it was committed.
     write_error: Mutex<Option<ShardError>>,
+    /// Idle lanes wait for it.
+    doubts: Notify,
 }
 
 /// An error of a shard, for operators. It never reaches a client.
@@ -44,6 +50,7 @@ impl Health {
             bar: Mutex::default(),
             last_error: Mutex::default(),
             write_error: Mutex::default(),
+            doubts: Notify::new(),
         }
     }
 
@@ -59,6 +66,17 @@ impl Health {
     /// Why keys cannot be loaded while the shard is down.
     pub fn failure(&self) -> LookupFailure {
         self.bar.lock().map_or(LookupFailure::Unavailable, LookupFailure::Barred)
+    }
+
+    /// Notes that a connection of any task failed: the shard may be down.
+    pub fn doubt(&self) {
+        self.doubts.notify_waiters();
+    }
+
+    /// Waits for the next failure of a connection. A failure before this call does not count: if it
+    /// lasts, another attempt fails soon.
+    pub async fn doubted(&self) {
+        self.doubts.notified().await;
     }
 
     pub fn connected(&self) {

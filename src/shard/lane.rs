@@ -71,6 +71,13 @@ pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
     }
 }
 
+/// Asks for the clock row alone. If there is no answer, the connection is lost.
+async fn try_out(shard: &Shard, connection: &mut ShardConnection) {
+    if let Err(error) = ask!(connection, |session| session.load(&[])) {
+        tracing::debug!(shard = shard.id.0, %error, "a lane has lost its connection");
+    }
+}
+
 /// Serves until the connection is lost.
 async fn serve(shard: &Shard, connection: &mut ShardConnection, stop: &CancellationToken) {
     while connection.is_open() {
@@ -78,6 +85,10 @@ async fn serve(shard: &Shard, connection: &mut ShardConnection, stop: &Cancellat
         let keys = tokio::select! {
             () = stop.cancelled() => return,
             keys = shard.lane_backlog.wait(most) => keys,
+            () = shard.health.doubted() => {
+                try_out(shard, connection).await;
+                continue;
+            }
         };
         let mut batch = shard.memory.send(keys, Boottime::now());
         if batch.keys.is_empty() {

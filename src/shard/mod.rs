@@ -12,6 +12,7 @@ mod cluster;
 mod connection;
 mod feed;
 mod filter;
+mod goodbyes;
 mod health;
 mod lane;
 mod logins;

@@ -60,6 +60,11 @@ impl ReadPool {
         rows
     }
 
+    /// Closes the connections that nobody has borrowed.
+    pub(super) fn close(&self) {
+        self.idle.lock().clear();
+    }
+
     /// Waits for a permit. The caller's deadline bounds the wait.
     async fn lease(&self) -> Lease<'_> {
         // The semaphore is never closed. If it were, one connection too many would do no harm.

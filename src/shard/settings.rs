@@ -33,3 +33,11 @@ pub struct ShardSettings {
     /// Jobs of one transaction, at most.
     pub write_batch: usize,
 }
+
+impl ShardSettings {
+    /// The most connections to a shard at once: of lanes, readers, the pool, two writers, the feed,
+    /// the filter, the auditor and the pruner.
+    pub fn connections(&self) -> usize {
+        self.lanes + 2 * self.admin_connections + 2 + 4
+    }
+}

@@ -1,5 +1,6 @@
 //! The state of one shard, which all its tasks share.
 
+use super::goodbyes::Goodbyes;
 use super::health::{Health, ShardError};
 use super::logins::Logins;
 use super::queue::Queue;
@@ -29,6 +30,7 @@ pub struct Shard {
     pub(super) directory: Arc<Directory>,
     pub(super) health: Health,
     pub(super) logins: Logins,
+    pub(super) goodbyes: Goodbyes,
     pub(super) lane_backlog: Queue<Key>,
     pub(super) stale_reads: RateLimit,
     pub(super) read_backlog: ReadBacklog,
@@ -52,6 +54,7 @@ impl Shard {
             write_backlog: WriteBacklog::new(settings.write_queue),
             health: Health::new(id, store.address()),
             logins: Logins::new(store.longest_login_pause()),
+            goodbyes: Goodbyes::new(),
             lane_backlog: Queue::new(settings.lane_queue),
             stale_reads: RateLimit::new(settings.stale_reads_per_s),
             read_backlog: ReadBacklog::new(settings.write_queue),

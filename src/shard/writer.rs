@@ -24,6 +24,10 @@ pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             () = shard.write_backlog.jobs.filled() => {}
+            () = connection.idle_too_long() => {
+                connection.close();
+                continue;
+            }
         }
         commit_next(&shard, &mut connection).await;
     }

@@ -1,13 +1,13 @@
 //! Creates and upgrades the tables of shards, and makes unclaimed databases shards of a cluster.
 
 use super::sql::{
-    Backend, MIGRATIONS, MySqlStore, Query, SqlRow, SqliteStore, check_tables, classify,
+    Backend, MIGRATIONS, MySqlStore, Query, SqlRow, SqliteStore, check_tables, classify, close,
     give_identity, not_akas, read_identity,
 };
 use super::{Expected, Role, SCHEMA_VERSION, Store, StoreError};
 use aka_core::domain::{ClusterId, Identity, Position, ShardId, SlotSet, random_u63};
+use sqlx::SqlStr;
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
-use sqlx::{Connection, SqlStr};
 use std::borrow::Cow;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -60,10 +60,7 @@ pub async fn sqlite(store: &SqliteStore) -> Result<Migrated, StoreError> {
         tokio::time::sleep(Duration::from_millis(50)).await;
         migrated = shards(&SQLITE, &mut connections).await;
     }
-    for (_, connection) in connections {
-        // The tables are there even if this fails.
-        let _ = connection.close().await;
-    }
+    close_all(connections).await;
     migrated.and_then(|mut all| {
         all.pop().ok_or_else(|| StoreError::WrongShard("no shard is named".to_owned()))
     })
@@ -74,13 +71,25 @@ pub async fn sqlite(store: &SqliteStore) -> Result<Migrated, StoreError> {
 pub async fn mysql(stores: &[MySqlStore]) -> Result<Vec<Migrated>, StoreError> {
     let mut connections = Vec::new();
     for store in stores {
-        connections.push((store.address(), store.open(Role::Write).await?));
+        // As a reader: the server would abort a writer's connection while it waits for the others.
+        match store.open(Role::Read).await {
+            Ok(connection) => connections.push((store.address(), connection)),
+            Err(error) => {
+                close_all(connections).await;
+                return Err(error);
+            }
+        }
     }
     let migrated = shards(&MYSQL, &mut connections).await;
-    for (_, connection) in connections {
-        let _ = connection.close().await;
-    }
+    close_all(connections).await;
     migrated
+}
+
+async fn close_all<B: Backend>(connections: Vec<(String, B)>) {
+    for (_, connection) in connections {
+        // The tables are there even if this fails.
+        let _ = close(connection).await;
+    }
 }
 
 async fn shards<B: Backend + Migrate>(

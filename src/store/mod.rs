@@ -18,5 +18,5 @@ pub use error::{CommitFailure, StoreError};
 pub use identity::{Expected, SCHEMA_VERSION};
 pub use pages::{FiledKey, Prune, Pruned, Stored};
 pub use session::{Role, Session, Store};
-pub use sql::{MySqlStore, SqliteStore};
+pub use sql::{MySqlStore, PasswordSource, SqliteStore};
 pub use url::{ShardUrl, ShardUrlFault};

@@ -23,6 +23,13 @@ pub trait Store: Send + Sync + 'static {
     /// hosts, after too many of them.
     fn longest_login_pause(&self) -> Duration;
 
+    /// How long a connection that is for writes may be idle. Its user must close it by then,
+    /// because the database would abort it soon after. `None`: for ever.
+    fn idle_limit(&self) -> Option<Duration>;
+
+    /// Makes the database whole after all sessions of this process were closed.
+    async fn finish(&self) -> Result<(), StoreError>;
+
     /// The address for logs and messages, without a password.
     fn address(&self) -> String;
 }
@@ -36,8 +43,9 @@ pub enum Role {
 
 /// One connection to a shard.
 ///
-/// It must be dropped after an error that [closes](StoreError::closes_connection) it, and after a
-/// call whose future was dropped before it finished.
+/// It must be [closed](Session::close) at its end, after an error that
+/// [closes](StoreError::closes_connection) it, and after a call whose future was dropped before it
+/// finished.
 #[async_trait]
 pub trait Session: Send {
     /// The identity of the shard, as it was when the session was opened.
@@ -46,6 +54,10 @@ pub trait Session: Send {
     /// How many keys one [`load`](Session::load) may ask for, so that its statement is not longer
     /// than the server takes. At least 1.
     fn most_keys(&self) -> usize;
+
+    /// Closes the connection in order, and waits for that. The wait is bounded. A session that is
+    /// only dropped is closed later, and MySQL counts it as aborted.
+    async fn close(self: Box<Self>);
 
     /// The forward rows of some keys and the shard's position, in one snapshot of the primary.
     async fn load(&mut self, keys: &[Key]) -> Result<Loaded, StoreError>;

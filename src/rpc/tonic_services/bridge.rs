@@ -1,46 +1,15 @@
-//! Between h2 and tonic: requests in, responses out.
+//! From tonic to h2: responses.
 
 use super::services::PendingResponse;
 use crate::rpc::counters::CountedCall;
 use crate::rpc::response::{self, unless_gone};
 use crate::rpc::status::contract;
 use bytes::Bytes;
-use h2::RecvStream;
 use h2::server::SendResponse;
 use http::{HeaderMap, Response};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 use tonic::{Code, Status};
-
-/// The body of a request, in the form that tonic reads.
-pub struct Incoming(pub RecvStream);
-
-impl Body for Incoming {
-    type Data = Bytes;
-    type Error = h2::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
-        let Self(body) = &mut *self;
-        if let Some(data) = ready!(body.poll_data(context)) {
-            let data = data.and_then(|data| {
-                body.flow_control().release_capacity(data.len())?;
-                Ok(Frame::data(data))
-            });
-            return Poll::Ready(Some(data));
-        }
-        let trailers = ready!(body.poll_trailers(context)).transpose();
-        Poll::Ready(trailers.map(|trailers| trailers.map(Frame::trailers)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
-    }
-}
 
 /// Sends tonic's response to the client, as fast as it reads.
 ///

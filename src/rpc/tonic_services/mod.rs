@@ -4,8 +4,11 @@
 
 mod admin;
 mod bridge;
+mod health;
+mod incoming;
 mod services;
 
 pub(crate) use admin::timestamp;
-pub(super) use bridge::{Incoming, answer};
+pub(super) use bridge::answer;
+pub(super) use incoming::Incoming;
 pub(super) use services::TonicServices;

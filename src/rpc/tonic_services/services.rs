@@ -1,6 +1,8 @@
 //! The services of tonic, and which of them a call belongs to.
 
 use super::admin::AdminCall;
+use super::health::HealthState;
+use super::incoming::{Incoming, UntilStopped};
 use crate::admin::Admin;
 use crate::metrics::Metrics;
 use crate::rpc::limits::MethodLimits;
@@ -13,10 +15,11 @@ use std::convert::Infallible;
 use std::future::ready;
 use std::pin::Pin;
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::server::NamedService;
-use tonic_health::server::HealthReporter;
+use tonic_health::pb::health_server::HealthServer;
 use tower::util::BoxCloneSyncService;
 use tower_service::Service;
 
@@ -27,6 +30,8 @@ pub struct TonicServices {
     metrics: Arc<Metrics>,
     /// Health and reflection, by the names of the services.
     named: [(&'static str, BoxedService); 3],
+    /// Cancelled when the server begins to stop.
+    stopping: CancellationToken,
 }
 
 type BoxedService = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
@@ -35,15 +40,16 @@ type BoxedService = BoxCloneSyncService<Request<Body>, Response<Body>, Infallibl
 pub type PendingResponse = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 impl TonicServices {
-    /// The services, and the handle that sets the answers of the health service.
+    /// The services. The health service says `SERVING` until `stopping` is cancelled.
     ///
     /// # Errors
     /// If the descriptors that are built in cannot be read.
     pub fn new(
         admin: Admin,
         metrics: Arc<Metrics>,
-    ) -> Result<(Self, HealthReporter), tonic_reflection::server::Error> {
-        let (reporter, health) = tonic_health::server::health_reporter();
+        stopping: CancellationToken,
+    ) -> Result<Self, tonic_reflection::server::Error> {
+        let health = HealthServer::new(HealthState { stopping: stopping.clone() });
         let longest = MethodLimits::of(Method::HealthCheck).longest_message;
         let reflection = || {
             tonic_reflection::server::Builder::configure()
@@ -55,7 +61,7 @@ impl TonicServices {
             named(reflection().build_v1()?),
             named(reflection().build_v1alpha()?),
         ];
-        Ok((Self { admin, metrics, named }, reporter))
+        Ok(Self { admin, metrics, named, stopping })
     }
 
     /// Gives a call to `AliasAdmin`, with its deadline.
@@ -72,14 +78,23 @@ impl TonicServices {
     }
 
     /// Gives a call to the service that its path names, or answers `UNIMPLEMENTED`.
-    pub fn named(&self, request: Request<Body>) -> PendingResponse {
+    pub fn named(&self, request: Request<Incoming>) -> PendingResponse {
         let path = request.uri().path();
         let service = path.strip_prefix('/').and_then(|path| path.split_once('/'));
         let name = service.map_or("", |(service, _method)| service);
         match self.named.iter().find(|(known, _)| *known == name) {
             // These services are always ready. A clone shares all state.
-            Some((_, service)) => service.clone().call(request),
+            Some((name, service)) => service.clone().call(self.body(name, request)),
             None => Box::pin(ready(Ok(Status::unimplemented("").into_http()))),
+        }
+    }
+
+    /// A stream to reflection ends when the server stops. The health service has answered its one
+    /// message, or waits for a message that is on its way.
+    fn body(&self, name: &str, request: Request<Incoming>) -> Request<Body> {
+        match name == HealthServer::<HealthState>::NAME {
+            true => request.map(Body::new),
+            false => request.map(|body| Body::new(UntilStopped::new(body, self.stopping.clone()))),
         }
     }
 }

@@ -6,6 +6,7 @@ use super::text::Text;
 use crate::store::StoreError;
 use aka_core::domain::Bar;
 use std::future::Future;
+use std::time::Duration;
 
 /// One connection of sqlx.
 pub(in crate::store) trait Driver: Send + 'static {
@@ -33,6 +34,9 @@ pub(in crate::store) trait Driver: Send + 'static {
     /// Carries out all statements of a text.
     fn execute_text(&mut self, text: Text) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
+    /// Closes the connection in order, and waits until it is closed.
+    fn close(self) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
     /// Carries out a statement without arguments, and does not prepare it.
     fn command(
         &mut self,
@@ -50,6 +54,9 @@ pub(in crate::store) trait Backend: Driver {
     const FOR_UPDATE: &'static str;
     /// The database's time in microseconds since 1970.
     const NOW_US: &'static str;
+
+    /// How long closing a connection may take.
+    const CLOSE_LIMIT: Duration;
 
     /// Takes the lock that makes another migration of the same server wait. sqlx has a lock of its
     /// own, but it asks for an endless wait, which MariaDB does not know.
@@ -94,6 +101,14 @@ pub(in crate::store) trait Backend: Driver {
 pub(super) struct TooLong {
     pub bytes: usize,
     pub limit: usize,
+}
+
+/// Closes a connection in order, within the limit of its kind. Returns an error if that failed.
+pub(in crate::store) async fn close<B: Backend>(connection: B) -> Result<(), sqlx::Error> {
+    match tokio::time::timeout(B::CLOSE_LIMIT, connection.close()).await {
+        Ok(closed) => closed,
+        Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+    }
 }
 
 /// Sorts an error of the driver by what the caller can do about it.
@@ -172,6 +187,14 @@ macro_rules! driver {
             async fn execute_text(&mut self, text: Text) -> Result<(), sqlx::Error> {
                 let sql = sqlx::AssertSqlSafe(text.0);
                 sqlx::Executor::execute(self, sqlx::raw_sql(sql)).await.map(drop)
+            }
+
+            async fn close(self) -> Result<(), sqlx::Error> {
+                let mut connection = self;
+                // Reads what is left of an answer that nobody waited for. If it were unread, the
+                // other side would find the connection reset.
+                sqlx::Connection::ping(&mut connection).await?;
+                sqlx::Connection::close(connection).await
             }
 
             async fn command(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {

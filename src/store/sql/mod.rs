@@ -19,9 +19,9 @@ mod tables;
 mod text;
 mod writes;
 
-pub(super) use backend::{Backend, classify};
+pub(super) use backend::{Backend, classify, close};
 pub(super) use meta::{give_identity, read_identity};
-pub use mysql::MySqlStore;
+pub use mysql::{MySqlStore, PasswordSource};
 pub(super) use query::Query;
 pub(super) use row::SqlRow;
 pub use sqlite::SqliteStore;

@@ -1,6 +1,6 @@
 //! Shards on MySQL and MariaDB.
 
-use super::backend::{Backend, Driver, classify, driver};
+use super::backend::{Backend, Driver, classify, close, driver};
 use super::query::Query;
 use super::row::SqlRow;
 use super::session::SqlSession;
@@ -11,6 +11,7 @@ use aka_core::domain::Bar;
 use async_trait::async_trait;
 use sqlx::ConnectOptions;
 use sqlx::mysql::{MySql, MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlRow};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -25,10 +26,19 @@ const FRAME: usize = 64;
 /// The longest statement that is sent, in bytes, even if the server takes a longer one.
 const LONGEST: usize = 8 << 20;
 
+/// How long a connection for writes may be idle. It is well below the `wait_timeout` of such a
+/// connection, so that we close it, and the server does not abort it.
+const WRITER_IDLE: Duration = Duration::from_secs(3);
+
+/// Gives the password, or says why it cannot be read. It is asked at every connect, and may block.
+pub type PasswordSource = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
+
 /// A shard on MySQL or MariaDB.
 pub struct MySqlStore {
     url: ShardUrl,
+    /// Certificates are in it by the names of their files, which are read at every connect.
     options: MySqlConnectOptions,
+    password: Option<PasswordSource>,
     connect_timeout: Duration,
     /// Whether the tables were found to be aka's.
     tables_checked: AtomicBool,
@@ -41,17 +51,15 @@ impl MySqlStore {
     /// If the driver cannot read the URL; the error does not quote it.
     pub fn new(
         url: ShardUrl,
-        password: Option<&str>,
+        password: Option<PasswordSource>,
         connect_timeout: Duration,
     ) -> Result<Self, StoreError> {
         let refused = |error: sqlx::Error| StoreError::Refused {
             address: url.to_string(),
             cause: error.to_string(),
         };
-        let mut options = MySqlConnectOptions::from_url(url.expose()).map_err(refused)?;
-        if let Some(password) = password.filter(|_| !url.has_password()) {
-            options = options.password(password);
-        }
+        let options = MySqlConnectOptions::from_url(url.expose()).map_err(refused)?;
+        let password = password.filter(|_| !url.has_password());
         let options = options
             .statement_cache_capacity(STATEMENTS)
             // The statements need none of these settings. Each would cost a round trip, or change
@@ -60,7 +68,8 @@ impl MySqlStore {
             .no_engine_substitution(false)
             .timezone(None)
             .disable_statement_logging();
-        Ok(Self { url, options, connect_timeout, tables_checked: AtomicBool::new(false) })
+        let tables_checked = AtomicBool::new(false);
+        Ok(Self { url, options, password, connect_timeout, tables_checked })
     }
 
     /// Opens a connection within the connect timeout.
@@ -80,17 +89,28 @@ impl MySqlStore {
         }
     }
 
+    /// The options with the password as it is now.
+    async fn options(&self) -> Result<MySqlConnectOptions, StoreError> {
+        let Some(source) = self.password.clone() else { return Ok(self.options.clone()) };
+        let read = tokio::task::spawn_blocking(move || source()).await;
+        match read.unwrap_or_else(|error| Err(error.to_string())) {
+            Ok(password) => Ok(self.options.clone().password(&password)),
+            Err(cause) => Err(StoreError::Unreachable { address: self.url.to_string(), cause }),
+        }
+    }
+
     async fn log_in(&self, role: Role) -> Result<(MySqlConnection, usize), StoreError> {
-        let opened = self.options.connect().await;
+        let opened = self.options().await?.connect().await;
         let mut connection = opened.map_err(|error| not_connected(self.url.to_string(), error))?;
         super::nodelay::set_on_all_sockets();
         // A writer must see everything that was committed before it locked the clock row; a reader
         // wants one snapshot. If a client vanishes while it has the clock row locked, the shard's
-        // writes must not wait for long.
+        // writes must not wait for long. A reader's connection may be idle for weeks: the server
+        // must not abort it. The number is the greatest that every system takes.
         let settings = match role {
             Role::Read => {
                 "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ;
-                 SET SESSION autocommit = 1;"
+                 SET SESSION autocommit = 1, wait_timeout = 2147483;"
             }
             Role::Write => {
                 "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;
@@ -99,11 +119,17 @@ impl MySqlStore {
         };
         let longest = "SELECT CAST(@@max_allowed_packet AS SIGNED)";
         let rows = connection.fetch_text(Text(format!("{settings} {longest}"))).await;
-        let longest = rows.and_then(|rows| rows.first().map_or(Ok(0), |row| row.int(0)));
-        let longest =
-            longest.map_err(|error| classify::<MySqlConnection>(&self.url.to_string(), error))?;
-        let longest = usize::try_from(longest).unwrap_or_default().saturating_sub(FRAME);
-        Ok((connection, longest.min(LONGEST)))
+        match rows.and_then(|rows| rows.first().map_or(Ok(0), |row| row.int(0))) {
+            Ok(longest) => {
+                let longest = usize::try_from(longest).unwrap_or_default().saturating_sub(FRAME);
+                Ok((connection, longest.min(LONGEST)))
+            }
+            Err(error) => {
+                // The first error is the one that is reported.
+                let _ = close(connection).await;
+                Err(classify::<MySqlConnection>(&self.url.to_string(), error))
+            }
+        }
     }
 }
 
@@ -138,6 +164,15 @@ impl Store for MySqlStore {
         Ok(Box::new(SqlSession::open(connection, address, longest).await?))
     }
 
+    fn idle_limit(&self) -> Option<Duration> {
+        Some(WRITER_IDLE)
+    }
+
+    /// Nothing is left to do: a commit is in the database.
+    async fn finish(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn writers(&self) -> usize {
         2
     }
@@ -159,6 +194,8 @@ impl Backend for MySqlConnection {
     // clocks back. The sweeper judges the age of rows by this.
     const NOW_US: &'static str =
         "TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(6))";
+
+    const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
     const MIGRATION_LOCK: Option<&'static str> = Some("SELECT GET_LOCK('aka migrate', 60)");
 

@@ -1,7 +1,7 @@
 //! A [`Session`] over any [`Backend`]. It sorts the errors; the statements are in the sibling
 //! modules.
 
-use super::backend::{Backend, classify};
+use super::backend::{Backend, classify, close};
 use super::{meta, prune, reads, scans, writes};
 use crate::store::{CommitFailure, FiledKey, Prune, Pruned, Session, StoreError, Stored};
 use aka_core::domain::{
@@ -26,13 +26,22 @@ impl<B: Backend> SqlSession<B> {
         address: String,
         longest: usize,
     ) -> Result<Self, StoreError> {
-        let identity = meta::read_identity(&mut connection, &address).await?;
-        let identity = identity.ok_or_else(|| {
-            StoreError::WrongShard(format!(
-                "{address} has no aka tables: run `aka migrate` with the same shards first"
-            ))
-        })?;
-        Ok(Self { connection, address, identity, longest })
+        let identity = meta::read_identity(&mut connection, &address).await;
+        let identity = identity.and_then(|identity| {
+            identity.ok_or_else(|| {
+                StoreError::WrongShard(format!(
+                    "{address} has no aka tables: run `aka migrate` with the same shards first"
+                ))
+            })
+        });
+        match identity {
+            Ok(identity) => Ok(Self { connection, address, identity, longest }),
+            Err(error) => {
+                // The first error is the one that is reported.
+                let _ = close(connection).await;
+                Err(error)
+            }
+        }
     }
 
     async fn command(&mut self, sql: &'static str) -> Result<(), StoreError> {
@@ -57,6 +66,12 @@ impl<B: Backend> Session for SqlSession<B> {
 
     fn most_keys(&self) -> usize {
         reads::most_keys(self.longest)
+    }
+
+    async fn close(self: Box<Self>) {
+        if let Err(error) = close(self.connection).await {
+            tracing::debug!(address = self.address, %error, "a connection was not closed in order");
+        }
     }
 
     async fn load(&mut self, keys: &[Key]) -> Result<Loaded, StoreError> {

@@ -1,6 +1,6 @@
 //! The embedded store: one SQLite file, which is one shard that owns all slots.
 
-use super::backend::{Backend, Driver, classify, driver};
+use super::backend::{Backend, Driver, classify, close, driver};
 use super::query::Query;
 use super::session::SqlSession;
 use super::text::Text;
@@ -28,6 +28,13 @@ pub struct SqliteStore {
 impl SqliteStore {
     pub fn new(path: PathBuf) -> Self {
         Self { path }
+    }
+
+    /// Whether all that was written is in the file itself.
+    fn log_is_empty(&self) -> bool {
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        std::fs::metadata(log).map_or(true, |log| log.len() == 0)
     }
 
     pub(in crate::store) async fn open(
@@ -64,6 +71,32 @@ impl Store for SqliteStore {
         Ok(Box::new(SqlSession::open(connection, self.address(), LONGEST).await?))
     }
 
+    fn idle_limit(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Moves the write-ahead log into the file, so that the file alone is the whole database.
+    /// SQLite does so when the last connection closes, but another process may have one.
+    async fn finish(&self) -> Result<(), StoreError> {
+        if self.log_is_empty() {
+            return Ok(());
+        }
+        let mut connection = self.open(false).await?;
+        let moved = connection.command("PRAGMA wal_checkpoint(TRUNCATE)").await;
+        let closed = close(connection).await;
+        let address = self.address();
+        moved.and(closed).map_err(|error| classify::<SqliteConnection>(&address, error))?;
+        match self.log_is_empty() {
+            true => Ok(()),
+            false => Err(StoreError::Busy {
+                cause: "another process reads it; what was written last is in the file with \
+                    -wal at the end of its name"
+                    .to_owned(),
+                address,
+            }),
+        }
+    }
+
     fn writers(&self) -> usize {
         // SQLite has no queue for its lock. A second writer would sleep and poll.
         1
@@ -85,6 +118,9 @@ impl Backend for SqliteConnection {
     const BEGIN_SNAPSHOT: &'static str = "BEGIN";
     const FOR_UPDATE: &'static str = "";
     const NOW_US: &'static str = "CAST(unixepoch('subsec') * 1000000 AS INTEGER)";
+
+    // The last connection moves the write-ahead log into the file.
+    const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 
     const MIGRATION_LOCK: Option<&'static str> = None;
 

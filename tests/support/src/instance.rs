@@ -3,7 +3,7 @@
 use crate::database::{Backend, Database};
 use crate::expect::{PATIENCE, eventually};
 use crate::output_lines::{Log, read_lines, tail, wait_for};
-use crate::process::{kill_and_wait, signal, spawn};
+use crate::process::{kill_and_wait, limit_descriptors, signal, spawn};
 use crate::program::{patient_aka, plain_aka};
 use aka_wire::pb::alias_admin_client::AliasAdminClient;
 use aka_wire::pb::resolver_client::ResolverClient;
@@ -57,6 +57,13 @@ impl Aka {
         let mut command = patient_aka("serve");
         command.envs(environment.iter().copied());
         Self::start(command, database, flags).await
+    }
+
+    /// The same, in a process that may have this many descriptors: at first, and at the most.
+    pub async fn serve_with_descriptors(database: &Database, (soft, hard): (u64, u64)) -> Self {
+        let mut command = patient_aka("serve");
+        limit_descriptors(&mut command, soft, hard);
+        Self::start(command, database, &[]).await
     }
 
     /// The same with the default timeouts, for benchmarks.

@@ -1,6 +1,8 @@
 //! Processes that end with the test, however it ends.
 
-use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, kill_process, set_parent_process_death_signal, setrlimit,
+};
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus};
@@ -43,6 +45,18 @@ pub fn spawn(mut command: Command) -> io::Result<Child> {
     let (reply, answer) = mpsc::channel();
     spawner.send((command, reply)).expect("the spawner thread lives");
     answer.recv().expect("the spawner thread answers")
+}
+
+/// Lets a command have this many descriptors: at first, and at the most.
+pub(crate) fn limit_descriptors(command: &mut Command, soft: u64, hard: u64) {
+    let limit = Rlimit { current: Some(soft), maximum: Some(hard) };
+    let set = move || Ok(setrlimit(Resource::Nofile, limit)?);
+    // SAFETY: between fork and exec the closure makes one system call and nothing else. It takes no
+    // lock and allocates nothing.
+    #[allow(unsafe_code, reason = "pre_exec has no safe form")]
+    unsafe {
+        command.pre_exec(set);
+    }
 }
 
 pub(crate) fn exited(child: &mut Child) -> Option<ExitStatus> {
