@@ -1,6 +1,6 @@
 //! Why an admin request was refused (the table in `docs/design.md`, section 2).
 
-use crate::shard::{ReadFault, WriteFault};
+use crate::shard::ReadFault;
 use crate::store::StoreError;
 use aka_core::domain::{Id, IdFault};
 use std::fmt;
@@ -80,18 +80,6 @@ impl From<ReadFault> for Refusal {
         match fault {
             ReadFault::Overloaded => Self::Overloaded,
             ReadFault::Unavailable => Self::Unavailable,
-        }
-    }
-}
-
-impl From<WriteFault> for Refusal {
-    fn from(fault: WriteFault) -> Self {
-        match fault {
-            // Too late: the job waited too long in the backlog. If the client's deadline passed,
-            // the RPC layer has answered by now.
-            WriteFault::Overloaded | WriteFault::TooLate => Self::Overloaded,
-            WriteFault::NotWritten => Self::Unavailable,
-            WriteFault::Unknown => Self::Unknown,
         }
     }
 }

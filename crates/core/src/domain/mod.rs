@@ -18,6 +18,7 @@ mod row;
 mod slot;
 mod slot_set;
 mod token;
+mod unfilled;
 
 pub use id::{Id, IdFault, MAX_ID_BYTES, validate};
 pub use identity::Identity;
