@@ -1,6 +1,6 @@
 //! Creating an alias.
 
-use super::handle::{Admin, AliasView, WriteAnswer, LastStart};
+use super::handle::{Admin, AliasView, LastStart, WriteAnswer};
 use super::pins::Capacity;
 use super::precheck::Precheck;
 use super::refusal::Refusal;

@@ -22,7 +22,8 @@ impl Admin {
     ) -> Result<(Key, Written), Refusal> {
         let (stamp, last_start) = (Stamp::random(), LastStart::before(deadline));
         let link = |canonical: &Key| link(canonical.id(), stamp);
-        let (canonical, both) = self.pin(alias, canonical, stamp, last_start.clone(), &link).await?;
+        let (canonical, both) =
+            self.pin(alias, canonical, stamp, last_start.clone(), &link).await?;
         if let Some(written) = both {
             return Ok((canonical, written));
         }

@@ -3,32 +3,43 @@
 //! It may run beside a live service. It looks at each suspect again before it reports it, so it
 //! does not report a write that is under way.
 
+mod history;
+mod judge;
 mod log;
 mod problem;
 mod repair;
 mod rows;
 mod shards;
 
+pub use history::Line;
 pub use problem::{Findings, Problem};
+pub use repair::Repair;
 pub use shards::ShardSessions;
 
+use self::history::History;
 use crate::store::{Store, StoreError};
 
-/// Reads all shards. With `repair`, it also repairs what can be repaired safely.
+/// Reads all shards, and repairs what it is told to.
 ///
 /// # Errors
 /// If a shard cannot be reached, or is not the one that is named.
-pub async fn check(stores: &[Box<dyn Store>], repair: bool) -> Result<Findings, StoreError> {
+pub async fn check(stores: &[Box<dyn Store>], what: Repair) -> Result<Findings, StoreError> {
     let mut shards = ShardSessions::open(stores).await?;
     let mut report = Findings::default();
+    let mut unmatched = Vec::new();
     for shard in 0..stores.len() {
         rows::check_forward(&mut shards, shard, &mut report).await?;
-        rows::check_inverse(&mut shards, shard, &mut report).await?;
-        log::check_log(&mut shards, shard, &mut report).await?;
+        unmatched.extend(rows::check_inverse(&mut shards, shard, &mut report).await?);
     }
-    rows::confirm_orphans(&mut shards, &mut report).await?;
-    if repair {
-        repair::repair(&mut shards, stores, &mut report).await?;
+    rows::confirm(&mut shards, &mut unmatched).await?;
+    // The log is read after the rows: it must say how they came to be.
+    let mut history = History::new(judge::suspects(&report, &unmatched), stores.len());
+    for shard in 0..stores.len() {
+        log::check_log(&mut shards, shard, &mut history, &mut report).await?;
+    }
+    judge::judge(&mut shards, history, unmatched, &mut report).await?;
+    if what != Repair::Nothing {
+        repair::repair(&mut shards, stores, what, &mut report).await?;
     }
     Ok(report)
 }

@@ -73,7 +73,11 @@ struct Answers {
 impl Answers {
     fn new(response: ResponseFuture) -> Self {
         // A batch of 10,000 of the run's ids needs a fifth of this.
-        Self { response: Some(response), body: None, frames: Frames::new(MAX_MESSAGE, Encoding::Identity) }
+        Self {
+            response: Some(response),
+            body: None,
+            frames: Frames::new(MAX_MESSAGE, Encoding::Identity),
+        }
     }
 
     /// The next message. `None` if the call has ended with OK.
