@@ -14,20 +14,20 @@ const PAGE: u32 = 5_000;
 #[derive(Default)]
 pub(super) struct History {
     suspects: HashSet<Key>,
-    lines: HashMap<Key, Line>,
+    lines: HashMap<Key, LoggedState>,
     /// By shard: the first seq that is not read yet.
     next: Vec<u64>,
 }
 
 /// What a line of the change log says an alias is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct LoggedState {
     pub version: u64,
     /// `None`: no alias any more.
     pub canonical: Option<Id>,
 }
 
-impl Line {
+impl LoggedState {
     /// Whether the row is as the line says.
     fn agrees(&self, row: Option<&ForwardRow>) -> bool {
         match (row, &self.canonical) {
@@ -45,7 +45,7 @@ pub(super) enum Verdict {
     /// The row is as its write left it.
     Confirmed,
     /// The row is not as its write left it.
-    Differs(Line),
+    Differs(LoggedState),
     /// There is no line, or the alias is being changed at this moment.
     Unknown,
 }
@@ -59,7 +59,7 @@ impl History {
     pub fn read(&mut self, shard: usize, change: &Change) {
         self.next[shard] = change.at.seq + 1;
         if self.suspects.contains(&change.alias) {
-            let line = Line { version: change.at.seq, canonical: change.new.clone() };
+            let line = LoggedState { version: change.at.seq, canonical: change.new.clone() };
             self.lines.insert(change.alias.clone(), line);
         }
     }

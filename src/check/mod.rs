@@ -11,7 +11,7 @@ mod repair;
 mod rows;
 mod shards;
 
-pub use history::Line;
+pub use history::LoggedState;
 pub use problem::{Findings, Problem};
 pub use repair::Repair;
 pub use shards::ShardSessions;

@@ -1,6 +1,6 @@
 //! The problems that a check can find, and their texts.
 
-use super::history::Line;
+use super::history::LoggedState;
 use aka_core::domain::{ForwardRow, Id, InverseRow, Key};
 use std::fmt;
 
@@ -44,7 +44,7 @@ pub enum Problem {
 #[derive(Clone, Debug)]
 pub enum Witness {
     /// The newest line of the change log about the alias.
-    Log(Line),
+    Log(LoggedState),
     /// The canonical id of an inverse row that has the stamp of the forward row.
     InverseRow(Id),
 }
@@ -52,10 +52,10 @@ pub enum Witness {
 impl fmt::Display for Witness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Log(Line { version, canonical: Some(id) }) => {
+            Self::Log(LoggedState { version, canonical: Some(id) }) => {
                 write!(f, "the change log makes it an alias of {id:?} (version {version})")
             }
-            Self::Log(Line { version, canonical: None }) => {
+            Self::Log(LoggedState { version, canonical: None }) => {
                 write!(f, "the change log deletes the alias (version {version})")
             }
             Self::InverseRow(id) => write!(f, "the inverse row of the same write names {id:?}"),

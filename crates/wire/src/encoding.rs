@@ -1,6 +1,5 @@
 //! Compressed messages: which encodings are read, and inflating one message.
 
-use crate::frame::FrameFault;
 use bytes::Bytes;
 use flate2::bufread::GzDecoder;
 use http::{HeaderMap, HeaderName};
@@ -33,18 +32,25 @@ impl Encoding {
     }
 }
 
+/// Why a message cannot be inflated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InflateFault {
+    TooLong,
+    Damaged,
+}
+
 /// Inflates a message. It stops after `longest` bytes, so a few bytes that stand for very many cost
 /// no more than the longest message does.
 #[cold]
-pub(crate) fn inflate(message: &[u8], longest: usize) -> Result<Bytes, FrameFault> {
+pub(crate) fn inflate(message: &[u8], longest: usize) -> Result<Bytes, InflateFault> {
     let mut inflated = Vec::new();
     let mut decoder = GzDecoder::new(message);
     let read = (&mut decoder).take(longest as u64 + 1).read_to_end(&mut inflated);
     match read {
-        Ok(length) if length > longest => Err(FrameFault::TooLong(longest)),
+        Ok(length) if length > longest => Err(InflateFault::TooLong),
         // All of it was read, and its checksum is right. Nothing may follow.
         Ok(_) if decoder.get_ref().is_empty() => Ok(inflated.into()),
-        _ => Err(FrameFault::Damaged),
+        _ => Err(InflateFault::Damaged),
     }
 }
 
@@ -65,21 +71,21 @@ mod tests {
         for message in [&b""[..], b"bob", &[7; 300]] {
             assert_eq!(inflate(&gzip(message), 300).expect("whole"), message);
         }
-        assert_eq!(inflate(&gzip(&[7; 301]), 300), Err(FrameFault::TooLong(300)));
-        assert_eq!(inflate(&gzip(&vec![0; 64 << 20]), 300), Err(FrameFault::TooLong(300)));
+        assert_eq!(inflate(&gzip(&[7; 301]), 300), Err(InflateFault::TooLong));
+        assert_eq!(inflate(&gzip(&vec![0; 64 << 20]), 300), Err(InflateFault::TooLong));
     }
 
     #[test]
     fn damage_is_found() {
         let whole = gzip(b"a message that is damaged");
         for cut in 0..whole.len() {
-            assert_eq!(inflate(&whole[..cut], 300), Err(FrameFault::Damaged), "cut at {cut}");
+            assert_eq!(inflate(&whole[..cut], 300), Err(InflateFault::Damaged), "cut at {cut}");
         }
         let mut wrong_sum = whole.clone();
         wrong_sum[whole.len() - 8] ^= 1;
-        assert_eq!(inflate(&wrong_sum, 300), Err(FrameFault::Damaged));
-        assert_eq!(inflate(&[&whole[..], b"x"].concat(), 300), Err(FrameFault::Damaged));
-        assert_eq!(inflate(b"", 300), Err(FrameFault::Damaged));
+        assert_eq!(inflate(&wrong_sum, 300), Err(InflateFault::Damaged));
+        assert_eq!(inflate(&[&whole[..], b"x"].concat(), 300), Err(InflateFault::Damaged));
+        assert_eq!(inflate(b"", 300), Err(InflateFault::Damaged));
     }
 
     #[test]

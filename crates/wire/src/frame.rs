@@ -1,7 +1,7 @@
 //! gRPC's framing: a flag byte, a length of four bytes, then the message. The specification "gRPC
 //! over HTTP2" calls this a `Length-Prefixed-Message`.
 
-use crate::encoding::{Encoding, inflate};
+use crate::encoding::{Encoding, InflateFault, inflate};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 /// How many bytes stand before every message: the flag and the length.
@@ -99,7 +99,7 @@ impl Frames {
             self.parts.advance(PREFIX);
             self.parts.split_to(length).freeze()
         };
-        if flag == 0 { Ok(Some(message)) } else { inflate(&message, self.longest).map(Some) }
+        if flag == 0 { Ok(Some(message)) } else { self.inflate(&message).map(Some) }
     }
 
     /// Whether a message with this flag, which is not 0, can be read.
@@ -111,6 +111,14 @@ impl Frames {
             (1, Encoding::Other) => Err(FrameFault::OtherEncoding),
             _ => Err(FrameFault::BadFlag),
         }
+    }
+
+    #[cold]
+    fn inflate(&self, message: &[u8]) -> Result<Bytes, FrameFault> {
+        inflate(message, self.longest).map_err(|fault| match fault {
+            InflateFault::TooLong => FrameFault::TooLong(self.longest),
+            InflateFault::Damaged => FrameFault::Damaged,
+        })
     }
 
     /// Call it when the peer has ended its side.
