@@ -1,6 +1,6 @@
 //! Creating an alias.
 
-use super::handle::{Admin, AliasView, WriteAnswer, last_start};
+use super::handle::{Admin, AliasView, LastStart, WriteAnswer};
 use super::pins::Capacity;
 use super::precheck::Precheck;
 use super::refusal::Refusal;
@@ -50,7 +50,7 @@ impl Admin {
         let stamp = Stamp::random();
         let pin = self.pin_step(canonical, alias, stamp, None);
         let steps = vec![pin, link_step(alias, canonical.id(), stamp)];
-        let Written { effects, at } = self.write(alias, steps, last_start(deadline)).await?;
+        let Written { effects, at } = self.write(alias, steps, LastStart::before(deadline)).await?;
         match effects {
             Ok(effects) => self.written(alias, effects, at).map(Some),
             // Final: the pin step was possible, so the canonical id is not an alias.

@@ -1,6 +1,6 @@
 //! Deleting an alias.
 
-use super::handle::{Admin, last_start};
+use super::handle::{Admin, LastStart};
 use super::refusal::{Refusal, Subject};
 use super::request::key;
 use crate::shard::Written;
@@ -24,7 +24,7 @@ impl Admin {
         let alias = key(project_id, Subject::Alias, alias_id)?;
         let unlink = WriteStep::Unlink { alias: alias.clone(), expected_version };
         let Written { effects, at } =
-            self.write(&alias, vec![unlink], last_start(deadline)).await?;
+            self.write(&alias, vec![unlink], LastStart::before(deadline)).await?;
         match effects {
             Ok(effects) => {
                 self.unpin_old(&effects).await;

@@ -2,18 +2,13 @@
 
 use super::refusal::Refusal;
 use super::request::Rules;
-use crate::shard::{Cluster, Job, ReadPool, Shard, Written};
+use crate::shard::{Cluster, Job, ReadPool, Shard, WriteFault, Written};
 use aka_core::clock::Boottime;
 use aka_core::coherence::LookupFailure;
 use aka_core::domain::{ForwardRow, Key, Position, Token};
-use aka_core::write::{Effect, WriteStep};
+use aka_core::write::{Effect, STEP_LIMIT, WriteStep};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::task::JoinHandle;
-
-/// How long after its beginning a write may still begin its second step. An inverse row that is
-/// much older than this and has no forward row is an orphan.
-pub const STEP_LIMIT: Duration = Duration::from_secs(5);
 
 /// Writes aliases and shows them. A handle: a clone is cheap.
 #[derive(Clone)]
@@ -67,14 +62,26 @@ impl Admin {
         Ok((loaded.rows.get(key).cloned(), loaded.at))
     }
 
-    /// Carries out one job on the shard of `key`.
+    /// Carries out one job on the shard of `key`. A job whose time is over is not queued: its client
+    /// must hear that, and not that the queue is full.
     pub(super) async fn write(
         &self,
         key: &Key,
         steps: Vec<WriteStep>,
-        not_after: Boottime,
+        last_start: LastStart,
     ) -> Result<Written, Refusal> {
-        Ok(self.shard(key)?.write_backlog.submit(Job { steps, not_after }).await?)
+        let LastStart { not_after, too_late } = last_start;
+        let backlog = &self.shard(key)?.write_backlog;
+        if Boottime::now() >= not_after {
+            return Err(too_late);
+        }
+        backlog.submit(Job { steps, not_after }).await.map_err(|fault| match fault {
+            WriteFault::TooLate => too_late,
+            WriteFault::Overloaded => Refusal::Overloaded,
+            WriteFault::NotWritten => Refusal::Unavailable,
+            WriteFault::Barred(bar) => Refusal::Barred(bar),
+            WriteFault::Unknown => Refusal::Unknown,
+        })
     }
 
     /// Tells memory that a client is about to be shown the state of a key as of `at`. It counts as a
@@ -137,7 +144,28 @@ fn unowned(cluster: &Cluster) -> Refusal {
     }
 }
 
-/// The time after which a write that has just begun may not begin a step.
-pub(super) fn last_start(deadline: Boottime) -> Boottime {
-    deadline.min(Boottime::now().plus(STEP_LIMIT))
+/// Until when a write may begin a step.
+#[derive(Clone)]
+pub(super) struct LastStart {
+    not_after: Boottime,
+    /// What the client is told after that time.
+    too_late: Refusal,
+}
+
+impl LastStart {
+    /// That of a write which begins now: the client's deadline, or [`STEP_LIMIT`] if that is sooner.
+    /// Only a job that waited for the whole of [`STEP_LIMIT`] is the queue's fault.
+    pub fn before(deadline: Boottime) -> Self {
+        let limit = Self::from_now();
+        match deadline <= limit.not_after {
+            true => Self { not_after: deadline, too_late: Refusal::DeadlineExceeded },
+            false => limit,
+        }
+    }
+
+    /// That of a write which begins now, and for which no client waits.
+    pub fn from_now() -> Self {
+        let not_after = Boottime::now().plus(STEP_LIMIT);
+        Self { not_after, too_late: Refusal::Overloaded }
+    }
 }

@@ -1,6 +1,6 @@
 //! The two write steps of a create or an update: pin the canonical id, then point the alias at it.
 
-use super::handle::{Admin, last_start};
+use super::handle::{Admin, LastStart};
 use super::pins::Capacity;
 use super::precheck::FOLLOWS;
 use super::refusal::Refusal;
@@ -20,13 +20,14 @@ impl Admin {
         deadline: Boottime,
         link: impl Fn(&Id, Stamp) -> WriteStep,
     ) -> Result<(Key, Written), Refusal> {
-        let (stamp, not_after) = (Stamp::random(), last_start(deadline));
+        let (stamp, last_start) = (Stamp::random(), LastStart::before(deadline));
         let link = |canonical: &Key| link(canonical.id(), stamp);
-        let (canonical, both) = self.pin(alias, canonical, stamp, not_after, &link).await?;
+        let (canonical, both) =
+            self.pin(alias, canonical, stamp, last_start.clone(), &link).await?;
         if let Some(written) = both {
             return Ok((canonical, written));
         }
-        let written = self.write(alias, vec![link(&canonical)], not_after).await;
+        let written = self.write(alias, vec![link(&canonical)], last_start).await;
         let surely_not_linked = match &written {
             Ok(written) => written.effects.is_err(),
             Err(refusal) => *refusal != Refusal::Unknown,
@@ -48,7 +49,7 @@ impl Admin {
         alias: &Key,
         mut canonical: Key,
         stamp: Stamp,
-        not_after: Boottime,
+        last_start: LastStart,
         link: impl Fn(&Key) -> WriteStep,
     ) -> Result<(Key, Option<Written>), Refusal> {
         let mut orphans = None;
@@ -58,7 +59,7 @@ impl Admin {
             if together {
                 steps.push(link(&canonical));
             }
-            let written = self.write(&canonical, steps, not_after).await?;
+            let written = self.write(&canonical, steps, last_start.clone()).await?;
             match written.effects {
                 Err(StepRefusal::IsAliasOf(end)) => {
                     canonical = alias.sibling(end);

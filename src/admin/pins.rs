@@ -36,6 +36,11 @@ impl ForwardRows {
         self.0.get(&inverse.alias).filter(|(row, _)| inverse.is_pinned_by(row))
     }
 
+    /// Whether the forward row bears the stamp of the inverse row, whatever its canonical id is.
+    pub fn bear_stamp_of(&self, inverse: &InverseRow) -> bool {
+        self.0.get(&inverse.alias).is_some_and(|(row, _)| row.stamp == inverse.stamp)
+    }
+
     /// Whether the inverse row belongs to an alias.
     pub fn pins(&self, inverse: &InverseRow) -> bool {
         self.of(inverse).is_some()

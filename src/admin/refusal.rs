@@ -1,6 +1,6 @@
 //! Why an admin request was refused (the table in `docs/design.md`, section 2).
 
-use crate::shard::{ReadFault, WriteFault};
+use crate::shard::ReadFault;
 use crate::store::StoreError;
 use aka_core::domain::{Bar, Id, IdFault};
 use std::fmt;
@@ -83,19 +83,6 @@ impl From<ReadFault> for Refusal {
             ReadFault::Overloaded => Self::Overloaded,
             ReadFault::Unavailable => Self::Unavailable,
             ReadFault::Barred(bar) => Self::Barred(bar),
-        }
-    }
-}
-
-impl From<WriteFault> for Refusal {
-    fn from(fault: WriteFault) -> Self {
-        match fault {
-            // Too late: the job waited too long in the backlog. If the client's deadline passed,
-            // the RPC layer has answered by now.
-            WriteFault::Overloaded | WriteFault::TooLate => Self::Overloaded,
-            WriteFault::NotWritten => Self::Unavailable,
-            WriteFault::Barred(bar) => Self::Barred(bar),
-            WriteFault::Unknown => Self::Unknown,
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Removing inverse rows that are not needed any more (`docs/design.md`, the stamp rule).
 
-use super::handle::{Admin, STEP_LIMIT};
-use aka_core::clock::Boottime;
+use super::handle::{Admin, LastStart};
 use aka_core::domain::InverseRow;
 use aka_core::write::{Effect, WriteStep};
 use std::time::Duration;
@@ -14,8 +13,8 @@ impl Admin {
     /// it does no harm, and the sweeper removes it.
     pub(super) async fn unpin(&self, row: InverseRow) -> bool {
         let key = row.canonical.clone();
-        let not_after = Boottime::now().plus(STEP_LIMIT);
-        let done = self.write(&key, vec![WriteStep::Unpin(row)], not_after).await;
+        let last_start = LastStart::from_now();
+        let done = self.write(&key, vec![WriteStep::Unpin(row)], last_start).await;
         if let Err(refusal) = &done {
             tracing::debug!(%refusal, "an inverse row is left to the sweeper");
         }

@@ -1,5 +1,6 @@
 //! Checks that the change log has no gaps, and ends at the position of the clock row.
 
+use super::history::History;
 use super::problem::{Findings, Problem};
 use super::shards::ShardSessions;
 use crate::store::StoreError;
@@ -10,6 +11,7 @@ const PAGE: u32 = 5_000;
 pub(super) async fn check_log(
     shards: &mut ShardSessions,
     shard: usize,
+    history: &mut History,
     report: &mut Findings,
 ) -> Result<(), StoreError> {
     let mut last = None;
@@ -29,6 +31,7 @@ pub(super) async fn check_log(
                 }
             }
             last = Some(change.at);
+            history.read(shard, change);
         }
         report.log_lines += page.changes.len() as u64;
         if page.changes.len() < PAGE as usize {

@@ -1,7 +1,16 @@
 //! The problems that a check can find, and their texts.
 
-use aka_core::domain::{ForwardRow, InverseRow, Key};
+use super::history::LoggedState;
+use aka_core::domain::{ForwardRow, Id, InverseRow, Key};
 use std::fmt;
+
+/// What to do about an alias whose log lines are pruned.
+const UNCONFIRMED: &str = ", and the change log has no line that says the row is right: look at \
+     it, and repair it with --trust-rows, or delete the alias";
+
+/// What to do about rows that contradict each other.
+const BY_HAND: &str = "rows were changed by hand; find out which is right, then create, update or \
+     delete the alias through aka";
 
 /// A broken invariant.
 #[derive(Clone, Debug)]
@@ -13,7 +22,14 @@ pub enum Problem {
     /// The canonical id of an alias is itself an alias.
     Chain { alias: Key, row: ForwardRow },
     /// The canonical id of an alias is not pinned.
-    Unpinned { alias: Key, row: ForwardRow },
+    Unpinned {
+        alias: Key,
+        row: ForwardRow,
+        /// Whether the change log says that the row is as its write left it.
+        confirmed: bool,
+    },
+    /// An alias is not what its last write made it.
+    RowDiffers { alias: Key, row: Option<ForwardRow>, witness: Witness },
     /// An old inverse row has no forward row.
     Orphan { row: InverseRow },
     /// The version of an alias is above the shard's clock.
@@ -24,6 +40,29 @@ pub enum Problem {
     LogEnd { shard: usize, clock: u64 },
 }
 
+/// What shows that somebody else than aka changed a row.
+#[derive(Clone, Debug)]
+pub enum Witness {
+    /// The newest line of the change log about the alias.
+    Log(LoggedState),
+    /// The canonical id of an inverse row that has the stamp of the forward row.
+    InverseRow(Id),
+}
+
+impl fmt::Display for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Log(LoggedState { version, canonical: Some(id) }) => {
+                write!(f, "the change log makes it an alias of {id:?} (version {version})")
+            }
+            Self::Log(LoggedState { version, canonical: None }) => {
+                write!(f, "the change log deletes the alias (version {version})")
+            }
+            Self::InverseRow(id) => write!(f, "the inverse row of the same write names {id:?}"),
+        }
+    }
+}
+
 impl Problem {
     /// A name for programs.
     pub fn kind(&self) -> &'static str {
@@ -32,6 +71,7 @@ impl Problem {
             Self::WrongShard { .. } => "wrong_shard",
             Self::Chain { .. } => "chain",
             Self::Unpinned { .. } => "unpinned",
+            Self::RowDiffers { .. } => "row_differs",
             Self::Orphan { .. } => "orphan",
             Self::FromTheFuture { .. } => "version_above_clock",
             Self::LogGap { .. } => "log_gap",
@@ -56,11 +96,22 @@ impl fmt::Display for Problem {
             Self::Chain { alias, row } => {
                 write!(f, "{alias:?} is an alias of {:?}, which is an alias itself", row.canonical)
             }
-            Self::Unpinned { alias, row } => write!(
+            Self::Unpinned { alias, row, confirmed } => {
+                write!(
+                    f,
+                    "{alias:?} is an alias of {:?}, but has no inverse row that pins it",
+                    row.canonical
+                )?;
+                f.write_str(if *confirmed { "" } else { UNCONFIRMED })
+            }
+            Self::RowDiffers { alias, row: Some(row), witness } => write!(
                 f,
-                "{alias:?} is an alias of {:?}, but has no inverse row that pins it",
-                row.canonical
+                "{alias:?} is an alias of {:?} (version {}), but {witness}: {BY_HAND}",
+                row.canonical, row.version
             ),
+            Self::RowDiffers { alias, row: None, witness } => {
+                write!(f, "{alias:?} has no forward row, but {witness}: {BY_HAND}")
+            }
             Self::Orphan { row } => write!(
                 f,
                 "{:?} has an old inverse row for {:?} without a forward row",

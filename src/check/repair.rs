@@ -1,4 +1,8 @@
 //! Repairs what can be repaired safely: it removes orphans, and pins unpinned canonical ids.
+//!
+//! Nothing is repaired by guess. A row that somebody changed by hand looks like one that lacks its
+//! inverse row. So an inverse row is restored only if the change log confirms the forward row. Where
+//! the log has no line about it, a person may.
 
 use super::problem::{Findings, Problem};
 use super::shards::ShardSessions;
@@ -6,17 +10,32 @@ use crate::store::{Role, Session, Store, StoreError};
 use aka_core::domain::{InverseRow, Key};
 use aka_core::write::{ChangeSet, Wanted};
 
-/// Removes orphans, and gives an alias that is not pinned its inverse row. Any other problem needs
-/// a person who finds out how it arose.
+/// What a check repairs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repair {
+    /// Nothing.
+    Nothing,
+    /// What is safe to repair.
+    Safe,
+    /// Besides, inverse rows of aliases that the change log does not confirm: somebody vouches for
+    /// them.
+    TrustRows,
+}
+
+/// Removes orphans, and gives an alias that is not pinned its inverse row, if the change log confirms
+/// the alias. Any other problem needs a person who finds out how it arose.
 pub(super) async fn repair(
     shards: &mut ShardSessions,
     stores: &[Box<dyn Store>],
+    what: Repair,
     report: &mut Findings,
 ) -> Result<(), StoreError> {
     for problem in &report.problems {
         let (row, remove) = match problem {
             Problem::Orphan { row } => (row.clone(), true),
-            Problem::Unpinned { alias, row } => {
+            Problem::Unpinned { alias, row, confirmed }
+                if *confirmed || what == Repair::TrustRows =>
+            {
                 let canonical = alias.sibling(row.canonical.clone());
                 let (alias, stamp) = (alias.id().clone(), row.stamp);
                 (InverseRow { canonical, alias, stamp, created: row.updated }, false)

@@ -35,7 +35,7 @@ pub(super) async fn check_forward(
         for (alias, row, chain) in self::suspects(shards, again).await? {
             report.problems.push(match chain {
                 true => Problem::Chain { alias, row },
-                false => Problem::Unpinned { alias, row },
+                false => Problem::Unpinned { alias, row, confirmed: false },
             });
         }
         if page.len() < PAGE as usize {
@@ -85,14 +85,20 @@ async fn check_versions(
     Ok(())
 }
 
-/// Checks that every inverse row is in the right place, and that it is young or has its forward
-/// row.
+/// An inverse row that lacks its forward row.
+pub(super) struct Unmatched {
+    pub row: InverseRow,
+    /// Whether its write is surely over.
+    pub old: bool,
+}
+
+/// Checks that every inverse row is in the right place. Returns those that lack their forward row.
 pub(super) async fn check_inverse(
     shards: &mut ShardSessions,
     shard: usize,
     report: &mut Findings,
-) -> Result<(), StoreError> {
-    let mut after = None;
+) -> Result<Vec<Unmatched>, StoreError> {
+    let (mut after, mut unmatched) = (None, Vec::new());
     loop {
         let (now, page) = shards.session(shard).scan_inverse(after.as_ref(), PAGE).await?;
         report.inverse_rows += page.len() as u64;
@@ -105,41 +111,33 @@ pub(super) async fn check_inverse(
             if forward.get(&alias(row)).is_some_and(|forward| row.is_pinned_by(forward)) {
                 continue;
             }
-            if now.since(row.created) < ORPHAN_AGE {
-                report.young_orphans += 1;
-            } else {
-                report.problems.push(Problem::Orphan { row: row.clone() });
-            }
+            let old = now.since(row.created) >= ORPHAN_AGE;
+            unmatched.push(Unmatched { row: row.clone(), old });
         }
         if page.len() < PAGE as usize {
-            return Ok(());
+            return Ok(unmatched);
         }
         after = page.into_iter().last();
     }
 }
 
-/// Looks at the orphans again after a while, because a delete removes the forward row first and the
-/// inverse row later.
-pub(super) async fn confirm_orphans(
+/// Looks again after a while, and keeps the inverse rows that are still there, because a delete
+/// removes the forward row first and the inverse row later.
+pub(super) async fn confirm(
     shards: &mut ShardSessions,
-    report: &mut Findings,
+    unmatched: &mut Vec<Unmatched>,
 ) -> Result<(), StoreError> {
-    if !report.problems.iter().any(|problem| matches!(problem, Problem::Orphan { .. })) {
+    if !unmatched.iter().any(|unmatched| unmatched.old) {
         return Ok(());
     }
     tokio::time::sleep(STEP_LIMIT).await;
-    let mut confirmed = Vec::new();
-    for problem in std::mem::take(&mut report.problems) {
-        let still_so = match &problem {
-            Problem::Orphan { row } => {
-                let pins = shards.pins([row.canonical.clone()]).await?;
-                pins.iter().any(|pin| pin.alias == row.alias && pin.stamp == row.stamp)
-            }
-            _ => true,
-        };
-        confirmed.extend(still_so.then_some(problem));
-    }
-    report.problems = confirmed;
+    let canonicals = unmatched.iter().map(|unmatched| unmatched.row.canonical.clone());
+    let pins = shards.pins(canonicals).await?;
+    let there: HashSet<_> =
+        pins.into_iter().map(|pin| (pin.canonical, pin.alias, pin.stamp)).collect();
+    unmatched.retain(|Unmatched { row, old }| {
+        !old || there.contains(&(row.canonical.clone(), row.alias.clone(), row.stamp))
+    });
     Ok(())
 }
 

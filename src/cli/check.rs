@@ -2,7 +2,7 @@
 
 use super::fault::CliFault;
 use super::stores::open;
-use crate::check::{Findings, Problem, check};
+use crate::check::{Findings, Problem, Repair, check};
 use crate::config::DatabaseFlags;
 
 /// Flags of `aka check`.
@@ -13,8 +13,9 @@ Examples:
   aka check --shard mysql://aka@db0/aka --shard mysql://aka@db1/aka --repair
 
 It reads every row, and may run beside a live service. It exits with 1 if it finds a problem \
-that it did not repair. --repair removes old orphaned inverse rows and restores missing ones, \
-nothing else.")]
+that it did not repair. --repair removes old orphaned inverse rows, and restores missing ones \
+where the change log confirms the alias. Rows that contradict each other or the log were changed by \
+hand: they are reported and left alone.")]
 pub struct CheckArgs {
     #[command(flatten)]
     flags: DatabaseFlags,
@@ -23,6 +24,11 @@ pub struct CheckArgs {
     #[arg(long)]
     repair: bool,
 
+    /// With --repair: also restore missing inverse rows of aliases that the change log has no line
+    /// about, because their lines were removed. You vouch for these aliases
+    #[arg(long, requires = "repair")]
+    trust_rows: bool,
+
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
@@ -30,7 +36,12 @@ pub struct CheckArgs {
 
 pub async fn run(args: CheckArgs) -> Result<(), CliFault> {
     let stores = open(args.flags)?;
-    let report = check(&stores, args.repair).await?;
+    let what = match (args.repair, args.trust_rows) {
+        (false, _) => Repair::Nothing,
+        (true, false) => Repair::Safe,
+        (true, true) => Repair::TrustRows,
+    };
+    let report = check(&stores, what).await?;
     if args.json {
         print_json(&report);
     } else {

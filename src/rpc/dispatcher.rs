@@ -62,17 +62,17 @@ impl Dispatcher {
         let deadline = limits.deadline(request.headers(), self.request_limit);
         match method {
             Method::Resolve => {
-                let messages = Messages::new(request.into_body(), limits.longest_message);
+                let messages = Messages::new(request, limits.longest_message);
                 let reply = resolve(self.resolver.clone(), messages, deadline);
                 answer_at_once(call, respond, reply);
             }
             Method::BatchResolve => {
-                let messages = Messages::new(request.into_body(), limits.longest_message);
+                let messages = Messages::new(request, limits.longest_message);
                 let reply = resolve_batch(self.resolver.clone(), messages, deadline);
                 answer_at_once(call, respond, reply);
             }
             Method::StreamResolve => {
-                let requests = Messages::new(request.into_body(), limits.longest_message)
+                let requests = Messages::new(request, limits.longest_message)
                     .until_stopped(self.stopping.clone());
                 let resolver = self.resolver.clone();
                 let replies =

@@ -8,6 +8,7 @@ use crate::resolve::ReadRefusal;
 use aka_core::coherence::LookupFailure;
 use aka_core::domain::Bar;
 use aka_wire::MAX_MESSAGE;
+use aka_wire::encoding::ACCEPTED_ENCODINGS;
 use aka_wire::frame::FrameFault;
 use aka_wire::pb;
 use std::collections::HashMap;
@@ -18,6 +19,11 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 const DOMAIN: &str = "aka";
 
+/// The header that names the encodings that are read.
+const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
+/// What tonic says of a message that is marked as compressed in a call without an encoding.
+const TONIC_NO_ENCODING: &str = "no grpc-encoding was specified";
+
 /// After which time a client should repeat a call that failed for lack of a shard or of room.
 const RETRY_DELAY: Duration = Duration::from_millis(250);
 
@@ -26,8 +32,10 @@ const RETRY_DELAY: Duration = Duration::from_millis(250);
 pub enum CallFault {
     #[error("the bytes are not the message that this method takes: {0}")]
     Malformed(String),
-    #[error("compressed messages are not read")]
-    Compressed,
+    #[error("compressed messages are read if grpc-encoding is gzip, and in no other encoding")]
+    OtherEncoding,
+    #[error("a message is marked as compressed, but the call has no grpc-encoding")]
+    NoEncoding,
     #[error("the message is larger than {0} bytes; send less at once")]
     MessageTooLarge(usize),
     #[error("{0} requests are more than the {1} that a batch may hold")]
@@ -106,7 +114,9 @@ impl From<prost::DecodeError> for CallFault {
 impl From<FrameFault> for CallFault {
     fn from(fault: FrameFault) -> Self {
         match fault {
-            FrameFault::Compressed => Self::Compressed,
+            FrameFault::OtherEncoding => Self::OtherEncoding,
+            FrameFault::NoEncoding => Self::NoEncoding,
+            FrameFault::BadFlag | FrameFault::Damaged => Self::Malformed(fault.to_string()),
             FrameFault::TooLong(longest) => Self::MessageTooLarge(longest),
             FrameFault::CutShort => Self::Malformed("it is cut short".to_owned()),
         }
@@ -123,10 +133,12 @@ impl From<CallFault> for Status {
             CallFault::DeadlineExceeded => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
             CallFault::Unimplemented(_) => (Code::Unimplemented, "UNIMPLEMENTED"),
             CallFault::Internal(_) => (Code::Internal, "INTERNAL"),
-            CallFault::Compressed => {
+            // gRPC's specification demands this code.
+            CallFault::NoEncoding => (Code::Internal, "MALFORMED_MESSAGE"),
+            CallFault::OtherEncoding => {
                 let mut status = Status::from(CallFault::Unimplemented(text));
-                let identity = MetadataValue::from_static("identity");
-                status.metadata_mut().insert("grpc-accept-encoding", identity);
+                let accepted = MetadataValue::from_static(ACCEPTED_ENCODINGS);
+                status.metadata_mut().insert(ACCEPT_ENCODING, accepted);
                 return status;
             }
             CallFault::ShuttingDown => {
@@ -235,10 +247,16 @@ pub fn contract(status: Status) -> Status {
     let message = status.message().to_owned();
     match status.code() {
         Code::Ok => status,
-        // tonic's code for a message over the limit.
-        Code::OutOfRange => CallFault::MessageTooLarge(MAX_MESSAGE).into(),
+        // tonic's codes for a message over the limit: as it was sent, and inflated.
+        Code::OutOfRange | Code::ResourceExhausted => {
+            CallFault::MessageTooLarge(MAX_MESSAGE).into()
+        }
+        Code::Internal if message.contains(TONIC_NO_ENCODING) => CallFault::NoEncoding.into(),
         // tonic's code for a bad frame, and for bytes that are not the message.
         Code::Internal => CallFault::Malformed(message).into(),
+        Code::Unimplemented if status.metadata().contains_key(ACCEPT_ENCODING) => {
+            CallFault::OtherEncoding.into()
+        }
         Code::Unimplemented => CallFault::Unimplemented(match message.is_empty() {
             true => "this server has no such method".to_owned(),
             false => message,

@@ -23,11 +23,12 @@
 //! | connections were aborted instead of closed | `lifecycle` |
 //! | a sandbox without `pidfd_getfd` was slower, silently | `databases` |
 //! | `aka check --repair` repaired by guess | `ids` |
-//! | GOAWAY with PROTOCOL_ERROR to a gRPC C-core client | `wire` |
+//! | GOAWAY with PROTOCOL_ERROR to a gRPC C-core client | `opening` |
 
 mod databases;
 mod ids;
 mod lifecycle;
+mod opening;
 mod settings;
 mod transfer;
 mod wire;

@@ -1,6 +1,7 @@
 //! One gRPC call over HTTP/2.
 
 use aka_wire::MAX_MESSAGE;
+use aka_wire::encoding::Encoding;
 use aka_wire::frame::{FrameFault, Frames};
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
@@ -72,7 +73,11 @@ struct Answers {
 impl Answers {
     fn new(response: ResponseFuture) -> Self {
         // A batch of 10,000 of the run's ids needs a fifth of this.
-        Self { response: Some(response), body: None, frames: Frames::new(MAX_MESSAGE) }
+        Self {
+            response: Some(response),
+            body: None,
+            frames: Frames::new(MAX_MESSAGE, Encoding::Identity),
+        }
     }
 
     /// The next message. `None` if the call has ended with OK.

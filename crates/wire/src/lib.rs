@@ -3,6 +3,7 @@
 //! The server, the commands, the load generator and the tests all use this crate, so each fact of
 //! the contract is written once.
 
+pub mod encoding;
 pub mod frame;
 mod method;
 mod text;

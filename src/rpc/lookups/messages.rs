@@ -2,11 +2,13 @@
 
 use crate::rpc::status::CallFault;
 use aka_core::clock::Boottime;
+use aka_wire::encoding::Encoding;
 use aka_wire::frame::Frames;
 use bytes::Bytes;
 use futures::future::FutureExt;
 use futures::stream::Stream;
 use h2::RecvStream;
+use http::Request;
 use std::future::poll_fn;
 use std::pin::pin;
 use tokio::time::timeout;
@@ -21,8 +23,9 @@ pub struct Messages {
 
 impl Messages {
     /// `longest` is the most bytes that a message may have.
-    pub fn new(body: RecvStream, longest: usize) -> Self {
-        Self { body, frames: Frames::new(longest) }
+    pub fn new(request: Request<RecvStream>, longest: usize) -> Self {
+        let encoding = Encoding::of(request.headers());
+        Self { body: request.into_body(), frames: Frames::new(longest, encoding) }
     }
 
     /// The message of a call that has exactly one, if the client sends it in time.
@@ -51,7 +54,8 @@ impl Messages {
     /// The next message, or `None` after the last.
     ///
     /// # Errors
-    /// If the message is too long, compressed or cut short, or if the client has left.
+    /// If the message is too long, cut short, or compressed in a way that cannot be read, or if the
+    /// client has left.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Status> {
         loop {
             if let Some(message) = self.frames.next_message().map_err(CallFault::from)? {
@@ -98,7 +102,6 @@ fn left(error: h2::Error) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::Request;
     use tokio::io::duplex;
     use tonic::Code;
     use tonic_types::StatusExt;
@@ -116,7 +119,7 @@ mod tests {
         let mut connection = h2::server::handshake(server).await.expect("opened");
         let (call, _respond) = connection.accept().await.expect("a call").expect("a call");
         tokio::spawn(async move { while let Some(Ok(_)) = connection.accept().await {} });
-        let mut messages = Messages::new(call.into_body(), 9);
+        let mut messages = Messages::new(call, 9);
         let status = loop {
             match messages.next().await {
                 Ok(message) => assert_eq!(message.expect("an error comes first"), "x"),
@@ -133,7 +136,8 @@ mod tests {
         assert_eq!(refusal((b"\0\0\0\0\x01x\0", b"")).await, malformed);
         let too_large = (Code::InvalidArgument, "MESSAGE_TOO_LARGE".to_owned());
         assert_eq!(refusal((b"\0\0\0\0\x01x\0\0", b"\0\0\x0a")).await, too_large);
-        let compressed = (Code::Unimplemented, "UNIMPLEMENTED".to_owned());
-        assert_eq!(refusal((b"\x01\0\0\0", b"\0")).await, compressed);
+        let unnamed = (Code::Internal, "MALFORMED_MESSAGE".to_owned());
+        assert_eq!(refusal((b"\x01\0\0\0", b"\0")).await, unnamed);
+        assert_eq!(refusal((b"\x02\0\0\0", b"\0")).await, malformed);
     }
 }

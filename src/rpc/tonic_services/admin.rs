@@ -34,7 +34,7 @@ impl AdminCall {
         write: impl Future<Output = Result<T, Refusal>> + Send + 'static,
         result: impl FnOnce(&T) -> WriteResult,
     ) -> Result<T, Status> {
-        let outcome = self.in_time(self.admin.run_to_completion(write)).await;
+        let outcome = self.in_time(async { self.admin.run_to_completion(write).await }).await;
         let outcome = outcome.and_then(|joined| match joined {
             Ok(done) => done.map_err(|refusal| status::refusal(&refusal).into()),
             Err(error) => Err(internal(&error)),
@@ -46,9 +46,12 @@ impl AdminCall {
         outcome
     }
 
-    /// Waits until the deadline.
+    /// Waits until the deadline. After it, nothing is begun: `awaited` begins when it is polled.
     async fn in_time<T>(&self, awaited: impl Future<Output = T>) -> Result<T, Status> {
         let left = self.until.since(Boottime::now());
+        if left.is_zero() {
+            return Err(CallFault::DeadlineExceeded.into());
+        }
         tokio::time::timeout(left, awaited).await.map_err(|_| CallFault::DeadlineExceeded.into())
     }
 }
@@ -77,7 +80,7 @@ impl AliasAdmin for AdminCall {
         let (admin, until) = (self.admin.clone(), self.until);
         let news = requests.into_iter().map(new_alias).collect();
         let creating = async move { admin.create_all(news, until).await };
-        let answers = self.admin.run_to_completion(creating);
+        let answers = async { self.admin.run_to_completion(creating).await };
         let answers = self.in_time(answers).await?;
         let answers = answers.map_err(|error| internal(&error))?;
         let mut token: Option<Token> = None;

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
+use tonic::codec::CompressionEncoding::Gzip;
 use tonic::server::NamedService;
 use tonic_health::pb::health_server::HealthServer;
 use tower::util::BoxCloneSyncService;
@@ -55,11 +56,13 @@ impl TonicServices {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                // The details of errors, so that tools can show them.
+                .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
         };
         let named = [
-            named(health.max_decoding_message_size(longest)),
-            named(reflection().build_v1()?),
-            named(reflection().build_v1alpha()?),
+            named(health.max_decoding_message_size(longest).accept_compressed(Gzip)),
+            named(reflection().build_v1()?.accept_compressed(Gzip)),
+            named(reflection().build_v1alpha()?.accept_compressed(Gzip)),
         ];
         Ok(Self { admin, metrics, named, stopping })
     }
@@ -74,6 +77,7 @@ impl TonicServices {
         let (admin, metrics) = (self.admin.clone(), self.metrics.clone());
         AliasAdminServer::new(AdminCall { admin, metrics, until })
             .max_decoding_message_size(limits.longest_message)
+            .accept_compressed(Gzip)
             .call(request)
     }
 

@@ -28,7 +28,6 @@ async fn what_is_no_grpc_library(backend: Backend) {
     aka.create(PROJECT, "bob", "alice").await.expect("created");
     other_content_types_are_refused(&aka).await;
     a_lookup_takes_one_message(&aka).await;
-    compressed_messages_are_refused(&aka).await;
     a_message_that_stays_away_is_not_waited_for(&aka).await;
     calls_given_up_at_once_end_nobody(&aka).await;
 }
@@ -55,16 +54,6 @@ async fn a_lookup_takes_one_message(aka: &Aka) {
             let refused = call(aka, path, "application/grpc", pieces, true).await.status();
             assert_refused(&refused, Code::InvalidArgument, "MALFORMED_MESSAGE");
         }
-    }
-}
-
-async fn compressed_messages_are_refused(aka: &Aka) {
-    let mut compressed = bob();
-    compressed[0] = 1;
-    for path in [LOOKUPS[0], LOOKUPS[1], "/aka.v1.Resolver/StreamResolve"] {
-        let answer = call(aka, path, "application/grpc", &[&compressed], true).await;
-        assert_eq!(answer.trailers["grpc-accept-encoding"], "identity");
-        assert_refused(&answer.status(), Code::Unimplemented, "UNIMPLEMENTED");
     }
 }
 

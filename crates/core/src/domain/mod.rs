@@ -20,6 +20,7 @@ mod row;
 mod slot;
 mod slot_set;
 mod token;
+mod unfilled;
 
 pub use bar::Bar;
 pub use id::{Id, IdFault, MAX_ID_BYTES, validate};

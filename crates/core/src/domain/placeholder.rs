@@ -1,94 +1,165 @@
 //! Placeholders: ids that broken clients send in place of an id, such as `null`.
 //!
 //! They cannot be aliased: an alias of `null` would merge strangers (`docs/design.md`, section 2).
+//! Most stand in a list, which is configurable. The rest are told by rules, which always hold:
+//! blanks and quotes around an id do not count, and nothing but those, or a template that was not
+//! filled in, is no id.
 
+use super::id::MAX_ID_BYTES;
+use super::unfilled::{is_unfilled, may_end};
 use std::collections::HashSet;
 
-/// The placeholders of the default configuration.
+/// The placeholders of the default configuration: the union of what analytics vendors refuse or
+/// advise to block, and of what languages print for "no value".
 ///
-/// The list was collected from what analytics vendors document about broken SDKs and templates.
-pub const DEFAULT_PLACEHOLDERS: [&str; 33] = [
+/// An entry of zeros and dashes stands for all ids of zeros and dashes.
+pub const DEFAULT_PLACEHOLDERS: [&str; 62] = [
+    // Nobody in particular.
     "anonymous",
     "anonymous_id",
+    "anonymousid",
     "anon",
+    "anon_id",
     "guest",
+    "not_authenticated",
+    "unauthenticated",
+    "unidentified",
+    // No value.
     "null",
+    "(null)",
+    "<null>",
+    "\\n",
     "nil",
+    "(nil)",
+    "<nil>",
+    "optional(nil)",
     "none",
+    "(none)",
+    "<none>",
     "undefined",
+    "(undefined)",
+    "<undefined>",
     "unknown",
+    "(unknown)",
+    "<unknown>",
+    "unset",
+    "(unset)",
+    "<unset>",
+    "not set",
+    "not_set",
+    "(not set)",
+    "<not set>",
+    "void",
+    "empty",
+    "(empty)",
+    "<empty>",
     "nan",
     "n/a",
     "na",
+    "#n/a",
     "true",
     "false",
     "0",
     "-1",
+    "[]",
+    // The name of the field.
     "id",
     "user_id",
     "userid",
+    "$user_id",
+    "<user_id>",
+    "{user_id}",
     "distinct_id",
     "distinctid",
     "$distinct_id",
+    "device_id",
+    "deviceid",
     "alias",
     "email",
-    "not_authenticated",
-    "unidentified",
-    "[object object]",
-    "[]",
-    "{}",
-    "00000000-0000-0000-0000-000000000000",
-    "00000000000000000000000000000000",
-    "(null)",
-    "<null>",
+    // What many devices say of themselves: a build number, an Android id, a hidden MAC address.
+    "lmy47d",
+    "9774d56d682e549c",
+    "02:00:00:00:00:00",
 ];
 
-/// A set of placeholders. Ids are compared without regard to ASCII case, also inside one pair of
-/// quotes.
+/// A set of placeholders. Ids are compared without regard to ASCII case, and to blanks and quotes
+/// around them.
 #[derive(Clone, Debug)]
 pub struct Placeholders {
-    lowercase: HashSet<Box<[u8]>>,
-    longest: usize,
-    /// Whether a placeholder has this length. Nearly every id is settled by this, without a hash.
-    lengths: [bool; 256],
+    /// As they are shown: in lower case.
+    shown: Vec<String>,
+    /// As they are compared.
+    bare: HashSet<Box<[u8]>>,
+    /// By length: a bit for the first byte of each placeholder. Nearly every id is settled by this,
+    /// without a hash.
+    starts: [u32; MAX_ID_BYTES + 1],
+    /// Whether ids of zeros and dashes are placeholders.
+    zeros: bool,
 }
 
 impl Placeholders {
     /// The placeholders of this list.
     pub fn new<S: AsRef<str>>(list: impl IntoIterator<Item = S>) -> Self {
-        let lowercase: HashSet<Box<[u8]>> = list
-            .into_iter()
-            .map(|entry| entry.as_ref().as_bytes().to_ascii_lowercase().into_boxed_slice())
-            .collect();
-        let mut lengths = [false; 256];
-        for entry in &lowercase {
-            if let Some(seen) = lengths.get_mut(entry.len()) {
-                *seen = true;
+        let mut shown: Vec<_> =
+            list.into_iter().map(|entry| entry.as_ref().to_ascii_lowercase()).collect();
+        shown.sort_unstable();
+        shown.dedup();
+        let (mut starts, mut zeros) = ([0; MAX_ID_BYTES + 1], false);
+        let mut bare = HashSet::new();
+        for entry in shown.iter().map(|entry| self::bare(entry)) {
+            // The rules have what is empty, and no id is longer.
+            if entry.is_empty() || entry.len() > MAX_ID_BYTES {
+                continue;
+            }
+            if is_zeros(entry) {
+                zeros = true;
+            } else {
+                starts[entry.len()] |= start_bit(entry.as_bytes());
+                bare.insert(entry.as_bytes().into());
             }
         }
-        let longest = lowercase.iter().map(|entry| entry.len()).max().unwrap_or(0);
-        Self { lowercase, longest, lengths }
+        Self { shown, bare, starts, zeros }
     }
 
     /// The list, sorted.
     pub fn list(&self) -> impl Iterator<Item = String> {
-        let mut list: Vec<_> =
-            self.lowercase.iter().map(|id| String::from_utf8_lossy(id).into_owned()).collect();
-        list.sort_unstable();
-        list.into_iter()
+        self.shown.iter().cloned()
     }
 
-    /// Whether the id is a placeholder.
+    /// Whether the id, which is valid, is a placeholder.
     #[inline]
     pub fn contains(&self, id: &[u8]) -> bool {
-        self.contains_bare(id) || unquoted(id).is_some_and(|inner| self.contains_bare(inner))
+        let [first, .., last] = id else { return self.contains_any(id) };
+        match EDGES[usize::from(*first)] & FIRST != 0 || EDGES[usize::from(*last)] & LAST != 0 {
+            true => self.contains_any(id),
+            false => self.contains_bare(id),
+        }
+    }
+
+    /// The same for an id that may have something around it, or be told by a rule.
+    #[cold]
+    fn contains_any(&self, id: &[u8]) -> bool {
+        // A valid id is UTF-8, and is not empty.
+        let Some(text) = std::str::from_utf8(id).ok().filter(|text| !text.is_empty()) else {
+            return false;
+        };
+        let text = bare(text);
+        text.is_empty()
+            || self.contains_bare(text.as_bytes())
+            || (self.zeros && is_zeros(text))
+            || is_unfilled(text)
     }
 
     #[inline]
     fn contains_bare(&self, id: &[u8]) -> bool {
-        id.len() <= self.longest
-            && self.lengths[id.len().min(255)]
-            && self.lowercase.contains(id.to_ascii_lowercase().as_slice())
+        if self.starts.get(id.len()).is_none_or(|starts| starts & start_bit(id) == 0) {
+            return false;
+        }
+        let mut buffer = [0; MAX_ID_BYTES];
+        let Some(lowercase) = buffer.get_mut(..id.len()) else { return false };
+        lowercase.copy_from_slice(id);
+        lowercase.make_ascii_lowercase();
+        self.bare.contains(&*lowercase)
     }
 }
 
@@ -98,13 +169,55 @@ impl Default for Placeholders {
     }
 }
 
-/// The text between one pair of quotes.
+/// The bit of a text's first byte. Lower and upper case have the same.
 #[inline]
-fn unquoted(id: &[u8]) -> Option<&[u8]> {
-    match id {
-        [b'"', inner @ .., b'"'] | [b'\'', inner @ .., b'\''] => Some(inner),
-        _ => None,
+fn start_bit(text: &[u8]) -> u32 {
+    text.first().map_or(0, |first| 1 << (first & 31))
+}
+
+const FIRST: u8 = 1;
+const LAST: u8 = 2;
+
+/// The bytes that the ids of [`Placeholders::contains_any`] begin and end with.
+static EDGES: [u8; 256] = {
+    let mut edges = [0; 256];
+    let mut byte = 0;
+    while byte < edges.len() {
+        let (mut edge, it) = (0, byte as u8);
+        if matches!(it, b' ' | b'"' | b'\'') {
+            edge = FIRST | LAST;
+        }
+        // The first bytes of Unicode's blanks, and what all of them end with.
+        if matches!(it, 0xc2 | 0xe1 | 0xe2 | 0xe3 | 0xef | b'%' | b'0' | b'-') {
+            edge |= FIRST;
+        }
+        if it >= 0x80 || may_end(it) {
+            edge |= LAST;
+        }
+        edges[byte] = edge;
+        byte += 1;
     }
+    edges
+};
+
+/// The text without blanks and pairs of quotes around it.
+fn bare(text: &str) -> &str {
+    let blank = |char: char| char.is_whitespace() || matches!(char, '\u{200b}' | '\u{feff}');
+    let mut text = text.trim_matches(blank);
+    while let Some(inner) = unquoted(text) {
+        text = inner.trim_matches(blank);
+    }
+    text
+}
+
+/// The text between one pair of quotes.
+fn unquoted(text: &str) -> Option<&str> {
+    let within = |quote| text.strip_prefix(quote)?.strip_suffix(quote);
+    within('"').or_else(|| within('\''))
+}
+
+fn is_zeros(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b'0' | b'-'))
 }
 
 #[cfg(test)]
@@ -112,21 +225,75 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_ones_in_any_case_and_quotes() {
+    fn known_ones_in_any_case_quotes_and_blanks() {
         let placeholders = Placeholders::default();
-        for id in ["anonymous", "NULL", "Undefined", "\"null\"", "'NaN'", "[object Object]"] {
-            assert!(placeholders.contains(id.as_bytes()), "{id}");
+        for entry in DEFAULT_PLACEHOLDERS {
+            for id in [
+                entry.to_owned(),
+                entry.to_ascii_uppercase(),
+                format!("\"{entry}\""),
+                format!("'{entry}'"),
+                format!("{entry} "),
+                format!("\u{a0}{entry}"),
+                format!("\u{200b}' {entry}\u{3000}'\u{feff}"),
+            ] {
+                assert!(placeholders.contains(id.as_bytes()), "{id:?}");
+            }
         }
-        for id in ["bob", "null ", "\"null", "\"null'", "\"\"null\"\"", "", "\"\"", "00000000"] {
-            assert!(!placeholders.contains(id.as_bytes()), "{id}");
+        for id in ["bob", "\"null", "\"null'", "nul", "nulls", "", "'", "\"", "n ull", "bob "] {
+            assert!(!placeholders.contains(id.as_bytes()), "{id:?}");
+        }
+    }
+
+    #[test]
+    fn blanks_and_quotes_alone_are_no_id() {
+        // Every blank of Unicode, whatever its first byte is.
+        let blank = |char: &char| char.is_whitespace() || matches!(char, '\u{200b}' | '\u{feff}');
+        let none = Placeholders::new(Vec::<String>::new());
+        let null = Placeholders::new(["null"]);
+        for char in ('\u{20}'..=char::MAX).filter(blank).filter(|char| !char.is_control()) {
+            for id in [format!("{char}"), format!("{char}{char}"), format!("'{char}'")] {
+                assert!(none.contains(id.as_bytes()), "{id:?}");
+            }
+            for id in [format!("{char}null"), format!("null{char}"), format!("\"{char}null\"")] {
+                assert!(null.contains(id.as_bytes()), "{id:?}");
+                assert!(!none.contains(id.as_bytes()), "{id:?}");
+            }
+        }
+        for id in ["''", "\"\"", "' '", "\"''\"", "'\"\u{a0}\"' "] {
+            assert!(none.contains(id.as_bytes()), "{id:?}");
+        }
+    }
+
+    #[test]
+    fn zeros_stand_for_each_other() {
+        let placeholders = Placeholders::default();
+        let zeros = "00000000-0000-0000-0000-000000000000";
+        for id in [zeros, "000000000000000", "-", "\"0\"", "0 "] {
+            assert!(placeholders.contains(id.as_bytes()), "{id:?}");
+            assert!(Placeholders::new([zeros]).contains(id.as_bytes()), "{id:?}");
+            assert!(!Placeholders::new(["null"]).contains(id.as_bytes()), "{id:?}");
+        }
+        for id in ["01", "00000000-0000-0000-0000-000000000001", "-bob", "-2"] {
+            assert!(!placeholders.contains(id.as_bytes()), "{id:?}");
+        }
+    }
+
+    #[test]
+    fn templates_are_no_ids_whatever_the_list_is() {
+        let none = Placeholders::new(Vec::<String>::new());
+        for id in ["{{user_id}}", "' ${id} '", "<%= id %>", "[object Object]", "%s"] {
+            assert!(none.contains(id.as_bytes()), "{id:?}");
         }
     }
 
     #[test]
     fn the_list_is_the_callers() {
-        let placeholders = Placeholders::new(["Nobody"]);
-        assert!(placeholders.contains(b"nobody"));
+        let placeholders = Placeholders::new(["Nobody", " 'quoted' "]);
+        assert!(placeholders.contains(b"nobody") && placeholders.contains(b"Quoted"));
         assert!(!placeholders.contains(b"null"));
-        assert!(!Placeholders::new(Vec::<String>::new()).contains(b"null"));
+        assert!(placeholders.list().eq([" 'quoted' ", "nobody"]));
+        let long = "x".repeat(256);
+        assert!(!Placeholders::new([&long]).contains(long.as_bytes()));
     }
 }
