@@ -15,6 +15,9 @@ use std::{path::PathBuf, time::Duration};
 
 driver!(Sqlite, SqliteConnection, SqliteArguments, SqliteRow);
 
+/// How long the file of the write-ahead log may stay: 64 MiB.
+const LOG_BYTES: &str = "67108864";
+
 /// A shard in a file.
 pub struct SqliteStore {
     path: PathBuf,
@@ -36,6 +39,9 @@ impl SqliteStore {
             // In WAL mode only FULL makes a commit as durable as the disk (P1).
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Duration::from_secs(2))
+            // A reader that takes long makes the log grow. Once the log is copied back, the file
+            // becomes this short again.
+            .pragma("journal_size_limit", LOG_BYTES)
             .statement_cache_capacity(256)
             .disable_statement_logging();
         options.connect().await.map_err(|error| StoreError::Unreachable {
