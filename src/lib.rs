@@ -47,6 +47,9 @@
 //! 5. `aka_core::coherence` notes the change before the client is answered (rule 5).
 //! 6. `src/shard/feed.rs` of every instance reads the change in its next poll of the change log.
 
+// These macros panic if nobody reads: `cli/print.rs` writes to stdout and stderr.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod admin;
 pub mod check;
 pub mod cli;

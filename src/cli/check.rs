@@ -1,6 +1,7 @@
 //! `aka check`: reads all shards and reports what breaks an invariant.
 
 use super::fault::CliFault;
+use super::print::report_to_stdout;
 use super::stores::open;
 use crate::check::{Findings, Problem, Repair, check};
 use crate::config::DatabaseFlags;
@@ -42,36 +43,30 @@ pub async fn run(args: CheckArgs) -> Result<(), CliFault> {
         (true, true) => Repair::TrustRows,
     };
     let report = check(&stores, what).await?;
-    if args.json {
-        print_json(&report);
-    } else {
-        print_text(&report);
-    }
+    report_to_stdout(if args.json { json(&report) } else { text(&report) }.as_bytes())?;
     match report.problems.len() == report.repaired {
         true => Ok(()),
         false => Err(CliFault::Problems),
     }
 }
 
-fn print_text(report: &Findings) {
-    for problem in &report.problems {
-        println!("{problem}");
-    }
+fn text(report: &Findings) -> String {
     let Findings { aliases, inverse_rows, log_lines, young_orphans, problems, repaired } = report;
-    println!("{aliases} aliases, {inverse_rows} inverse rows, {log_lines} log lines read");
+    let mut out: String = problems.iter().map(|problem| format!("{problem}\n")).collect();
+    out += &format!("{aliases} aliases, {inverse_rows} inverse rows, {log_lines} log lines read\n");
     if *young_orphans > 0 {
-        println!(
+        out += &format!(
             "{young_orphans} inverse rows of writes that are under way or died in the last hour: \
-             harmless, the sweeper removes what stays"
+             harmless, the sweeper removes what stays\n"
         );
     }
-    match problems.len() {
-        0 => println!("no problems"),
-        count => println!("{count} problems, {repaired} repaired"),
+    out + &match problems.len() {
+        0 => "no problems\n".to_owned(),
+        count => format!("{count} problems, {repaired} repaired\n"),
     }
 }
 
-fn print_json(report: &Findings) {
+fn json(report: &Findings) -> String {
     let problem = |problem: &Problem| {
         let text = problem.to_string();
         serde_json::json!({ "kind": problem.kind(), "text": text })
@@ -84,5 +79,5 @@ fn print_json(report: &Findings) {
         "problems": report.problems.iter().map(problem).collect::<Vec<_>>(),
         "repaired": report.repaired,
     });
-    println!("{report}");
+    format!("{report}\n")
 }

@@ -1,9 +1,10 @@
 //! `aka export`: all aliases, from the shards themselves.
 
 use super::fault::CliFault;
-use super::print::{push_json, to_stdout};
+use super::print::push_json;
 use super::progress::Progress;
 use super::rows::Format;
+use super::spool::Spool;
 use super::stores::open;
 use crate::check::ShardSessions;
 use crate::config::DatabaseFlags;
@@ -23,8 +24,10 @@ Examples:
   aka export --format csv --shard mysql://aka@db0/aka --shard mysql://aka@db1/aka > aliases.csv
 
 It reads the databases directly, one shard after the other, each as it was at one moment. It may \
-run beside a live service. An export that was interrupted must start again. aka import reads the \
-output.")]
+run beside a live service: a database keeps that moment only as long as it takes to read it. What \
+the reader of the output has not taken by then waits in a temporary file without a name, in the \
+folder that TMPDIR names (/tmp if it names none). A slow reader needs as much disk there as the \
+output is long. An export that was interrupted must start again. aka import reads the output.")]
 pub struct ExportArgs {
     #[command(flatten)]
     flags: DatabaseFlags,
@@ -40,31 +43,42 @@ pub async fn run(args: ExportArgs) -> Result<(), CliFault> {
 }
 
 async fn export(stores: &[Box<dyn Store>], format: Format) -> Result<(), CliFault> {
+    // While a snapshot is open, SQLite's log and MySQL's undo log keep all that is written. So no
+    // snapshot waits for the reader of the output, who may be slow, or stop for the night.
+    let mut out = Spool::new()?;
     let mut shards = ShardSessions::open(stores).await?;
-    let exported = export_all(&mut shards, stores.len(), format).await;
+    let mut progress = Progress::new();
+    let read = read_all(&mut shards, stores.len(), format, &mut out, &mut progress).await;
     shards.close().await;
-    exported
+    // Also if a shard failed: the output must not end within a row.
+    let written = out.finish().await;
+    let count = read?;
+    written?;
+    progress.end(&format!("{count} aliases exported\n"));
+    Ok(())
 }
 
-async fn export_all(
+/// Puts the rows of all shards into the spool. Returns how many there are.
+async fn read_all(
     shards: &mut ShardSessions,
-    count_of_shards: usize,
+    count: usize,
     format: Format,
-) -> Result<(), CliFault> {
-    let mut progress = Progress::new();
+    out: &mut Spool,
+    progress: &mut Progress,
+) -> Result<u64, CliFault> {
     if format == Format::Csv {
-        to_stdout(HEADER)?;
+        out.push(HEADER)?;
     }
-    let mut count = 0;
-    for shard in 0..count_of_shards {
+    let mut rows = 0;
+    for shard in 0..count {
         let session = shards.session(shard);
         session.begin_snapshot().await?;
         let mut after = None;
         loop {
             let page = session.scan_forward(after.as_ref(), PAGE).await?;
-            to_stdout(&text(&page, format)?)?;
-            count += page.len() as u64;
-            progress.show(count, "");
+            out.push(&text(&page, format)?)?;
+            rows += page.len() as u64;
+            progress.show(rows, "");
             if page.len() < PAGE as usize {
                 break;
             }
@@ -72,8 +86,7 @@ async fn export_all(
         }
         session.rollback().await?;
     }
-    progress.end(&format!("{count} aliases exported\n"));
-    Ok(())
+    Ok(rows)
 }
 
 /// An alias as it is shown everywhere: 64-bit numbers are strings, as in proto3 JSON.

@@ -28,6 +28,8 @@ pub enum CliFault {
     Refused(Box<ServerError>),
     /// The command ran to its end, but some items failed. Each was reported where it happened.
     Partly { failed: u64, total: u64 },
+    /// The command was told to stop.
+    Interrupted,
     /// Problems were found. The report that was printed shows them.
     Problems,
     /// The async runtime cannot be started.
@@ -77,9 +79,11 @@ impl CliFault {
     pub(super) fn exit(&self) -> Exit {
         match self {
             Self::Closed => Exit::Done,
-            Self::Refused(_) | Self::Partly { .. } | Self::Problems | Self::Runtime(_) => {
-                Exit::Refused
-            }
+            Self::Refused(_)
+            | Self::Partly { .. }
+            | Self::Interrupted
+            | Self::Problems
+            | Self::Runtime(_) => Exit::Refused,
             Self::Usage(_) => Exit::Usage,
             Self::Config(_) => Exit::Config,
             Self::Unreachable { .. } | Self::Unavailable(_) => Exit::Unreachable,
@@ -101,6 +105,9 @@ impl CliFault {
             Self::Partly { failed, total } => {
                 let message = format!("{failed} of {total} failed");
                 ServerError::new(Code::Unknown, "PARTLY_FAILED", &message)
+            }
+            Self::Interrupted => {
+                ServerError::new(Code::Cancelled, "INTERRUPTED", "told to stop by a signal")
             }
             Self::Runtime(error) => {
                 let message = format!("cannot start the runtime: {error}");

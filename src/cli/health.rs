@@ -2,7 +2,7 @@
 
 use super::client::ClientArgs;
 use super::fault::CliFault;
-use super::print::to_stdout;
+use super::print::report_to_stdout;
 use super::server_error::ServerError;
 use clap::Args;
 use tonic::Code;
@@ -33,7 +33,7 @@ pub async fn run(args: HealthArgs) -> Result<(), CliFault> {
     let message = HealthCheckRequest { service: args.service.clone() };
     let reply = client.check(connection.request(message)).await;
     let status = connection.answer(reply)?.status();
-    to_stdout(format!("{}\n", status.as_str_name()).as_bytes())?;
+    report_to_stdout(format!("{}\n", status.as_str_name()).as_bytes())?;
     if status == ServingStatus::Serving {
         return Ok(());
     }

@@ -1,6 +1,7 @@
 //! `aka migrate`: creates or upgrades the tables.
 
 use super::fault::CliFault;
+use super::print::to_stdout;
 use crate::config::{Database, DatabaseFlags};
 use crate::store::SCHEMA_VERSION;
 use crate::store::migrate::{self, Migrated};
@@ -27,15 +28,15 @@ pub async fn run(args: MigrateArgs) -> Result<(), CliFault> {
             migrate::mysql(&stores).await?
         }
     };
-    migrated.iter().for_each(print_shard);
-    Ok(())
+    let lines: String = migrated.iter().map(line).collect();
+    to_stdout(lines.as_bytes())
 }
 
-fn print_shard(Migrated { address, identity, claimed }: &Migrated) {
+fn line(Migrated { address, identity, claimed }: &Migrated) -> String {
     let what = if *claimed { "created" } else { "already there" };
-    println!(
+    format!(
         "shard {} of {} ({address}): {what}; cluster {}, slots {}, \
-         tables of version {SCHEMA_VERSION}",
+         tables of version {SCHEMA_VERSION}\n",
         identity.shard, identity.shard_count, identity.cluster, identity.slots,
-    );
+    )
 }

@@ -5,6 +5,7 @@ mod bench;
 mod check;
 mod client;
 mod completions;
+mod environment;
 mod exit;
 mod export;
 mod fault;
@@ -17,17 +18,21 @@ mod operations;
 mod output;
 mod print;
 mod progress;
+mod records;
 mod report;
 mod resolve;
 mod rows;
 mod serve;
 mod server_error;
 mod server_url;
+mod signals;
+mod spool;
 mod status;
 mod stores;
 mod text;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use environment::without_empty_variables;
 use exit::Exit;
 use fault::CliFault;
 use output::OutputFormat;
@@ -40,6 +45,15 @@ use std::process::ExitCode;
 struct Cli {
     #[command(subcommand)]
     command: Command,
+}
+
+impl Cli {
+    /// The command line over the environment.
+    fn read() -> Result<Self, clap::Error> {
+        let mut command = without_empty_variables(Self::command());
+        let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        Self::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+    }
 }
 
 #[derive(Subcommand)]
@@ -73,7 +87,7 @@ pub fn main() -> ExitCode {
 
 /// Reads the command line and does what it says.
 async fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read() {
         Ok(cli) => cli,
         Err(error) => return usage(&error).into(),
     };

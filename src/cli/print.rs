@@ -13,6 +13,15 @@ pub(super) fn to_stdout(bytes: &[u8]) -> Result<(), CliFault> {
     })
 }
 
+/// Writes the report of a command whose exit code says what it found. That nobody reads the report
+/// does not make the finding a good one.
+pub(super) fn report_to_stdout(bytes: &[u8]) -> Result<(), CliFault> {
+    match to_stdout(bytes) {
+        Err(CliFault::Closed) => Ok(()),
+        written => written,
+    }
+}
+
 /// Writes a line to stderr. If that fails, the failure cannot be reported anywhere.
 pub(super) fn to_stderr(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");

@@ -1,9 +1,10 @@
 //! Aliases as rows of a file, NDJSON or CSV: `aka export` writes them, `aka import` reads them.
 
 use super::fault::CliFault;
+use super::records::{Record, Records};
 use clap::ValueEnum;
 use serde::{Deserialize, Deserializer, Serialize};
-use std::io::{self, BufRead, ErrorKind, Read};
+use std::io::Read;
 use std::path::Path;
 
 /// How rows are written.
@@ -60,19 +61,17 @@ fn as_text<S: serde::Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S
     serializer.collect_str(number)
 }
 
-/// A line of the file: its row, or why it is not a row.
+/// A row of the file, or why it is none. A row of CSV may have several lines.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Line {
-    /// From 1.
+    /// Its first line, from 1.
     pub number: u64,
+    /// Its last line.
+    pub last: u64,
     pub row: Result<AliasRow, String>,
 }
 
-/// The longest line, far longer than any row: a file without line ends must not fill the memory.
-const LINE_BYTES: u64 = 1 << 20;
-
-/// Hands over line after line until the end, or until `take` returns `false`. A row of CSV is one
-/// line too: no stored id has a line end, and a quote that is left open spoils only its row.
+/// Hands over row after row until the end, or until `take` returns `false`.
 ///
 /// # Errors
 /// If the file cannot be read, or is not in this format from its first row on.
@@ -81,48 +80,39 @@ pub(super) fn read(
     input: impl Read,
     mut take: impl FnMut(Line) -> bool,
 ) -> Result<(), CliFault> {
-    let mut input = io::BufReader::new(input);
-    let mut text = Vec::new();
+    let mut records = match format {
+        Format::Ndjson => Records::lines(input),
+        Format::Csv => Records::csv(input),
+    };
     let (mut header, mut first) = (None, true);
-    for number in 1.. {
-        text.clear();
-        let read = input.by_ref().take(LINE_BYTES).read_until(b'\n', &mut text);
-        if read.map_err(cannot_read)? == 0 {
-            return Ok(());
-        }
-        if text.len() as u64 == LINE_BYTES {
-            return Err(CliFault::Usage(format!("line {number} is longer than 1 MiB")));
-        }
-        // Some programs begin their files with a byte order mark.
-        let text = text.strip_prefix(b"\xef\xbb\xbf").filter(|_| number == 1).unwrap_or(&text);
+    while let Some(Record { text, first_line, last_line, fault }) = records.next()? {
         if text.trim_ascii().is_empty() {
             continue;
         }
         let row = match (format, &header) {
-            (Format::Ndjson, _) => serde_json::from_slice(text).map_err(|fault| fault.to_string()),
+            _ if fault.is_some() => Err(fault.unwrap_or_default()),
+            (Format::Ndjson, _) => serde_json::from_slice(&text).map_err(|fault| fault.to_string()),
             (Format::Csv, None) => {
-                header = Some(csv_header(text)?);
+                header = Some(csv_header(&text)?);
                 continue;
             }
-            (Format::Csv, Some(header)) => csv_record(text)
-                .and_then(|record| record.deserialize(Some(header)))
-                .map_err(|fault| fault.to_string()),
+            (Format::Csv, Some(header)) => csv_row(&text, header),
         };
         // If the first row is wrong, the whole file is: a million refused rows would help nobody.
         if let (Err(why), true) = (&row, first) {
-            let message = format!("line {number}: {why}; is it the right --format?");
+            let message = format!("line {first_line}: {why}; is it the right --format?");
             return Err(CliFault::Usage(message));
         }
         first = false;
-        if !take(Line { number, row }) {
+        if !take(Line { number: first_line, last: last_line, row }) {
             return Ok(());
         }
     }
     Ok(())
 }
 
-fn csv_header(line: &[u8]) -> Result<csv::ByteRecord, CliFault> {
-    let header = csv_record(line).unwrap_or_default();
+fn csv_header(text: &[u8]) -> Result<csv::ByteRecord, CliFault> {
+    let header = csv_record(text).unwrap_or_default();
     for wanted in ["project_id", "alias_id", "canonical_id"] {
         if !header.iter().any(|column| column == wanted.as_bytes()) {
             let message = format!("the first line is no CSV header with a column {wanted}");
@@ -132,17 +122,23 @@ fn csv_header(line: &[u8]) -> Result<csv::ByteRecord, CliFault> {
     Ok(header)
 }
 
-fn csv_record(line: &[u8]) -> Result<csv::ByteRecord, csv::Error> {
-    let mut record = csv::ByteRecord::new();
-    csv::ReaderBuilder::new().has_headers(false).from_reader(line).read_byte_record(&mut record)?;
-    Ok(record)
+fn csv_row(text: &[u8], header: &csv::ByteRecord) -> Result<AliasRow, String> {
+    let record = csv_record(text).map_err(|fault| fault.to_string())?;
+    // With a field too many or too few, another field may stand where an id belongs.
+    if record.len() != header.len() {
+        let (fields, columns) = (record.len(), header.len());
+        return Err(format!("the row has {fields} fields, and the header has {columns} columns"));
+    }
+    record.deserialize(Some(header)).map_err(|fault| fault.to_string())
 }
 
-fn cannot_read(source: io::Error) -> CliFault {
-    match source.kind() {
-        ErrorKind::IsADirectory => CliFault::Usage("that is a folder, not a file".to_owned()),
-        _ => CliFault::Io { what: "cannot read the rows", source },
-    }
+fn csv_record(text: &[u8]) -> Result<csv::ByteRecord, csv::Error> {
+    let mut record = csv::ByteRecord::new();
+    let mut reader = csv::ReaderBuilder::new();
+    // A carriage return alone ends no record, as in `Records`.
+    reader.has_headers(false).terminator(csv::Terminator::Any(b'\n'));
+    reader.from_reader(text).read_byte_record(&mut record)?;
+    Ok(record)
 }
 
 #[cfg(test)]
@@ -172,21 +168,22 @@ mod tests {
 "#;
         let (read, result) = lines(Format::Ndjson, json);
         assert!(result.is_ok());
-        assert_eq!(read[0], Line { number: 1, row: Ok(row(1, "a", "b")) });
-        assert_eq!(read[1], Line { number: 3, row: Ok(row(2, "\"c, ", "1")) });
+        assert_eq!(read[0], Line { number: 1, last: 1, row: Ok(row(1, "a", "b")) });
+        assert_eq!(read[1], Line { number: 3, last: 3, row: Ok(row(2, "\"c, ", "1")) });
         assert!(read[2].number == 4 && read[2].row.is_err());
 
-        let csv = b"\xef\xbb\xbfalias_id,version,canonical_id,project_id\r\na,7,b,1\r\n\
-            \"\"\"c, \",,1,2\r\nd\r\ne,,\xff,2\r\nf,,1,2\n\"g,,1,2\nh,,1,2";
+        let csv = b"\xef\xbb\xbfalias_id,version,canonical_id,project_id\r\na,\"7\n2,x\",b,1\r\n\
+            \"\"\"c, \",,1,2\r\nd\r\ne,,\xff,2\r\nf,,1,2,3\n\"f\"g,,1,2\nh,,1,2\n\"i,,1,2\nj,,1,2";
         let (read, result) = lines(Format::Csv, csv);
         assert!(result.is_ok());
-        assert_eq!(read[0], Line { number: 2, row: Ok(row(1, "a", "b")) });
-        assert_eq!(read[1], Line { number: 3, row: Ok(row(2, "\"c, ", "1")) });
-        assert!(read[2].number == 4 && read[2].row.is_err(), "{:?}", read[2]);
-        assert!(read[3].number == 5 && read[3].row.is_err(), "{:?}", read[3]);
-        assert_eq!(read[4], Line { number: 6, row: Ok(row(2, "f", "1")) });
-        assert!(read[5].number == 7 && read[5].row.is_err(), "{:?}", read[5]);
-        assert_eq!(read[6], Line { number: 8, row: Ok(row(2, "h", "1")) });
+        assert_eq!(read[0], Line { number: 2, last: 3, row: Ok(row(1, "a", "b")) });
+        assert_eq!(read[1], Line { number: 4, last: 4, row: Ok(row(2, "\"c, ", "1")) });
+        for (line, number) in read[2..6].iter().zip(5..) {
+            assert!(line.number == number && line.row.is_err(), "{line:?}");
+        }
+        assert_eq!(read[6], Line { number: 9, last: 9, row: Ok(row(2, "h", "1")) });
+        assert!((read[7].number, read[7].last) == (10, 11) && read[7].row.is_err(), "{read:?}");
+        assert_eq!(read.len(), 8);
     }
 
     #[test]
@@ -195,15 +192,10 @@ mod tests {
             (Format::Ndjson, &b"project_id,alias_id,canonical_id\n1,a,b\n"[..]),
             (Format::Csv, b"{\"project_id\":1,\"alias_id\":\"a\",\"canonical_id\":\"b\"}\n"),
             (Format::Csv, b"project_id,alias_id\n1,a\n"),
+            (Format::Csv, b"project_id,alias_id,canonical_id\r1,a,b\r"),
         ] {
             let (read, result) = lines(format, text);
             assert!(read.is_empty() && matches!(result, Err(CliFault::Usage(_))), "{result:?}");
         }
-    }
-
-    #[test]
-    fn a_line_without_end_does_not_fill_the_memory() {
-        let result = read(Format::Ndjson, io::repeat(b'x'), |_| true);
-        assert!(matches!(result, Err(CliFault::Usage(message)) if message.contains("line 1 ")));
     }
 }

@@ -1,6 +1,7 @@
 //! `aka serve`: runs the service until it is told to stop.
 
 use super::fault::CliFault;
+use super::print::to_stdout;
 use crate::config::{Config, ServeFlags};
 use crate::ops::logging;
 use crate::server::serve;
@@ -29,8 +30,7 @@ pub struct ServeArgs {
 pub async fn run(args: ServeArgs) -> Result<(), CliFault> {
     let config = Config::load(args.flags)?;
     if args.print_config {
-        print!("{config}");
-        return Ok(());
+        return to_stdout(config.to_string().as_bytes());
     }
     logging::init(config.log_format, &config.log).map_err(CliFault::Config)?;
     let no_signals = |error| CliFault::Unavailable(format!("cannot listen for signals: {error}"));

@@ -3,7 +3,7 @@
 use super::fault::CliFault;
 use super::operations;
 use super::output::{OutputArgs, OutputFormat};
-use super::print::{push_json, to_stdout};
+use super::print::{push_json, report_to_stdout};
 use super::server_error::ServerError;
 use super::server_url::ServerUrl;
 use super::text::printable;
@@ -55,7 +55,7 @@ pub async fn run(args: StatusArgs) -> Result<(), CliFault> {
             push_json(&mut out, &all)?;
         }
     }
-    to_stdout(&out)?;
+    report_to_stdout(&out)?;
     healthy(&status)
 }
 

@@ -27,9 +27,13 @@ impl Database {
 
     pub(super) fn of(settings: &DatabaseSettings) -> Result<Self, ConfigFault> {
         let password = Secret::read(settings.shard_password_file.as_deref())?;
-        // Compose files set variables that are empty: they name nothing.
-        let named = settings.shards.iter().flatten().map(|url| url.trim());
-        let named: Vec<_> = named.filter(|url| !url.is_empty()).collect();
+        let named: Vec<_> = settings.shards.iter().flatten().map(|url| url.trim()).collect();
+        // As `$A,$B` is, if one of the two is not set. A shard that is missing silently would be a
+        // smaller cluster, or an empty SQLite file in place of all shards.
+        if named.contains(&"") {
+            let fault = "the list of shards has an empty item: name each shard by its URL";
+            return Err(ConfigFault(fault.to_owned()));
+        }
         match (&settings.sqlite, named.is_empty()) {
             (Some(_), false) => Err(ConfigFault(
                 "both a SQLite file and shards are named: name one of the two".to_owned(),

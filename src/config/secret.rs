@@ -1,8 +1,12 @@
 //! The password of the shards whose URL has none.
 
 use super::fault::ConfigFault;
+use std::env::VarError;
 use std::fmt;
 use std::path::{Path, PathBuf};
+
+/// The variable that may hold it.
+const VARIABLE: &str = "AKA_SHARD_PASSWORD";
 
 /// A text that is never shown.
 #[derive(Clone)]
@@ -13,14 +17,25 @@ pub struct Secret {
 }
 
 impl Secret {
-    /// The text of the file without its line end, else of the environment variable.
+    /// The text of the file, else of the environment variable, without the line ends at its end.
     pub(super) fn read(file: Option<&Path>) -> Result<Option<Self>, ConfigFault> {
         let Some(path) = file else {
-            return Ok(std::env::var("AKA_SHARD_PASSWORD")
-                .ok()
-                .map(|text| Self { text, file: None }));
+            return Self::from_environment();
         };
         Ok(Some(Self { text: text_of(path)?, file: Some(path.to_owned()) }))
+    }
+
+    /// An empty variable is none. A variable often has a line end at its end, as a file has.
+    fn from_environment() -> Result<Option<Self>, ConfigFault> {
+        let text = match std::env::var(VARIABLE) {
+            Ok(text) => without_line_end(&text),
+            Err(VarError::NotPresent) => return Ok(None),
+            // The error would quote it.
+            Err(VarError::NotUnicode(_)) => {
+                return Err(ConfigFault(format!("the password in {VARIABLE} is not UTF-8")));
+            }
+        };
+        Ok(Some(Self { text, file: None }).filter(|secret| !secret.text.is_empty()))
     }
 
     /// The text itself. If it came from a file, the file is read again, because operators change
@@ -37,7 +52,11 @@ fn text_of(path: &Path) -> Result<String, ConfigFault> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         ConfigFault(format!("the password file {} cannot be read: {error}", path.display()))
     })?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+    Ok(without_line_end(&text))
+}
+
+fn without_line_end(text: &str) -> String {
+    text.trim_end_matches(['\r', '\n']).to_owned()
 }
 
 impl fmt::Debug for Secret {

@@ -7,7 +7,7 @@ mod report;
 
 use super::fault::CliFault;
 use super::output::OutputFormat;
-use super::print::{push_json, to_stdout};
+use super::print::{push_json, report_to_stdout};
 use aka_load::{ConnectedLoad, LoadError, LoadOutcome, LoadPlan, LoadServer};
 pub use args::BenchArgs;
 use progress::RunProgress;
@@ -33,7 +33,7 @@ pub async fn run(args: BenchArgs) -> Result<(), CliFault> {
         OutputFormat::Text => out.extend_from_slice(report.to_string().as_bytes()),
         OutputFormat::Json => push_json(&mut out, &report)?,
     }
-    to_stdout(&out)?;
+    report_to_stdout(&out)?;
     match bad {
         0 => Ok(()),
         failed => Err(CliFault::Partly { failed, total }),

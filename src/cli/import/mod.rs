@@ -7,17 +7,19 @@ mod send;
 use super::client::ClientArgs;
 use super::fault::CliFault;
 use super::output::{OutputArgs, OutputFormat};
-use super::print::{push_json, to_stderr, to_stdout};
+use super::print::{push_json, report_to_stdout, to_stderr};
 use super::progress::Progress;
 use super::rows::Format;
+use super::signals::StopSignals;
 use clap::Args;
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use refused::{RefusedFile, default_refused};
-use send::send;
+use send::{Sent, send};
 use serde::Serialize;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::time::Duration;
 
 /// Calls at a time: the server's writers group the jobs that wait for them.
@@ -32,9 +34,10 @@ Examples:
   aka export --sqlite old.db | aka import --server aka-1:50051
 
 A row names project_id, alias_id and canonical_id: a JSON object a line, or CSV with a header. \
-Other fields are not read: the service gives out its own versions and times. Rows may take \
-effect in any order. An alias that exists already counts as unchanged. So an import that was \
-interrupted may be repeated as a whole, or from the line that it names.
+Other fields are not read: the service gives out its own versions and times. A quoted field of \
+CSV may hold line breaks. Rows may take effect in any order. An alias that exists already counts \
+as unchanged. So an import that was interrupted may be repeated as a whole, or from the line that \
+it names; SIGINT (Ctrl-C) makes it say so and end with exit code 1.
 
 Rows that are refused do not stop the rest. They go to a file, with the reason, and the exit \
 code is 1. They can be imported from that file once the reason is gone.")]
@@ -51,7 +54,7 @@ pub struct ImportArgs {
     #[arg(long, value_name = "FILE")]
     refused: Option<PathBuf>,
 
-    /// Skip the lines before this one
+    /// Skip the rows that begin before this line of the file
     #[arg(long, value_name = "N", default_value_t = 1)]
     from_line: u64,
 
@@ -78,7 +81,16 @@ struct Imported {
     refused_file: Option<PathBuf>,
 }
 
+/// How far an import is.
+struct Importing {
+    counts: Imported,
+    progress: Progress,
+    /// What is before this line is settled: created, unchanged, or in the file of refused rows.
+    next_line: u64,
+}
+
 pub async fn run(args: ImportArgs) -> Result<(), CliFault> {
+    let stop = StopSignals::listen()?;
     let file = args.file.as_deref().filter(|file| *file != Path::new("-"));
     let format = args.format.unwrap_or_else(|| file.map_or(Format::Ndjson, Format::of));
     let input: Box<dyn Read + Send> = match file {
@@ -87,40 +99,34 @@ pub async fn run(args: ImportArgs) -> Result<(), CliFault> {
         })?),
         None => Box::new(io::stdin()),
     };
-    let mut refused =
-        RefusedFile::new(args.refused.clone().unwrap_or_else(|| default_refused(file)));
+    let refused = RefusedFile::new(args.refused.clone().unwrap_or_else(|| default_refused(file)));
     let connection = args.client.connect().await?;
     let patience = Duration::from_secs(args.retry_s);
-    let mut batches = read::batches(format, input, args.from_line, AT_ONCE)
+    let batches = read::batches(format, input, args.from_line, AT_ONCE)
         .map(|batch| async { send(&connection, batch?, patience).await })
         .buffered(AT_ONCE);
-    let (mut counts, mut progress) = (Imported::default(), Progress::new());
-    let mut next_line = args.from_line;
-    while let Some(sent) = batches.next().await {
-        let sent = sent.and_then(|sent| {
-            sent.refused.iter().try_for_each(|row| refused.add(row)).map(|()| sent)
-        });
-        let sent = sent.inspect_err(|fault| {
-            progress.end("");
-            if !matches!(fault, CliFault::Usage(_)) || next_line > args.from_line {
-                to_stderr(&format!(
-                    "aka: stopped; what is before line {next_line} is done: \
-                     go on with --from-line {next_line}"
-                ));
-            }
-        })?;
-        counts.created += sent.created;
-        counts.unchanged += sent.unchanged;
-        counts.refused += sent.refused.len() as u64;
-        next_line = sent.last_line + 1;
-        let note = match counts.refused {
-            0 => String::new(),
-            refused => format!(", {refused} refused"),
-        };
-        progress.show(counts.total(), &note);
-    }
+    let mut state = Importing {
+        counts: Imported::default(),
+        progress: Progress::new(),
+        next_line: args.from_line,
+    };
+    // At a signal the calls that are under way are dropped: creating an alias is safe to repeat.
+    let ended = tokio::select! {
+        ended = settle(batches, refused, &mut state) => ended,
+        () = stop.first() => Err(CliFault::Interrupted),
+    };
+    let Importing { counts, progress, next_line } = state;
     progress.end("");
-    counts.refused_file = (counts.refused > 0).then_some(refused.path);
+    if let Err(fault) = ended {
+        if !matches!(fault, CliFault::Usage(_)) || next_line > args.from_line {
+            to_stderr(&format!(
+                "aka: stopped after {}; what is before line {next_line} is done: \
+                 go on with --from-line {next_line}",
+                counts.text()
+            ));
+        }
+        return Err(fault);
+    }
     counts.print(args.output.output)?;
     match counts.refused {
         0 => Ok(()),
@@ -128,22 +134,49 @@ pub async fn run(args: ImportArgs) -> Result<(), CliFault> {
     }
 }
 
+/// Takes the results of the batches, in the order of the file.
+async fn settle(
+    batches: impl Stream<Item = Result<Sent, CliFault>>,
+    mut refused: RefusedFile,
+    state: &mut Importing,
+) -> Result<(), CliFault> {
+    let mut batches = pin!(batches);
+    let Importing { counts, progress, next_line } = state;
+    while let Some(sent) = batches.next().await {
+        let sent = sent?;
+        sent.refused.iter().try_for_each(|row| refused.add(row))?;
+        counts.created += sent.created;
+        counts.unchanged += sent.unchanged;
+        counts.refused += sent.refused.len() as u64;
+        counts.refused_file = (counts.refused > 0).then(|| refused.path.clone());
+        *next_line = sent.last_line + 1;
+        let note = match counts.refused {
+            0 => String::new(),
+            refused => format!(", {refused} refused"),
+        };
+        progress.show(counts.total(), &note);
+    }
+    Ok(())
+}
+
 impl Imported {
     fn total(&self) -> u64 {
         self.created + self.unchanged + self.refused
     }
 
+    fn text(&self) -> String {
+        let Self { created, unchanged, refused, refused_file } = self;
+        let place = refused_file.iter().map(|path| format!(" (see {})", path.display()));
+        let place: String = place.collect();
+        format!("{created} created, {unchanged} unchanged, {refused} refused{place}")
+    }
+
     fn print(&self, output: OutputFormat) -> Result<(), CliFault> {
         let mut out = Vec::new();
-        if output == OutputFormat::Json {
-            push_json(&mut out, self)?;
-        } else {
-            let Self { created, unchanged, refused, refused_file } = self;
-            let place = refused_file.iter().map(|path| format!(" (see {})", path.display()));
-            let place: String = place.collect();
-            out = format!("{created} created, {unchanged} unchanged, {refused} refused{place}\n")
-                .into_bytes();
+        match output {
+            OutputFormat::Json => push_json(&mut out, self)?,
+            OutputFormat::Text => out.extend(format!("{}\n", self.text()).into_bytes()),
         }
-        to_stdout(&out)
+        report_to_stdout(&out)
     }
 }

@@ -14,7 +14,7 @@ const BATCH: usize = 1_000;
 /// A batch is sent when it has this many bytes: with a last long row it still fits a message.
 const BATCH_BYTES: usize = 512 * 1024;
 
-/// The lines of the input from `from_line` on, in batches. A thread of its own reads up to `ahead`
+/// The rows of the input that begin on line `from_line` or later, in batches. A thread of its own reads up to `ahead`
 /// batches ahead.
 pub(super) fn batches(
     format: Format,

@@ -28,10 +28,9 @@ pub(super) async fn send(
     lines: Vec<Line>,
     patience: Duration,
 ) -> Result<Sent, CliFault> {
-    let mut sent =
-        Sent { last_line: lines.last().map_or(0, |line| line.number), ..Sent::default() };
+    let mut sent = Sent { last_line: lines.last().map_or(0, |line| line.last), ..Sent::default() };
     let mut waiting = Vec::with_capacity(lines.len());
-    for Line { number, row } in lines {
+    for Line { number, row, .. } in lines {
         match row {
             Ok(row) => waiting.push((number, row)),
             Err(why) => {

@@ -20,6 +20,9 @@ driver!(Sqlite, SqliteConnection, SqliteArguments, SqliteRow);
 /// The longest statement that is sent, in bytes. SQLite takes a thousand times as much.
 const LONGEST: usize = 1 << 20;
 
+/// How long the file of the write-ahead log may stay: 64 MiB.
+const LOG_BYTES: &str = "67108864";
+
 /// A shard in a file.
 pub struct SqliteStore {
     path: PathBuf,
@@ -48,6 +51,9 @@ impl SqliteStore {
             // In WAL mode only FULL makes a commit as durable as the disk (P1).
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Duration::from_secs(2))
+            // A reader that takes long makes the log grow. Once the log is copied back, the file
+            // becomes this short again.
+            .pragma("journal_size_limit", LOG_BYTES)
             .statement_cache_capacity(256)
             .disable_statement_logging();
         let address = self.address();
