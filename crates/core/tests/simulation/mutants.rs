@@ -90,7 +90,7 @@ caught! {
     connections_stay
     epoch_keeps_entries
     // The hot table.
-    front_keeps_changes
+    hot_table_misses_changes
     // The filter.
     filter_too_early
     filter_registered_late
