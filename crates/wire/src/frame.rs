@@ -3,10 +3,11 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-/// How many bytes stand before every message: the flag and the length.
+/// The bytes before every message: the flag and the length.
 pub const PREFIX: usize = 5;
 
-/// Frames the message that `encode` writes. `length` is the most bytes that it writes.
+/// Frames the message that `encode` appends to a buffer. `length` is the room that is reserved for
+/// it, in bytes.
 pub fn framed(length: usize, encode: impl FnOnce(&mut Vec<u8>)) -> Bytes {
     let mut framed = Vec::with_capacity(PREFIX + length);
     framed.put_bytes(0, PREFIX);
@@ -19,7 +20,7 @@ pub fn framed(length: usize, encode: impl FnOnce(&mut Vec<u8>)) -> Bytes {
 /// Why the bytes of a peer cannot be read as messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameFault {
-    /// This side asks for no compression and reads none.
+    /// The message is compressed, which this side neither asks for nor reads.
     #[error("the message is compressed")]
     Compressed,
     /// The message is longer than this many bytes.
@@ -30,13 +31,13 @@ pub enum FrameFault {
     CutShort,
 }
 
-/// Splits the bytes that a peer sends into messages. It holds at most one message and one chunk.
+/// Splits the bytes that a peer sends into messages. It buffers at most one message and one chunk.
 #[derive(Debug)]
 pub struct Frames {
     longest: usize,
     /// Received bytes that are not yet read. A message that lies in one chunk is not copied.
     chunk: Bytes,
-    /// The received part of a message that spans several chunks. If it is not empty, `chunk` is.
+    /// The received part of a message that spans several chunks. One of `chunk` and `parts` is empty.
     parts: BytesMut,
 }
 
@@ -47,8 +48,8 @@ impl Frames {
         Self { longest, chunk: Bytes::new(), parts: BytesMut::new() }
     }
 
-    /// Takes the next bytes of the peer. Call it when [`next_message`](Self::next_message) has
-    /// returned `None`.
+    /// Takes the next bytes of the peer. To be called when [`next_message`](Self::next_message) has
+    /// returned `None`; otherwise more is buffered than needed.
     #[inline]
     pub fn push(&mut self, chunk: Bytes) {
         if self.chunk.is_empty() && self.parts.is_empty() {
@@ -63,7 +64,7 @@ impl Frames {
     ///
     /// # Errors
     /// If the message is compressed or too long. The prefix shows it, so such a message is never
-    /// gathered.
+    /// buffered.
     #[inline]
     pub fn next_message(&mut self) -> Result<Option<Bytes>, FrameFault> {
         let unread = if self.parts.is_empty() { &self.chunk[..] } else { &self.parts[..] };
@@ -89,7 +90,7 @@ impl Frames {
         }))
     }
 
-    /// Call it when the peer has ended its side.
+    /// Checks that nothing is left over. To be called when the peer has ended its side.
     ///
     /// # Errors
     /// If the peer ended in the middle of a message.
