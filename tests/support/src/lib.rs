@@ -1,9 +1,27 @@
-//! What the tests and benchmarks of aka share.
+//! The harness of aka's tests and benchmarks: real databases, a real `aka`, a bad network.
 //!
-//! - [`DbServer`]: real MySQL and MariaDB servers, and [`Database`]: migrated databases on them;
-//! - [`Aka`]: a running `aka serve` with a client, and [`aka`]: commands that run to their end;
-//! - [`proxy`] and [`http2`]: a bad network, and bad clients;
-//! - [`invariants`]: what must always hold of the tables.
+//! A test of the front door begins like this:
+//!
+//! ```ignore
+//! on_backends!(a_created_alias_resolves: sqlite mysql_3);
+//!
+//! async fn a_created_alias_resolves(backend: Backend) {
+//!     let (database, aka) = start(backend).await;
+//!     aka.create(PROJECT, "bob", "alice").await.expect("created");
+//!     assert_eq!(aka.resolve(PROJECT, "bob").await.expect("resolved").canonical_id, "alice");
+//!     invariants::assert_hold(&database, false).await;
+//! }
+//! ```
+//!
+//! | part | is |
+//! |---|---|
+//! | [`Backend`], [`on_backends!`] | the kinds of databases, and a test for each |
+//! | [`Database`], [`DbServer`] | migrated databases; the MySQL and MariaDB servers that they are on |
+//! | [`Aka`] | a running `aka serve`, with its calls in short form |
+//! | [`aka()`], [`aka_serve`] | commands with an environment and a stdin of their own |
+//! | [`eventually`], [`assert_refused`] | a bounded wait for a condition; an error of the contract |
+//! | [`proxy`], [`http2`] | a bad network, and frames that no client library sends |
+//! | [`invariants`], [`Tables`] | the invariants of the tables, and the tables as rows |
 //!
 //! The path of the program comes from the variable `CARGO_BIN_EXE_aka`, which `cargo test` and
 //! `cargo bench` set for the tests and benchmarks of the package `aka`.

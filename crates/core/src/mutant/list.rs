@@ -185,7 +185,7 @@ mutants! {
         [Simulation];
     SnapshotSkipsChanges "snapshot_skips_changes" "filter"
         "changes since the filter was saved are not added to it"
-        [Simulation, Service("filter::without_what_has_changed_since_the_answer_is_wrong")];
+        [Simulation, Service("filter::skipping_the_changes_since_the_snapshot_is_caught")];
     SnapshotTooEarly "snapshot_too_early" "filter"
         "a saved filter is complete after the first page of the log"
         [Simulation];
