@@ -10,7 +10,9 @@
 
 use aka_core::domain::{Id, Key, Project, SlotSet};
 use aka_load::{ConnectedLoad, IdSet, LoadPlan, LoadServer, Mode};
-use aka_test_support::{Aka, Database, DbServer, Engine, PROJECT, aka_program, shared_server};
+use aka_test_support::{
+    Aka, Database, DbServer, Engine, PROJECT, aka_program, median, shared_server,
+};
 use sqlx::{AssertSqlSafe, Executor};
 use std::fmt::Write;
 use std::process::Command;
@@ -99,8 +101,8 @@ async fn grown(aliases: u32, shards: usize) -> String {
     }
     format!(
         "| {aliases} | {shards} | {:.2} | {:.3} | {:.2} % | {:.1} | {:.1} | {:.0} |",
-        median(unary),
-        median(batch),
+        median(unary).expect("some runs"),
+        median(batch).expect("some runs"),
         100.0 * (1.0 - loaded / asked),
         aka.metric("aka_filter_bytes", &[]).await / f64::from(1 << 20),
         seconds,
@@ -213,11 +215,6 @@ fn prepare(aka: &Aka, aliases: u32) {
         .output()
         .expect("aka bench runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 /// The memory that a process has, in bytes.

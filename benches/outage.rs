@@ -6,7 +6,7 @@
 
 use aka_test_support::proxy::{Mode, Proxy};
 use aka_test_support::{
-    Aka, Database, DbServer, Engine, PROJECT, cpu_time, create_request, resolve_request,
+    Aka, Database, DbServer, Engine, PROJECT, cpu_time, create_request, percentile, resolve_request,
 };
 use aka_wire::pb::resolver_client::ResolverClient;
 use sqlx::Row;
@@ -180,10 +180,4 @@ async fn read(
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     seen
-}
-
-/// The value below which this percentage of the sorted values lies.
-fn percentile(sorted: &[Duration], percent: f64) -> Duration {
-    let index = (sorted.len() as f64 * percent / 100.0) as usize;
-    sorted[index.min(sorted.len() - 1)]
 }

@@ -1,6 +1,7 @@
 //! The goals for aka's cost, relative to the servers that it is compared with.
 
-use crate::sample::{Results, Sample, median};
+use crate::sample::{Results, Sample};
+use aka_test_support::median;
 use std::fmt::Write;
 
 struct Goal {

@@ -1,9 +1,10 @@
 //! Draws `docs/latency.svg`: latency against load, up to the most that each server can carry.
 
-use crate::sample::{Results, Sample, grouped, median};
+use crate::sample::{Results, Sample, grouped};
 use crate::service::Load;
 use crate::world::World;
 use crate::{Fault, Options};
+use aka_test_support::median;
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;

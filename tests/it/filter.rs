@@ -4,7 +4,7 @@
 //! Some tests remove the row of an alias without a line in the log. A restored filter still says
 //! "perhaps" of its id, and a scanned one says "surely not". That tells the two apart.
 
-use aka_test_support::{Aka, Backend, Database, PROJECT, backend, eventually, start};
+use aka_test_support::{Aka, Backend, Database, PROJECT, backend, eventually, hex_literal, start};
 use futures::StreamExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -52,8 +52,7 @@ impl Site {
 
     /// Removes the row of an alias without a line in the log.
     async fn hide(&self, id: &str) {
-        let hex: String = id.bytes().map(|byte| format!("{byte:02x}")).collect();
-        let sql = format!("DELETE FROM alias WHERE alias_id = x'{hex}'");
+        let sql = format!("DELETE FROM alias WHERE alias_id = {}", hex_literal(id));
         self.database.connect(self.database.shard_of(PROJECT, id)).await.execute(&sql).await;
     }
 

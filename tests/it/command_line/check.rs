@@ -1,7 +1,7 @@
 //! `aka check`: each planted fault is reported, and only safe repairs are made.
 
 use aka_test_support::{
-    Aka, Backend, Database, Ended, InverseRow, PROJECT, Tables, aka, slot_of, start,
+    Aka, Backend, Database, Ended, InverseRow, PROJECT, Tables, aka, hex_literal, slot_of, start,
 };
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -40,8 +40,8 @@ async fn plant_alias(database: &Database, shard: usize, slot: i64, alias: &str, 
     let sql = format!(
         "INSERT INTO alias VALUES \
          ({slot}, {PROJECT}, {}, {}, 0, 77, {now}, {now})",
-        hex(alias),
-        hex(canonical),
+        hex_literal(alias),
+        hex_literal(canonical),
     );
     database.connect(shard).await.execute(&sql).await;
 }
@@ -51,15 +51,10 @@ async fn plant_pin(database: &Database, alias: &str, canonical: &str) {
     let (slot, now) = (slot_of(PROJECT, canonical.as_bytes()), now_us());
     let sql = format!(
         "INSERT INTO canonical VALUES ({slot}, {PROJECT}, {}, {}, 77, {now})",
-        hex(canonical),
-        hex(alias),
+        hex_literal(canonical),
+        hex_literal(alias),
     );
     database.connect(database.shard_of(PROJECT, canonical)).await.execute(&sql).await;
-}
-
-fn hex(text: &str) -> String {
-    let digits: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
-    format!("x'{digits}'")
 }
 
 fn slot(id: &str) -> i64 {
@@ -68,7 +63,7 @@ fn slot(id: &str) -> i64 {
 
 /// Plants the faults that `--repair` repairs: removes the inverse row of a3, and adds an old orphan.
 async fn plant_repairable_faults(database: &Database) {
-    let sql = format!("DELETE FROM canonical WHERE alias_id = {}", hex("a3"));
+    let sql = format!("DELETE FROM canonical WHERE alias_id = {}", hex_literal("a3"));
     database.connect(database.shard_of(PROJECT, "p2")).await.execute(&sql).await;
     database.plant_orphan(PROJECT, "p1", "died", 2 * HOUR_S).await;
 }
@@ -87,7 +82,7 @@ async fn plant_unrepairable_faults(database: &Database) -> BTreeSet<&'static str
     first.execute("DELETE FROM alias_change WHERE seq = 2").await;
     first.execute("UPDATE shard_meta SET nonce = nonce - 1").await;
     // A version that the shard has not reached.
-    let sql = format!("UPDATE alias SET version = 1000 WHERE alias_id = {}", hex("a2"));
+    let sql = format!("UPDATE alias SET version = 1000 WHERE alias_id = {}", hex_literal("a2"));
     database.connect(database.shard_of(PROJECT, "a2")).await.execute(&sql).await;
     let mut kinds =
         BTreeSet::from(["wrong_slot", "chain", "log_gap", "log_end", "version_above_clock"]);

@@ -161,14 +161,14 @@ impl Database {
     /// Inserts an orphan that is `age_s` seconds old. A write that died between its steps leaves one.
     pub async fn plant_orphan(&self, project: u64, canonical: &str, alias: &str, age_s: u64) {
         let slot = slot_of(project, canonical.as_bytes());
-        let (canonical_hex, alias_hex) = (hex(canonical), hex(alias));
+        let (canonical_id, alias_id) = (hex_literal(canonical), hex_literal(alias));
         let stamp = rand::random::<u32>();
         let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_micros();
         let created = now - u128::from(age_s) * 1_000_000;
         let sql = format!(
             "INSERT INTO canonical \
              (slot, project_id, canonical_id, alias_id, stamp, create_time_us) \
-             VALUES ({slot}, {project}, x'{canonical_hex}', x'{alias_hex}', {stamp}, {created})"
+             VALUES ({slot}, {project}, {canonical_id}, {alias_id}, {stamp}, {created})"
         );
         self.connect(self.shard_of(project, canonical)).await.execute(&sql).await;
     }
@@ -179,8 +179,10 @@ pub fn slot_of(project: u64, id: &[u8]) -> i64 {
     i64::from(Slot::of(Project::new(project).expect("a valid project"), id).get())
 }
 
-fn hex(text: &str) -> String {
-    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+/// An id as a literal of SQL, `x'…'`. MySQL, MariaDB and SQLite all read it as bytes.
+pub fn hex_literal(id: &str) -> String {
+    let digits: String = id.bytes().map(|byte| format!("{byte:02x}")).collect();
+    format!("x'{digits}'")
 }
 
 /// Runs `aka check`, and fails if it finds a problem.

@@ -22,6 +22,7 @@
 //! | [`eventually`], [`assert_refused`] | a bounded wait for a condition; an error of the contract |
 //! | [`proxy`], [`http2`] | a bad network, and frames that no client library sends |
 //! | [`invariants`], [`Tables`] | the invariants of the tables, and the tables as rows |
+//! | [`percentile`], [`median`], [`cpu_time`] | figures of benchmarks |
 //!
 //! The path of the program comes from the variable `CARGO_BIN_EXE_aka`, which `cargo test` and
 //! `cargo bench` set for the tests and benchmarks of the package `aka`.
@@ -32,6 +33,7 @@ mod database;
 mod db_server;
 mod engine;
 mod expect;
+mod figures;
 pub mod http2;
 mod instance;
 pub mod invariants;
@@ -46,10 +48,11 @@ mod tables;
 
 pub use calls::{Resolved, batch_request, bytes, create_request, resolve_request};
 pub use command::{Ended, Invocation, SECRET, Serving, aka, aka_serve};
-pub use database::{Backend, Database, backend, check_is_clean, slot_of};
+pub use database::{Backend, Database, backend, check_is_clean, hex_literal, slot_of};
 pub use db_server::{DbServer, shared_server};
 pub use engine::Engine;
 pub use expect::{PATIENCE, assert_refused, eventually};
+pub use figures::{median, percentile};
 pub use instance::{Aka, PROJECT, start, start_with};
 pub use port::free_port;
 pub use process::{cpu_time, kill_and_wait, spawn};
