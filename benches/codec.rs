@@ -1,5 +1,5 @@
-//! Encoding and decoding the messages of the read path: by prost, and those of a batch by hand,
-//! too.
+//! The cost of encoding and decoding the messages of the read path: by prost, and for a batch also by
+//! hand, as the server does.
 //!
 //! `cargo bench --bench codec`
 
@@ -35,7 +35,7 @@ fn both<M: Message + Default>(criterion: &mut Criterion, name: &str, ids: usize,
     group.finish();
 }
 
-/// What the server does with the same messages.
+/// The server's own code for the messages of a batch.
 fn by_hand(criterion: &mut Criterion, count: u32) {
     let mut group = criterion.benchmark_group("batch_by_hand");
     group.throughput(Throughput::Elements(u64::from(count)));
@@ -78,7 +78,7 @@ fn codec(criterion: &mut Criterion) {
             consistency_token: consistency_token(),
         };
         both(criterion, "batch_request", count as usize, &batch);
-        // A tenth of the ids are aliases: the rest is not encoded.
+        // A tenth of the ids are aliases. The others are not in the answer.
         let aliases = (0..count).step_by(10);
         let answer = BatchResolveResponse {
             aliases: aliases.map(|n| Resolved { index: n, canonical_id: id(n) }).collect(),

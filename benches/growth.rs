@@ -1,4 +1,4 @@
-//! The cost of more aliases and of more shards: CPU for a lookup, and memory.
+//! The cost of more aliases and of more shards: CPU time for a lookup, and memory.
 //!
 //! `cargo bench --bench growth`, or with pairs of ALIASES:SHARDS after `--` (`-- 10000000:1`). Each
 //! pair has databases of its own on one MySQL of the test harness, a real service, and the load of
@@ -10,7 +10,9 @@
 
 use aka_core::domain::{Id, Key, Project, SlotSet};
 use aka_load::{ConnectedLoad, IdSet, LoadPlan, LoadServer, Mode};
-use aka_test_support::{Aka, Database, DbServer, Engine, PROJECT, aka_program, shared_server};
+use aka_test_support::{
+    Aka, Database, DbServer, Engine, PROJECT, aka_program, median, shared_server,
+};
 use sqlx::{AssertSqlSafe, Executor};
 use std::fmt::Write;
 use std::process::Command;
@@ -36,8 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Rows in one INSERT statement.
 const ROWS: usize = 5_000;
 
-/// Cache bytes for each alias: its entry, and its part of the hot table, which gets a quarter of
-/// the cache; rounded up.
+/// Cache bytes for each alias, rounded up: its entry in moka, and its part of the hot table.
 const CACHE_BYTES_AN_ALIAS: u64 = 560;
 
 fn main() {
@@ -58,7 +59,7 @@ fn pair(arg: &str) -> Option<(u32, usize)> {
     Some((aliases.parse().ok()?, shards.parse().ok()?))
 }
 
-/// A line of the table.
+/// Measures one pair. Returns a line of the table.
 async fn grown(aliases: u32, shards: usize) -> String {
     let server = shared_server(Engine::MySql);
     // The test servers are small.
@@ -71,7 +72,7 @@ async fn grown(aliases: u32, shards: usize) -> String {
     let began = Instant::now();
     let cache = (u64::from(aliases) * CACHE_BYTES_AN_ALIAS).div_ceil(1 << 20).max(64);
     let aka = Aka::serve_with_defaults(&database, &["--cache-mib", &cache.to_string()]).await;
-    // The filter does not count a key that it cannot tell from another.
+    // The filter counts a little less, because it cannot tell a few keys from others.
     while aka.metric("aka_filter_keys", &[]).await < 0.98 * filled as f64 {
         assert!(began.elapsed() < PATIENCE, "the filters are not filled");
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -100,8 +101,8 @@ async fn grown(aliases: u32, shards: usize) -> String {
     }
     format!(
         "| {aliases} | {shards} | {:.2} | {:.3} | {:.2} % | {:.1} | {:.1} | {:.0} |",
-        median(unary),
-        median(batch),
+        median(unary).expect("some runs"),
+        median(batch).expect("some runs"),
         100.0 * (1.0 - loaded / asked),
         aka.metric("aka_filter_bytes", &[]).await / f64::from(1 << 20),
         seconds,
@@ -114,8 +115,8 @@ async fn lookups_and_loads(aka: &Aka) -> (f64, f64) {
     (aka.metric("aka_lookups_total", &[]).await, loads)
 }
 
-/// Writes the aliases that the load expects, as if they had been created long ago: their changes
-/// are pruned, but for the last. Returns how many there are.
+/// Writes the aliases that the load expects, as if they had been created long ago. So only the newest
+/// line of the change log is there. Returns how many aliases there are.
 async fn fill(server: &DbServer, names: &[String], aliases: u32) -> usize {
     let mut filled = 0;
     let project = Project::new(PROJECT).expect("a project");
@@ -175,12 +176,12 @@ async fn insert(
     rows.len()
 }
 
-/// Twice as many ids as aliases: half of them are aliases.
+/// The ids of the load. Half of them are aliases.
 fn ids(aliases: u32) -> IdSet {
     IdSet::new(2 * aliases, 0.5)
 }
 
-/// The CPU of the service for an id, in microseconds. Every answer is checked.
+/// The CPU time of the service for an id, in microseconds. Every answer is checked.
 async fn cpu_for_an_id(aka: &Aka, plan: LoadPlan) -> f64 {
     let (address, url) = (aka.grpc, format!("http://{}", aka.grpc));
     let server = LoadServer { address, url, timeout_ms: 10_000, pids: vec![aka.pid()] };
@@ -214,11 +215,6 @@ fn prepare(aka: &Aka, aliases: u32) {
         .output()
         .expect("aka bench runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 /// The memory that a process has, in bytes.

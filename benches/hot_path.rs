@@ -1,4 +1,4 @@
-//! The path of a read that memory answers: validate, hash, look up. No gRPC, no database.
+//! The cost of a read that memory answers: validate, hash, look up. There is no gRPC and no database.
 //!
 //! `cargo bench --bench hot_path`
 
@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 
 const PROJECT: u64 = 7;
 const IDS: usize = 100_000;
-/// Far from now, and never reached: these reads do not wait.
+/// A deadline far from now. These reads never wait.
 const LATER: Duration = Duration::from_secs(60);
 
 fn ids() -> Vec<Bytes> {
@@ -50,7 +50,7 @@ async fn warm_resolver(folder: &std::path::Path, ids: &[Bytes]) -> (Resolver, Ar
     migrate::sqlite(&store).await.expect("migrated");
     let settings = ClusterSettings {
         cache_bytes: 256 << 20,
-        // An hour: the feed keeps memory right, and the benchmark must not wait for it.
+        // An hour, because the benchmark must not depend on the pace of the feed.
         limits: Limits { staleness: Duration::from_secs(3600), degraded: Duration::ZERO },
         shard: ShardSettings { query_timeout: Duration::from_secs(30), ..ShardSettings::default() },
     };
@@ -60,7 +60,7 @@ async fn warm_resolver(folder: &std::path::Path, ids: &[Bytes]) -> (Resolver, Ar
     let rules = Rules { placeholders: Placeholders::default(), max_aliases: 500 };
     create_every_other(&Admin::new(cluster.clone(), rules.clone()), ids).await;
     let resolver = Resolver::new(cluster.clone(), rules.placeholders, metrics);
-    // Twice: answers that come before the feed has caught up are not kept.
+    // Read twice, because loads from before the feed has caught up are not kept.
     for _ in 0..2 {
         for ids in ids.chunks(5_000) {
             let answer =

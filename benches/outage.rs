@@ -6,7 +6,7 @@
 
 use aka_test_support::proxy::{Mode, Proxy};
 use aka_test_support::{
-    Aka, Database, DbServer, Engine, PROJECT, cpu_time, create_request, resolve_request,
+    Aka, Database, DbServer, Engine, PROJECT, cpu_time, create_request, percentile, resolve_request,
 };
 use aka_wire::pb::resolver_client::ResolverClient;
 use sqlx::Row;
@@ -52,7 +52,7 @@ async fn run(servers: &[DbServer]) {
 }
 
 async fn idle(servers: &[DbServer], instances: &[Aka]) {
-    // The cost of starting does not count.
+    // The measurement begins after the start, whose cost does not count.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let began = Instant::now();
     let before = costs(servers, instances).await;
@@ -70,7 +70,7 @@ async fn idle(servers: &[DbServer], instances: &[Aka]) {
     );
 }
 
-/// The totals of polls, statements, CPU seconds of aka and CPU seconds of the servers.
+/// Totals: polls, statements, CPU seconds of aka, CPU seconds of the servers.
 async fn costs(servers: &[DbServer], instances: &[Aka]) -> [f64; 4] {
     let mut statements = 0.0;
     for server in servers {
@@ -99,7 +99,7 @@ struct Seen {
     shard: usize,
     began: Instant,
     took: Duration,
-    /// It was answered, and the answer is not degraded.
+    /// Whether it was answered, with an answer that is not degraded.
     fresh: bool,
     failed: bool,
 }
@@ -151,7 +151,7 @@ async fn black_hole(database: &Database, proxy: &Proxy, instances: &[Aka]) {
     }
     for instance in 0..INSTANCES {
         let reads = seen.iter().filter(|seen| seen.instance == instance && seen.shard == SICK);
-        // All reads after the last one that was not fresh were as they should be.
+        // The outage ends with the last read that was not fresh.
         let ill = reads.filter(|seen| !seen.fresh && seen.began + seen.took > healed);
         let well = ill.map(|seen| seen.began + seen.took - healed).max().unwrap_or_default();
         println!("outage/healed on instance {instance}: {well:.1?} after the end");
@@ -180,10 +180,4 @@ async fn read(
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     seen
-}
-
-/// The value below which this percentage of the sorted values lies.
-fn percentile(sorted: &[Duration], percent: f64) -> Duration {
-    let index = (sorted.len() as f64 * percent / 100.0) as usize;
-    sorted[index.min(sorted.len() - 1)]
 }

@@ -7,7 +7,7 @@
 //! answer.
 
 use aka_test_support::{
-    Aka, Database, Engine, PROJECT, create_request, resolve_request, shared_server,
+    Aka, Database, Engine, PROJECT, create_request, percentile, resolve_request, shared_server,
 };
 use aka_wire::pb::resolver_client::ResolverClient;
 use std::sync::Arc;
@@ -105,10 +105,4 @@ fn report(what: &str, mut samples: Vec<Duration>) {
         "propagation/{what}: p50 {p50:.1?}, p90 {p90:.1?}, p99 {p99:.1?}, max {greatest:.1?} of {}",
         samples.len()
     );
-}
-
-/// The value below which this percentage of the sorted values lies.
-fn percentile(sorted: &[Duration], percent: f64) -> Duration {
-    let index = (sorted.len() as f64 * percent / 100.0) as usize;
-    sorted[index.min(sorted.len() - 1)]
 }

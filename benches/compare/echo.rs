@@ -1,4 +1,5 @@
-//! A bare tonic server with the contract of aka and nothing behind it: what gRPC alone costs.
+//! The echo: a bare tonic server with the contract of aka and nothing behind it. It shows the cost of
+//! gRPC alone.
 //!
 //! `cargo bench --bench compare -- echo SHAPE [EVERY]`. It says where it serves, as `aka serve`
 //! does, and goes on until it is killed. SHAPE is how its threads are made:
@@ -27,10 +28,10 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
 
-/// As many as `listen` takes for `aka`, which leaves it to the standard library.
+/// The backlog of `listen`, as `aka` has it from the standard library.
 const BACKLOG: i32 = 1_024;
 
-/// As `aka` has them, and for the same reason: a whole batch, and several.
+/// The window of a stream holds a whole batch, and that of a connection several, as in `aka`.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 
@@ -112,7 +113,7 @@ pub fn serve_forever(shape: &str, every: usize) -> Result<(), Fault> {
     })
 }
 
-/// A loopback listener that others may share the port of.
+/// A loopback listener whose port others may share.
 fn listener(port: u16) -> Result<TcpListener, Fault> {
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
     sockopt::set_socket_reuseport(&socket, true)?;

@@ -1,12 +1,13 @@
-//! The goals for aka's cost, relative to what it is compared with.
+//! The goals for aka's cost, relative to the servers that it is compared with.
 
-use crate::sample::{Results, Sample, median};
+use crate::sample::{Results, Sample};
+use aka_test_support::median;
 use std::fmt::Write;
 
 struct Goal {
     what: &'static str,
     ours: &'static str,
-    /// What it is compared with: the best of these.
+    /// The measurements that it is compared with. The best one counts.
     theirs: &'static [&'static str],
     bound: Bound,
 }
@@ -69,8 +70,8 @@ const GOALS: [Goal; 8] = [
     },
 ];
 
-/// As Markdown: the median over the rounds of the ratio in each round, as both had the same minute
-/// of the machine.
+/// The goals as a Markdown table. A ratio is computed in each round, because both servers had the
+/// same minute of the machine then. The table shows the median.
 pub fn table(results: &Results) -> String {
     let mut table =
         String::from("| ratio | measured (least to greatest) | goal | met |\n|---|--:|--:|---|\n");
@@ -95,7 +96,7 @@ pub fn table(results: &Results) -> String {
 }
 
 impl Goal {
-    /// None if something that it needs was not measured.
+    /// `None` if a measurement that it needs is missing.
     fn ratios(&self, results: &Results) -> Option<Vec<f64>> {
         let value = |sample: &Sample| match self.bound {
             Bound::CpuAtMost(_) => sample.cpu_us,

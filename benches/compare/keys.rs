@@ -1,11 +1,11 @@
-//! The ids and values that every server is given: those of `aka bench`.
+//! The ids and values that every server holds. They are those of `aka bench`.
 
 use aka_load::{DrawnIds, IdSet, LoadId, UnseenIds};
 
-/// As many as fit into every cache.
+/// How many ids there are. All of them fit into every cache.
 pub const COUNT: u32 = 1_000_000;
 
-/// Id k is asked for in proportion to 1 / k^s.
+/// The skew s: id k is asked for in proportion to 1 / k^s.
 pub const ZIPF: f64 = 0.99;
 
 /// All ids. `aliases` is the share of them that are aliases.

@@ -1,6 +1,6 @@
-//! A closed loop over plain TCP, for the two caches that speak text: one thread, a task for each
-//! connection, one request on its way on each. As little as possible is done for a request, as this
-//! runs beside the server.
+//! The load on Redis and memcached: a closed loop over plain TCP. It is one thread with a task for
+//! each connection, which has one request on its way. It does little for a request, because it runs
+//! beside the server.
 
 use crate::Fault;
 use crate::keys;
@@ -21,12 +21,13 @@ const WARM_UP: Duration = Duration::from_millis(500);
 /// How long the last answers may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A text protocol: how ids are asked for, and where an answer ends.
+/// A text protocol: its requests, and the ends of its answers.
 pub trait Protocol: Copy + 'static {
     /// A line that is sent before the first request. The server answers it with `+OK`.
     fn greeting(self) -> Option<String>;
+    /// Appends the request for these ids.
     fn request(self, ids: &[LoadId], out: &mut Vec<u8>);
-    /// The length of the whole answer, once it has come. A wrong answer is a fault.
+    /// The length of the answer, or `None` while it is not complete. A wrong answer is a fault.
     fn answer(self, ids: &[LoadId], unread: &[u8]) -> Result<Option<usize>, Fault>;
 }
 
@@ -141,7 +142,7 @@ async fn client<P: Protocol>(
     }
 }
 
-/// Checks that `bytes` begins with `prefix`. `None` while too few bytes have come to know it.
+/// Checks that `bytes` begins with `prefix`. `None` while there are too few bytes to know.
 pub fn starts(bytes: &[u8], prefix: &[u8]) -> Result<Option<()>, Fault> {
     let there = bytes.len().min(prefix.len());
     if bytes[..there] != prefix[..there] {

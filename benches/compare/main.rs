@@ -70,7 +70,7 @@ fn main() -> Result<(), Fault> {
     Ok(())
 }
 
-/// Every measurement, once in every round.
+/// Makes every measurement once in every round.
 fn measure(world: &World, options: &Options) -> Result<Results, Fault> {
     let mut results = Results::default();
     let measurements: Vec<_> = world

@@ -1,4 +1,4 @@
-//! A SELECT for each event, without aka: a table, a primary key, a pool of connections.
+//! MySQL without aka: a SELECT for each event, by primary key, over a pool of connections.
 
 use crate::Fault;
 use crate::keys;
@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 const PROJECT: i64 = 1;
 const POOL: u32 = 8;
-/// Events that are worked on at once: more than there are connections.
+/// Events that are worked on at once. They are more than the connections.
 const CALLERS: u16 = 50;
 const WARM_UP: Duration = Duration::from_millis(500);
 

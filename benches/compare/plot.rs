@@ -1,17 +1,19 @@
-//! Latency against load, up to what each server can do: `docs/latency.svg`.
+//! Draws `docs/latency.svg`: latency against load, up to the most that each server can carry.
 
-use crate::sample::{Results, Sample, grouped, median};
+use crate::sample::{Results, Sample, grouped};
 use crate::service::Load;
 use crate::world::World;
 use crate::{Fault, Options};
+use aka_test_support::median;
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
-/// Shares of the rate of a closed loop. The last is more than there is.
+/// The rates that are tried, as shares of the rate of a closed loop. The last is more than the server
+/// can carry.
 const SHARES: [f64; 9] = [0.1, 0.2, 0.35, 0.5, 0.65, 0.75, 0.85, 0.95, 1.05];
 
-/// More does not make a smoother line.
+/// The longest time for one rate. A longer one does not make a smoother line.
 const MOST_PASSES: usize = 3;
 
 struct Line {
@@ -144,7 +146,7 @@ fn svg(lines: &[Line]) -> String {
     svg
 }
 
-/// The next of 1, 2, 5, 10, 20, … that is no less.
+/// The least of 1, 2, 5, 10, 20, … that is not below `least`.
 fn round_step(least: f64) -> f64 {
     let decade = 10_f64.powf(least.max(1.0).log10().floor());
     let steps = [1.0, 2.0, 5.0].map(|digit| digit * decade);

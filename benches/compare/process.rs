@@ -1,4 +1,4 @@
-//! Servers that are started for the run, and end with it.
+//! Server processes that are started for the run and end with it.
 
 use crate::Fault;
 use aka_test_support::{kill_and_wait, spawn};

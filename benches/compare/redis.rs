@@ -1,4 +1,4 @@
-//! Redis: GET and MGET, as its own protocol has them.
+//! Redis: GET and MGET, in its own protocol.
 
 use crate::Fault;
 use crate::keys;
@@ -18,7 +18,7 @@ pub struct Redis {
 pub fn start(folder: &str) -> Result<Server, Fault> {
     Server::on_a_port("redis-server", |port| {
         let port = port.to_string();
-        // As a cache: nothing is written to disk.
+        // Redis as a cache, which writes nothing to disk.
         [
             "--bind",
             "127.0.0.1",

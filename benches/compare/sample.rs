@@ -1,5 +1,6 @@
 //! Measurements, and their medians.
 
+use aka_test_support::median;
 use std::fmt::Write;
 
 /// One measurement of one round.
@@ -62,15 +63,6 @@ impl Results {
             );
         }
         table
-    }
-}
-
-pub fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() % 2 {
-        1 => values.get(middle).copied(),
-        _ => Some((values.get(middle.checked_sub(1)?)? + values.get(middle)?) / 2.0),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The load on aka and on the echo: the generator of `aka bench`, the same for both.
+//! The load on aka and on the echo. Both get it from `aka-load`, the generator of `aka bench`.
 
 use crate::Fault;
 use crate::sample::Sample;
@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
-/// Before every measurement. All was read once before; this is for connections and branches.
+/// How long the load runs before every measurement. The caches are warm already, but the connections
+/// and the processor are not.
 const WARM_UP: Duration = Duration::from_millis(500);
 
 /// How long a server may take for a call, in milliseconds.
@@ -23,10 +24,10 @@ pub struct Load<'a> {
     pub plan: LoadPlan,
 }
 
-/// What an open loop saw.
+/// The result of an open loop.
 pub struct Open {
     pub sample: Sample,
-    /// All that was due was answered, and in time.
+    /// Whether all calls that were due were answered in time.
     pub kept_up: bool,
 }
 

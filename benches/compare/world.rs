@@ -17,11 +17,11 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-/// Shares of aliases. Most ids of a pipeline are no aliases; half is the other extreme.
+/// Shares of aliases. Most ids of a pipeline are not aliases. Half is the other extreme.
 const FEW: f64 = 0.1;
 const HALF: f64 = 0.5;
 
-/// How aka and the echo are asked. Redis and memcached are asked in the same shapes.
+/// The shapes of calls to aka and the echo. Redis and memcached are asked in the same shapes.
 #[derive(Clone, Copy)]
 struct Calls {
     connections: u16,
@@ -43,7 +43,7 @@ pub struct World<'a> {
     mysql_pid: u32,
     select: MySqlPool,
     aka: Server,
-    /// Without a filter, over the same database: it asks the database for every cold id.
+    /// An aka without a filter, over the same database. It asks the database for every cold id.
     unfiltered: Server,
     /// The two shapes, each for few aliases and for half of the ids.
     echo_shared: [Server; 2],
@@ -64,7 +64,7 @@ impl<'a> World<'a> {
     pub fn start(runtime: &'a Runtime) -> Result<Self, Fault> {
         let folder = tempfile::tempdir()?;
         let mysql = shared_server(Engine::MySql);
-        // The test servers are kept small; a redo log of 8 MB would be what is measured.
+        // The test servers are small. With a redo log of 8 MB the benchmark would measure the log.
         runtime.block_on(mysql.execute("SET GLOBAL innodb_redo_log_capacity = 1073741824"));
         let select = runtime.block_on(mysql::fill(mysql, HALF))?;
         let echo = |shape: &str, every: u32| {
@@ -93,7 +93,7 @@ impl<'a> World<'a> {
         Ok(world)
     }
 
-    /// All measurements. Those that are compared with each other stand side by side.
+    /// All measurements. Those that are compared with each other are next to each other.
     pub fn measurements(&self) -> Vec<Measurement<'_>> {
         let mut all = Vec::new();
         let mut add = |name, run| all.push(Measurement { name, run });
@@ -187,7 +187,7 @@ impl<'a> World<'a> {
 
 type Run<'a> = Box<dyn Fn(Duration) -> Result<Sample, Fault> + 'a>;
 
-/// A project for each share of aliases.
+/// The project of a share of aliases. Each share has its own.
 fn project(aliases: f64) -> u64 {
     (aliases * 100.0) as u64
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const CRATES: [&str; 4] = ["src/", "crates/core/src/", "crates/wire/src/", "crates/load/src/"];
 
 #[test]
-fn no_circle_of_files() {
+fn files_do_not_use_each_other_in_a_circle() {
     let files = files();
     let findings: Vec<String> =
         CRATES.iter().flat_map(|src| circles(&uses_within(src, &files))).collect();
@@ -16,7 +16,7 @@ fn no_circle_of_files() {
 }
 
 #[test]
-fn no_circle_of_folders() {
+fn folders_do_not_use_each_other_in_a_circle() {
     let files = files();
     let mut findings = Vec::new();
     for src in CRATES {
@@ -42,13 +42,14 @@ fn circles_are_found() {
     assert_eq!(circles(&uses), ["a -> b: X; b -> c: X; c -> a: X"]);
 }
 
-/// The folder of `src` that a file is in, or the module of that name. None for the root module.
+/// The folder below `src` that a file is in. A file `a.rs` there counts as part of the folder `a`.
+/// `None` for `lib.rs`.
 fn folder(src: &str, path: &str) -> Option<String> {
     let first = path.strip_prefix(src)?.split('/').next()?.trim_end_matches(".rs");
     (first != "lib").then(|| format!("{src}{first}"))
 }
 
-/// One line for each set of files of which each reaches every other.
+/// One line for each set of files that all reach each other.
 fn circles(uses: &Uses) -> Vec<String> {
     let reached = reached(uses);
     let meet = |a: &str, b: &str| reached[a].contains(b) && reached[b].contains(a);

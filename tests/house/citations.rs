@@ -14,7 +14,7 @@ static RULES: LazyLock<Regex> = LazyLock::new(|| list("[Rr]ules?[ -]", ""));
 static PROMISES: LazyLock<Regex> = LazyLock::new(|| list("P", "P"));
 static SECTIONS: LazyLock<Regex> = LazyLock::new(|| list("[Ss]ections? ", ""));
 
-/// Numbers after a word, such as `rules 1, 2 and 4 to 6`.
+/// A pattern for numbers after a word, such as `rules 1, 2 and 4 to 6`.
 fn list(word: &str, before_others: &str) -> Regex {
     let others = format!("(?:(?:,? (?:and|or|to) |, ){before_others}[0-9]+\\b)*");
     Regex::new(&format!("\\b{word}([0-9]+\\b{others})")).expect("a pattern")
@@ -66,7 +66,7 @@ fn check(file: &File, design: &Design) -> Vec<String> {
     findings
 }
 
-/// `1, 2 and 4 to 6` as numbers.
+/// The numbers in a text such as `1, 2 and 4 to 6`.
 fn numbers(list: &str) -> BTreeSet<u32> {
     let mut all = BTreeSet::new();
     let (mut last, mut is_range) = (0, false);
@@ -80,7 +80,7 @@ fn numbers(list: &str) -> BTreeSet<u32> {
     all
 }
 
-/// Sections of RFCs have numbers too.
+/// Whether a section belongs to an RFC.
 fn is_of_another_document(text: &str, start: usize, end: usize) -> bool {
     let before = text[..start].chars().rev().take(20).collect::<String>();
     let after = text[end..].chars().take(20).collect::<String>();

@@ -1,5 +1,5 @@
-//! Which file of a crate uses which names of which other file. It reads `use` declarations and
-//! paths, and follows re-exports to the file that defines a name. Test modules are left out.
+//! Finds the names that the files of a crate use of each other. It reads `use` declarations and paths,
+//! and follows re-exports to the file that defines a name. Test modules are left out.
 
 use crate::tree::{File, program_src};
 use regex::Regex;
@@ -22,14 +22,14 @@ static PATH: LazyLock<Regex> =
 static TEST_FILE: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"#\[cfg\(test\)\]\s*mod ([a-z_0-9]+);"));
 static COMMENT: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?m)(^|[^:])//.*$"));
-/// At the root of a file.
+/// A test module at the root of a file.
 static TEST_MODULE: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"(?ms)^#\[cfg\(test\)\]\nmod [a-z_0-9]+ \{$.*?^\}$"));
 
-/// The names that one file uses of another, by their paths.
+/// By the paths of two files, the names that the first uses of the second.
 pub type Uses = BTreeMap<(String, String), BTreeSet<String>>;
 
-/// The names of modules from the root of the crate, and then of an item.
+/// A path from the root of the crate: names of modules, and then of an item.
 type Route = Vec<String>;
 
 /// A module with a file of its own.
@@ -37,10 +37,10 @@ struct Module {
     path: String,
     /// Without comments, test modules and `use` declarations.
     code: String,
-    /// Where each imported name leads.
+    /// The route of each imported name.
     imports: HashMap<String, Route>,
     globs: Vec<Route>,
-    /// Imported for others (`pub use`).
+    /// Names that are imported for others (`pub use`).
     exported: BTreeSet<String>,
     items: BTreeSet<String>,
 }
@@ -102,7 +102,7 @@ impl Module {
         module
     }
 
-    /// Where everything leads that this module's own code uses.
+    /// The routes of all that this module's own code uses.
     fn used_routes(&self, route: &Route, routes: &BTreeSet<Route>) -> Vec<Route> {
         let mut used: Vec<Route> = self
             .imports
@@ -122,7 +122,8 @@ impl Module {
     }
 }
 
-/// The file that defines what a route leads to, and its name there. None for a module as a whole.
+/// The file that defines the item of a route, and the item's name there. `None` if the route is that
+/// of a module.
 fn definition(
     modules: &BTreeMap<Route, Module>,
     route: &[String],
@@ -142,12 +143,11 @@ fn definition(
         let defines = |module: &Module| module.path == found.0 && module.items.contains(&found.1);
         modules.values().any(defines).then_some(found)
     });
-    // What a macro defines, or a module within the file.
+    // A macro defines the name, or it is a module within the file.
     through_globs.or_else(|| Some((module.path.clone(), name.clone())))
 }
 
-/// A path as it is written in a module, from the root of the crate. None if it leads out of the
-/// crate.
+/// The route of a path that is written in a module. `None` if it leads out of the crate.
 fn absolute(route: &Route, path: &[String], routes: &BTreeSet<Route>) -> Option<Route> {
     let mut base = route.clone();
     let mut path = path;
@@ -166,7 +166,7 @@ fn absolute(route: &Route, path: &[String], routes: &BTreeSet<Route>) -> Option<
     Some([&base, &path[1..]].concat())
 }
 
-/// The paths of a `use` declaration, and the name that each has here.
+/// The paths of a `use` declaration, each with the name that it gets in this module.
 fn leaves(tree: &str) -> Vec<(Route, String)> {
     let tree = tree.trim();
     if let Some(open) = tree.find('{') {
@@ -177,7 +177,7 @@ fn leaves(tree: &str) -> Vec<(Route, String)> {
             .map(str::to_owned)
             .collect();
         let inner = tree[open + 1..].trim_end().trim_end_matches('}');
-        // The last brace that was cut off belongs to this level, the others to deeper ones.
+        // All closing braces were cut off. Only the last one belongs to this level.
         let closing = tree[open + 1..].trim_end().len() - inner.len() - 1;
         let inner = format!("{inner}{}", "}".repeat(closing));
         return split_list(&inner)
@@ -227,7 +227,7 @@ fn route_of(src: &str, path: &str) -> Route {
 }
 
 /// The code without comments and without test modules. It is formatted by rustfmt, so a module ends
-/// at the first `}` that stands below its beginning.
+/// at the first `}` with its own indentation.
 fn plain(text: &str) -> String {
     COMMENT.replace_all(&TEST_MODULE.replace_all(text, ""), "$1").into_owned()
 }

@@ -1,4 +1,4 @@
-//! The table of mutants in `docs/testing.md` says what the code says.
+//! The table of mutants in `docs/testing.md` agrees with the code.
 
 use crate::assert_none;
 use crate::design::Design;
@@ -10,15 +10,15 @@ const BEGIN: &str = "<!-- mutants: begin -->\n";
 const END: &str = "<!-- mutants: end -->";
 
 #[test]
-fn the_table_is_what_the_code_says() {
+fn the_table_agrees_with_the_code() {
     let text = read(PATH);
     let (_, rest) = text.split_once(BEGIN).expect("the table has a begin mark");
     let (table, _) = rest.split_once(END).expect("the table has an end mark");
-    assert!(table == right_table(), "{PATH} must have this table:\n\n{}", right_table());
+    assert!(table == expected_table(), "{PATH} must have this table:\n\n{}", expected_table());
 }
 
 #[test]
-fn each_mutant_breaks_a_rule_and_is_caught() {
+fn each_mutant_names_a_rule_and_a_test() {
     let design = Design::read();
     let mut findings = Vec::new();
     for mutant in Mutant::ALL {
@@ -43,7 +43,7 @@ fn each_mutant_breaks_a_rule_and_is_caught() {
     assert_none("mutants", &findings);
 }
 
-fn right_table() -> String {
+fn expected_table() -> String {
     let mut table =
         "| mutant | rule | what it breaks | caught by |\n|---|---|---|---|\n".to_owned();
     for mutant in Mutant::ALL {

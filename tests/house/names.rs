@@ -38,7 +38,8 @@ fn types_are_found() {
     assert_eq!(found, ["A", "D", "E"]);
 }
 
-/// Takes the place of `sync/real.rs` in the interleavings, and so has its names.
+/// Whether a file takes the place of another one, and so has its names. This one replaces
+/// `sync/real.rs` in the interleavings.
 fn is_stand_in(path: &str) -> bool {
     path == "crates/core/src/sync/explored.rs"
 }
@@ -56,7 +57,8 @@ fn types(text: &str) -> impl Iterator<Item = (&str, usize)> {
     })
 }
 
-/// Whether the block that these lines end in, whose content has this indentation, is one.
+/// Whether these lines end inside an `impl` or a `trait`. `indentation` is that of the block's
+/// content.
 fn is_in_impl_or_trait(before: &[&str], indentation: usize) -> bool {
     let Some(outer) = indentation.checked_sub(4) else { return false };
     let is_head = |line: &&&str| {

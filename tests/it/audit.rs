@@ -4,9 +4,9 @@ use aka_test_support::{Aka, Backend, Database, PROJECT, backend, eventually};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 on_backends!(a_row_that_was_changed_behind_akas_back_is_found: sqlite mysql_3 mariadb_1);
-on_backends!(writes_raise_no_alarm: sqlite mysql_3 mariadb_1);
+on_backends!(fast_writes_raise_no_false_alarm: sqlite mysql_3 mariadb_1);
 
-/// All answers are audited, and a busy machine does not make them come from the database.
+/// All answers are audited. Memory stays fresh even on a busy machine, so answers come from it.
 const ALL: [&str; 4] = ["--audit-sample", "1", "--staleness-limit-ms", "60000"];
 
 async fn audit(aka: &Aka, what: &str) -> f64 {
@@ -80,8 +80,8 @@ async fn a_row_that_was_changed_behind_akas_back_is_found(backend: Backend) {
     .await;
 }
 
-/// A feed that leaves the entries as they are is found by the audit of each change, without a
-/// sample.
+/// With this mutant the feed does not update entries. The audit of each change finds that, without a
+/// sample of answers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_that_memory_missed_is_found() {
     let database = Database::create(backend::mysql_1()).await;
@@ -114,9 +114,9 @@ async fn a_change_that_memory_missed_is_found() {
     }
 }
 
-/// What the audit queue has no room for is dropped and counted. No request waits for it.
+/// Keys that find no room in the audit queue are dropped and counted. No request waits for them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_finds_no_room_is_dropped() {
+async fn keys_without_room_in_the_audit_queue_are_dropped() {
     let database = Database::create(backend::sqlite()).await;
     let aka = Aka::serve(&database, &ALL).await;
     let ids: Vec<_> = (0..9_000).map(|n| format!("stranger-{n}")).collect();
@@ -134,7 +134,7 @@ async fn what_finds_no_room_is_dropped() {
 }
 
 /// The auditor raises no false alarm, however fast the rows change.
-async fn writes_raise_no_alarm(backend: Backend) {
+async fn fast_writes_raise_no_false_alarm(backend: Backend) {
     let database = Database::create(backend).await;
     let (writer, reader) = tokio::join!(Aka::serve(&database, &ALL), Aka::serve(&database, &ALL));
     let over = AtomicBool::new(false);

@@ -32,7 +32,7 @@ impl<'a> Victims<'a> {
         Self { database, witness, attempts: 0, killed: 0 }
     }
 
-    /// Ids that no attempt before has used.
+    /// Ids that no earlier attempt has used.
     fn ids(&mut self) -> Ids {
         self.attempts += 1;
         let on = |place: usize, stem: &str| {
@@ -66,7 +66,7 @@ impl<'a> Victims<'a> {
         died
     }
 
-    /// Afterwards: the sweeper removes the leftovers, and acknowledged writes are there.
+    /// Checks that the sweeper removes the orphans, and that acknowledged writes are there.
     async fn finish(self, least: usize) {
         assert!(self.killed >= least, "killed only {} times", self.killed);
         for shard in 0..self.database.shards() {

@@ -1,21 +1,21 @@
 //! The filter outlives its process. A saved filter spares a scan, and is used only if the log
 //! continues from it.
 //!
-//! The tests tell a restored filter from a scanned one by an alias whose row they removed without a
-//! line in the log. A restored filter still says "perhaps" of it, a scanned one "surely not".
+//! Some tests remove the row of an alias without a line in the log. A restored filter still says
+//! "perhaps" of its id, and a scanned one says "surely not". That tells the two apart.
 
-use aka_test_support::{Aka, Backend, Database, PROJECT, backend, eventually, start};
+use aka_test_support::{Aka, Backend, Database, PROJECT, backend, eventually, hex_literal, start};
 use futures::StreamExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-on_backends!(a_restart_reads_what_has_changed_since: sqlite mysql_3 mariadb_1);
-on_backends!(what_is_no_good_is_not_used: sqlite mysql_3 mariadb_1);
-on_backends!(a_crash_leaves_the_last_one: sqlite mysql_1);
-on_backends!(too_many_dead_ids_are_scanned_away: sqlite mysql_1);
+on_backends!(a_restart_reads_only_the_changes_since_the_snapshot: sqlite mysql_3 mariadb_1);
+on_backends!(a_snapshot_that_does_not_fit_is_not_used: sqlite mysql_3 mariadb_1);
+on_backends!(after_a_crash_the_last_snapshot_is_used: sqlite mysql_1);
+on_backends!(a_filter_with_many_dead_ids_is_replaced: sqlite mysql_1);
 
-/// A busy machine does not make answers come from the database.
+/// Memory stays fresh even on a busy machine, so answers do not come from the database.
 const STEADY: [&str; 2] = ["--staleness-limit-ms", "120000"];
 
 /// Databases, and the folder of the filters of one instance.
@@ -52,8 +52,7 @@ impl Site {
 
     /// Removes the row of an alias without a line in the log.
     async fn hide(&self, id: &str) {
-        let hex: String = id.bytes().map(|byte| format!("{byte:02x}")).collect();
-        let sql = format!("DELETE FROM alias WHERE alias_id = x'{hex}'");
+        let sql = format!("DELETE FROM alias WHERE alias_id = {}", hex_literal(id));
         self.database.connect(self.database.shard_of(PROJECT, id)).await.execute(&sql).await;
     }
 
@@ -61,7 +60,7 @@ impl Site {
         filters_in(self.folder.path())
     }
 
-    /// A failover of each shard loses the last write.
+    /// Takes back the last write of each shard, as a failover that lost it would.
     async fn lose_the_last_write(&self) {
         for shard in 0..self.database.shards() {
             let mut raw = self.database.connect(shard).await;
@@ -106,7 +105,7 @@ async fn is_filtered(aka: &Aka, id: &str) -> bool {
     filtered().await > before
 }
 
-/// Each of these ids is an alias.
+/// Checks that each of these ids is an alias.
 async fn are_aliases(aka: &Aka, stem: &str, numbers: std::ops::Range<usize>) {
     let ids: Vec<_> = numbers.map(|n| format!("{stem}-{n}")).collect();
     let resolved = aka.batch_resolve(PROJECT, &ids).await.expect("resolved");
@@ -116,7 +115,7 @@ async fn are_aliases(aka: &Aka, stem: &str, numbers: std::ops::Range<usize>) {
     assert_eq!(found, expected, "{stem}");
 }
 
-async fn a_restart_reads_what_has_changed_since(backend: Backend) {
+async fn a_restart_reads_only_the_changes_since_the_snapshot(backend: Backend) {
     let site = Site::new(backend).await;
     let shards = site.database.shards();
     let (other, aka) = (site.other().await, site.serve(&[]).await);
@@ -164,7 +163,7 @@ async fn a_restart_reads_what_has_changed_since(backend: Backend) {
 }
 
 /// A saved filter is not used if it is damaged or foreign, or if the log does not continue from it.
-async fn what_is_no_good_is_not_used(backend: Backend) {
+async fn a_snapshot_that_does_not_fit_is_not_used(backend: Backend) {
     let site = Site::new(backend).await;
     let shards = site.database.shards();
     let (elsewhere, other) = (Site::new(backend).await, site.other().await);
@@ -243,7 +242,7 @@ fn damage(file: &Path, strange: &Path, what: &str) {
     }
 }
 
-/// Makes the log one that does not continue from the saved filter.
+/// Changes the log so that it does not continue from the saved filter.
 async fn change_history(site: &Site, other: &Aka, what: &str) {
     match what {
         "pruned" => {
@@ -263,9 +262,9 @@ async fn change_history(site: &Site, other: &Aka, what: &str) {
     }
 }
 
-/// The test above can fail: if the changes since the snapshot are left out, an alias is not found.
+/// Without the changes since the snapshot an alias is not found. So the tests above can fail.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_what_has_changed_since_the_answer_is_wrong() {
+async fn skipping_the_changes_since_the_snapshot_is_caught() {
     let site = Site::new(backend::mysql_1()).await;
     let (other, aka) = (site.other().await, site.serve(&[]).await);
     aka.create_many("early", 1).await;
@@ -277,7 +276,7 @@ async fn without_what_has_changed_since_the_answer_is_wrong() {
 
 /// Snapshots are written while the instance serves. The next process reads the log from the last
 /// one.
-async fn a_crash_leaves_the_last_one(backend: Backend) {
+async fn after_a_crash_the_last_snapshot_is_used(backend: Backend) {
     let site = Site::new(backend).await;
     let aka = site.serve(&[("AKA_FILTER_SAVE_MS", "50")]).await;
     aka.create_many("early", 60).await;
@@ -306,7 +305,7 @@ async fn a_crash_leaves_the_last_one(backend: Backend) {
 }
 
 /// A filter with many dead ids is replaced, and goes on answering meanwhile.
-async fn too_many_dead_ids_are_scanned_away(backend: Backend) {
+async fn a_filter_with_many_dead_ids_is_replaced(backend: Backend) {
     let site = Site::new(backend).await;
     let aka = site.serve(&[]).await;
     aka.create_many("kept", 100).await;
@@ -330,7 +329,7 @@ async fn too_many_dead_ids_are_scanned_away(backend: Backend) {
 
 /// With nothing configured the filter is beside the SQLite file.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_is_kept_beside_the_embedded_store() {
+async fn by_default_the_snapshot_is_beside_the_sqlite_file() {
     let (database, aka) = start(backend::sqlite()).await;
     aka.create(PROJECT, "bob", "alice").await.expect("created");
     eventually("the filter is filled", async || {

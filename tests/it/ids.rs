@@ -1,5 +1,4 @@
-//! Ids are compared byte for byte, by every backend: people whose ids look alike are not one
-//! person.
+//! Every backend compares ids byte for byte. Ids that look alike stand for different people.
 
 use aka_test_support::{
     Aka, Backend, PROJECT, assert_refused, bytes, create_request, invariants, start,
@@ -7,11 +6,11 @@ use aka_test_support::{
 use bytes::Bytes;
 use tonic::Code;
 
-on_backends!(every_byte_counts);
+on_backends!(ids_that_differ_in_a_byte_are_different);
 on_backends!(lookalikes_may_be_each_others_alias);
 on_backends!(projects_never_meet);
 
-/// Each id is another person, although some collation takes some of them for the same.
+/// Ids of different people. Some collation takes some of them for equal.
 const LOOKALIKES: &[&str] = &[
     // Case, also where folding it changes the length.
     "bob",
@@ -85,7 +84,7 @@ fn person(number: usize) -> String {
     format!("person-{number}")
 }
 
-async fn every_byte_counts(backend: Backend) {
+async fn ids_that_differ_in_a_byte_are_different(backend: Backend) {
     let (database, aka) = start(backend).await;
     let ids = lookalikes();
     // Half of them are aliases. The other half are not, although they look alike.

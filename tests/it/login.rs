@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use url::Url;
 
-/// The rights that README lists for the service, and those that a migration needs besides.
+/// The rights that README.md lists for the service, and those that a migration needs besides.
 const SERVE_RIGHTS: &str = "SELECT, INSERT, UPDATE, DELETE";
 const MIGRATE_RIGHTS: &str = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX";
 
@@ -107,7 +107,7 @@ fn query_for_ca(mode: &str, certificate: &Path) -> String {
 #[tokio::test]
 async fn over_tls() {
     let account = Account::create(Engine::MySql, "REQUIRE SSL").await;
-    // This user cannot log in without TLS, which shows that the other logins use TLS.
+    // Without TLS this user cannot log in. So the other logins use TLS.
     let plain = account.with_password("ssl-mode=disabled");
     aka(["migrate", "--shard", &plain]).run().await.failed(69, &["Access denied"]);
     works(&account.with_password("ssl-mode=required"), unchanged).await;

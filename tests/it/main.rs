@@ -1,7 +1,7 @@
 //! Tests through the front door: a real `aka` process, a real gRPC client, real databases.
 //!
-//! `make test` installs the database servers that they need. What they share with the benchmarks is
-//! in the package `aka-test-support` (`tests/support`).
+//! `make test` installs the database servers that they need. The package `aka-test-support`
+//! (`tests/support`) has the parts that they share with the benchmarks.
 
 #[macro_use]
 extern crate aka_test_support;

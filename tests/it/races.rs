@@ -1,4 +1,4 @@
-//! Writes that race each other: whatever wins, the invariants hold (P7).
+//! Writes that race each other. The invariants hold, whichever wins (P7).
 
 use aka_test_support::{
     Aka, Backend, Database, PROJECT, assert_refused, check_is_clean, invariants, start,
@@ -9,13 +9,13 @@ use futures::future::join_all;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-on_backends!(opposite_directions: sqlite mysql_3 mariadb_3);
-on_backends!(a_canonical_id_becomes_an_alias: sqlite mysql_3 mariadb_3);
-on_backends!(one_alias_two_targets: sqlite mysql_3 mariadb_3);
-on_backends!(one_version_many_updates: sqlite mysql_3 mariadb_3);
-on_backends!(all_against_all: sqlite mysql_3 mariadb_3);
-on_backends!(one_more_than_the_limit: sqlite mysql_3 mariadb_3);
-on_backends!(a_crash_in_the_middle: sqlite mysql_3 mariadb_3);
+on_backends!(of_two_opposite_creates_at_most_one_wins: sqlite mysql_3 mariadb_3);
+on_backends!(a_canonical_id_that_becomes_an_alias_leaves_no_chain: sqlite mysql_3 mariadb_3);
+on_backends!(of_two_creates_of_an_alias_one_wins: sqlite mysql_3 mariadb_3);
+on_backends!(one_update_wins_for_each_version: sqlite mysql_3 mariadb_3);
+on_backends!(random_writes_keep_the_invariants: sqlite mysql_3 mariadb_3);
+on_backends!(creates_at_once_stop_at_the_limit: sqlite mysql_3 mariadb_3);
+on_backends!(a_crash_leaves_whole_writes: sqlite mysql_3 mariadb_3);
 
 const ROUNDS: u32 = 48;
 /// How many rounds run at once, each with ids of its own.
@@ -28,7 +28,7 @@ async fn rounds(run: impl AsyncFn(u32)) {
     futures::stream::iter(0..ROUNDS).for_each_concurrent(AT_ONCE, |round| run(round)).await;
 }
 
-/// Nothing crashed, so that nothing may be left over.
+/// Checks all invariants. No write has crashed, so there may be no orphan.
 async fn assert_whole(database: &Database) {
     invariants::assert_hold(database, false).await;
     check_is_clean(database).await;
@@ -49,7 +49,7 @@ fn canonical(answer: &CreateAliasResponse) -> &[u8] {
 }
 
 /// A → B and B → A: at most one wins, and the other's retry is told why it cannot.
-async fn opposite_directions(backend: Backend) {
+async fn of_two_opposite_creates_at_most_one_wins(backend: Backend) {
     let (database, aka) = start(backend).await;
     rounds(async |round| {
         let (a, b) = (format!("a-{round}"), format!("b-{round}"));
@@ -71,7 +71,7 @@ async fn opposite_directions(backend: Backend) {
                 (&b, &a)
             }
             (Err(ab), Err(ba)) => {
-                // Each saw the other's pin; neither left one.
+                // Each saw the other's pin. Neither may leave its own.
                 assert_reason(&ab, &["RETRY_LATER"]);
                 assert_reason(&ba, &["RETRY_LATER"]);
                 aka.create(PROJECT, &a, &b).await.expect("nobody is in the way now");
@@ -88,7 +88,7 @@ async fn opposite_directions(backend: Backend) {
 }
 
 /// A → B and B → C: A ends at B or at C, never at an alias.
-async fn a_canonical_id_becomes_an_alias(backend: Backend) {
+async fn a_canonical_id_that_becomes_an_alias_leaves_no_chain(backend: Backend) {
     let (database, aka) = start(backend).await;
     rounds(async |round| {
         let [a, b, c] = ["a", "b", "c"].map(|id| format!("{id}-{round}"));
@@ -117,7 +117,7 @@ async fn a_canonical_id_becomes_an_alias(backend: Backend) {
 
 /// One create wins. The others are told which canonical id has the alias, or that it is as
 /// requested.
-async fn one_alias_two_targets(backend: Backend) {
+async fn of_two_creates_of_an_alias_one_wins(backend: Backend) {
     let (database, aka) = start(backend).await;
     rounds(async |round| {
         let a = format!("a-{round}");
@@ -146,7 +146,7 @@ async fn one_alias_two_targets(backend: Backend) {
 }
 
 /// An update wins once for each version; so does a delete.
-async fn one_version_many_updates(backend: Backend) {
+async fn one_update_wins_for_each_version(backend: Backend) {
     let (database, aka) = start(backend).await;
     rounds(async |round| {
         let a = format!("a-{round}");
@@ -182,7 +182,7 @@ async fn one_version_many_updates(backend: Backend) {
 }
 
 /// Creates, updates and deletes of a few ids. Each id may become alias or canonical.
-async fn all_against_all(backend: Backend) {
+async fn random_writes_keep_the_invariants(backend: Backend) {
     let (database, aka) = start(backend).await;
     let allowed = [
         "ALIAS_TAKEN",
@@ -235,7 +235,7 @@ impl Numbers {
     }
 }
 
-async fn one_more_than_the_limit(backend: Backend) {
+async fn creates_at_once_stop_at_the_limit(backend: Backend) {
     let (database, aka) = start(backend).await;
     let creates = (0..501).map(|n| aka.create(PROJECT, format!("alias-{n}"), "alice"));
     let answers = join_all(creates).await;
@@ -252,7 +252,7 @@ async fn one_more_than_the_limit(backend: Backend) {
 
 /// `aka` dies with writes under way. Acknowledged writes are there, others happened whole or not at
 /// all, and repeating them succeeds.
-async fn a_crash_in_the_middle(backend: Backend) {
+async fn a_crash_leaves_whole_writes(backend: Backend) {
     let (database, mut aka) = start(backend).await;
     for crash in 0..4 {
         let ids: Vec<(String, String)> = (0..200)

@@ -1,5 +1,5 @@
-//! Reads: beside writes, in bursts of misses, with sick shards, and with too little time, queue
-//! space or memory.
+//! Reads: beside writes, in bursts of misses, with sick shards, and with too little time, room in
+//! queues, or memory.
 
 use aka_test_support::{Aka, Database, PROJECT, create_request, eventually};
 

@@ -1,13 +1,13 @@
-//! The change log is pruned: old lines are removed, young lines and the newest line stay, and the
-//! feeds of all instances go on undisturbed.
+//! Pruning of the change log: old lines are removed, young lines and the newest line stay, and the
+//! feeds of all instances go on.
 
 use aka_test_support::{
     Aka, Backend, Database, PROJECT, Tables, check_is_clean, eventually, start_with,
 };
 
-on_backends!(old_lines_go: sqlite mysql_3 mariadb_1);
-on_backends!(one_prunes_at_a_time: mysql_1 mariadb_1);
-on_backends!(who_was_away_starts_anew: sqlite mysql_1 mariadb_1);
+on_backends!(old_lines_are_pruned: sqlite mysql_3 mariadb_1);
+on_backends!(one_connection_prunes_at_a_time: mysql_1 mariadb_1);
+on_backends!(an_instance_that_was_away_begins_a_new_epoch: sqlite mysql_1 mariadb_1);
 
 /// Enough lines that pruning a shard takes several steps.
 const OLD: usize = 2_500;
@@ -50,7 +50,7 @@ async fn all_follow(database: &Database, instances: &[&Aka]) {
     }
 }
 
-async fn old_lines_go(backend: Backend) {
+async fn old_lines_are_pruned(backend: Backend) {
     let (database, keeper) = start_with(backend, &["--retention-s", "0"]).await;
     keeper.create_many("old", OLD).await;
     age_the_log(&database).await;
@@ -69,7 +69,7 @@ async fn old_lines_go(backend: Backend) {
         (lines(&database).await == YOUNG + written).then_some(())
     })
     .await;
-    // Each line was taken by one of the two.
+    // Each line was counted by exactly one of the two instances.
     eventually("all is counted", async || {
         #[expect(clippy::cast_precision_loss, reason = "a small number")]
         (pruned(&one).await + pruned(&two).await == OLD as f64).then_some(())
@@ -97,7 +97,7 @@ async fn old_lines_go(backend: Backend) {
 }
 
 /// Nothing is pruned while another connection holds the lock. The lock is free when that one ends.
-async fn one_prunes_at_a_time(backend: Backend) {
+async fn one_connection_prunes_at_a_time(backend: Backend) {
     let database = Database::create(backend).await;
     let mut other = database.connect(0).await;
     let lock =
@@ -118,7 +118,7 @@ async fn one_prunes_at_a_time(backend: Backend) {
 }
 
 /// An instance that slept while the log was pruned past its cursor drops what it remembers.
-async fn who_was_away_starts_anew(backend: Backend) {
+async fn an_instance_that_was_away_begins_a_new_epoch(backend: Backend) {
     let database = Database::create(backend).await;
     let pruner = Aka::serve_with_env(&database, &[], &SOON).await;
     let sleeper = Aka::serve(&database, &["--staleness-limit-ms", "3600000"]).await;

@@ -33,8 +33,8 @@ impl Race {
         let gate = TempDir::new().expect("a folder");
         let folder = gate.path().display().to_string();
         let environment = [("AKA_HOLD_DIR", folder.as_str()), ("AKA_MUTANT", mutant)];
-        // On a busy machine the feed may be late. Memory must answer all the same.
-        // No filter, because it would answer without a load.
+        // A long limit, because the feed may be late on a busy machine and memory must answer all
+        // the same. No filter, because it would answer without a load.
         let flags = ["--staleness-limit-ms", "60000", "--filter", "false"];
         let aka = Aka::serve_with_env(database, &flags, &environment).await;
         eventually("the feed has set its cursor", async || {
@@ -78,7 +78,7 @@ impl Race {
         tokio::spawn(async move { resolver.resolve(request).await })
     }
 
-    /// A read that the server has begun to work on.
+    /// Sends a read, and waits until the server has begun to work on it.
     async fn arrived(&self, id: &str) -> Reading {
         let started = async || {
             let labels = ["grpc_method=\"Resolve\""];
@@ -122,7 +122,7 @@ async fn a_held_load_does_not_hide_a_write(backend: Backend) {
     }
 }
 
-/// The earlier read may see either state. No later read sees the old one.
+/// Checks that no read after the write saw the old state. The read before it may have seen either.
 fn assert_new(seen: &Seen, id: &str, canonical: &str) {
     for answer in seen.during.iter().chain([&seen.after]) {
         assert_eq!(answer.canonical_id, canonical, "{id}: {seen:?}");
@@ -159,8 +159,8 @@ async fn without_the_floor_the_race_is_lost() {
     assert_eq!(during.canonical_id, "bob", "the mutant was not caught: {during:?}");
 }
 
-/// An instance sees its own writes without the feed, which polls once an hour here. A mutant that
-/// leaves its own writes to the feed is caught.
+/// An instance sees its own writes without the feed, which polls once an hour here. The mutant does
+/// not tell memory of them, and is caught.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn own_writes_do_not_wait_for_the_feed() {
     for (mutant, expected) in [("", "alice"), ("no_local_apply", "bob")] {

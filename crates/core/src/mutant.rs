@@ -1,12 +1,16 @@
-//! Mutants: the law broken on purpose.
+//! Mutants: the program made wrong on purpose, each in one named way.
 //!
-//! A mutant is the program made wrong in one named way. A test must catch it, or the rule that it
-//! breaks is not tested. `docs/testing.md` has the same list.
+//! A test must catch each mutant. Otherwise the rule that the mutant breaks is not tested. `list`
+//! has all of them, and `docs/testing.md` has the same table.
 //!
-//! The rules know nothing of mutants. A rule that is a decision is a pure function of
-//! `coherence::rules`; a build with the feature `test-hooks` uses `coherence::broken_rules` in its
-//! place. A rule that is a step is marked where the step is done, with a macro of `marks`. A build
-//! without the feature has only the names of the mutants.
+//! Mutants break a rule in one of two places:
+//!
+//! - A rule that is a decision is a pure function of `coherence::rules`. A build with the feature
+//!   `test-hooks` calls `coherence::broken_rules` in its place.
+//! - A rule that is a step, or an order of steps, is marked where the step is done, with a macro of
+//!   `marks`.
+//!
+//! A build without the feature has only the list.
 
 #[cfg(feature = "test-hooks")]
 mod active;

@@ -1,5 +1,6 @@
-//! What a group of jobs does to a shard, over thousands of random groups: the rows that
-//! [`aka_core::write::evaluate`] says to write keep every invariant, and the answers are true.
+//! Thousands of random groups of jobs on a shard in memory. The rows that
+//! [`aka_core::write::evaluate`] says to write must keep every invariant, and its answers must be
+//! true (P7).
 
 use aka_core::domain::{ForwardRow, Id, InverseRow, Key, Micros, Position, Project, Stamp};
 use aka_core::write::{ChangeSet, Clock, ReadSet};
@@ -34,7 +35,7 @@ impl Shard {
         seen
     }
 
-    /// Writes what a database would, and refuses what a database would refuse.
+    /// Writes the rows, and panics where a database would refuse them.
     fn write(&mut self, changes: ChangeSet) {
         for (key, row) in changes.insert_forward {
             assert!(self.forward.insert(key, row).is_none(), "a duplicate key");
@@ -67,7 +68,7 @@ impl Shard {
             assert!(self.inverse.contains(&pin), "{alias:?} is not pinned");
             assert!(row.version <= self.at.seq);
         }
-        // One shard: no write leaves half of itself.
+        // With one shard every write is one transaction, so there are no orphans.
         assert_eq!(self.inverse.len(), self.forward.len(), "an orphan");
         for canonical in self.inverse.iter().map(|(canonical, ..)| canonical) {
             let count = self.inverse.iter().filter(|(other, ..)| other == canonical).count();
@@ -98,14 +99,14 @@ fn random_job(random: &mut StdRng, shard: &Shard) -> Vec<WriteStep> {
     match random.random_range(0..4) {
         0 => vec![WriteStep::Unlink { alias, expected_version }],
         1 => vec![pin, WriteStep::Relink { alias, canonical, stamp, expected_version }],
-        // The service refuses this before it gets here.
+        // The service refuses an alias of itself before it makes a job.
         _ if canonical == *alias.id() => vec![WriteStep::Unlink { alias, expected_version: 0 }],
         _ => vec![pin, WriteStep::Link { alias, canonical, stamp }],
     }
 }
 
 #[test]
-fn random_groups_keep_every_invariant() {
+fn random_groups_of_jobs_keep_every_invariant() {
     for seed in 0..2_000 {
         let mut random = StdRng::seed_from_u64(seed);
         let mut shard = Shard { at: Position { seq: 0, nonce: 9 }, ..Shard::default() };
@@ -141,7 +142,7 @@ fn changes_row(effect: &Effect) -> bool {
     matches!(effect, Effect::Linked { .. } | Effect::Unlinked { .. })
 }
 
-/// A job on its own: what it was told is what was, or is, so.
+/// Checks the answer to a job that was alone in its group against the rows before and after it.
 fn assert_answer_is_true(
     job: &[WriteStep],
     answer: &Result<Vec<Effect>, StepRefusal>,

@@ -1,5 +1,6 @@
-//! The slot of an id never changes, because every stored row carries it. `golden/slots.txt` was
-//! written once, and was checked against an independent implementation of the hash.
+//! The slot of an id never changes, because every stored row carries it. This test compares slots
+//! with `golden/slots.txt`, which was written once and checked against an independent implementation
+//! of the hash.
 
 use aka_core::domain::{Project, Slot};
 

@@ -9,7 +9,7 @@ use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request};
 use tonic::{Code, Status};
 
-/// A call has no answer. The code is the server's, or says what broke on the way.
+/// A call had no answer. The code is the server's, or stands for a fault on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CallFailed(pub Code);
 

@@ -1,4 +1,4 @@
-//! Callers: each makes calls, one after the other.
+//! Callers: each makes calls, one after the other, until the run is over.
 
 use crate::call::{CallFailed, OpenCall};
 use crate::check::Checker;
@@ -20,11 +20,11 @@ use std::time::{Duration, Instant};
 /// would otherwise be asked as fast as this machine can.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(10);
 
-/// What the callers of one thread share who do the same.
+/// The state that callers of one thread share. They all do the same operation.
 pub(crate) struct Callers {
     pub operation: Operation,
     pub project_id: u64,
-    /// The head of every call.
+    /// The head of every request.
     pub head: Request<()>,
     pub pace: Pace,
     pub source: RefCell<IdSource>,
@@ -60,7 +60,7 @@ impl Callers {
         }
     }
 
-    /// Asks in a call of its own, or on the stream, which is opened if need be.
+    /// Asks in a call of its own, or on the caller's stream, which is opened if it is not open.
     async fn ask(
         &self,
         connection: &LoadConnection,

@@ -1,4 +1,4 @@
-//! Whether answers are right.
+//! Checks answers.
 
 use crate::call::CallFailed;
 use crate::ids::{IdSet, LoadId};
@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 use std::fmt;
 use tonic::Code;
 
-/// What was found in the answer to one call.
+/// The result of checking the answer to one call.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Checked {
     /// How many ids are aliases.
@@ -25,12 +25,19 @@ pub(crate) struct Checked {
     pub first_wrong: Option<WrongAnswer>,
 }
 
-/// A wrong answer, as an example for people. It is serialized as the sentence that it displays.
+/// A wrong answer, as an example for people. It is serialized as the sentence that `Display` writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WrongAnswer {
-    /// An id resolved to another canonical id than it must.
-    Resolved { id: LoadId, answered: Bytes, expected: Bytes },
-    /// A create found an alias that no other run can have created.
+    /// An id resolved to a wrong canonical id.
+    Resolved {
+        /// The id that was asked for.
+        id: LoadId,
+        /// The canonical id in the answer.
+        answered: Bytes,
+        /// The right canonical id.
+        expected: Bytes,
+    },
+    /// A create of an unseen id found that the alias existed already.
     AlreadyThere,
 }
 
@@ -41,7 +48,7 @@ impl fmt::Display for WrongAnswer {
                 let (id, answered, expected) = (&id.id(), Quoted(answered), Quoted(expected));
                 write!(f, "{} resolved to {answered}, not to {expected}", Quoted(id))
             }
-            Self::AlreadyThere => f.write_str("an alias that nobody had was there already"),
+            Self::AlreadyThere => f.write_str("a new alias was answered as existing already"),
         }
     }
 }
@@ -52,13 +59,13 @@ impl Serialize for WrongAnswer {
     }
 }
 
-/// Compares the answers to the calls of one kind with what they must be.
+/// Compares the answers to the calls of one operation with the right ones.
 pub(crate) struct Checker {
     operation: Operation,
     ids: IdSet,
-    /// Whether ids are compared. Otherwise only the form of an answer is looked at.
+    /// Whether canonical ids are compared. Otherwise only the form of an answer is checked.
     compare: bool,
-    /// For each index of a batch, whether it was in the answer. Kept to be used again.
+    /// Whether each index of a batch was in the answer. The buffer is used for all answers.
     seen: Vec<bool>,
 }
 
@@ -118,8 +125,7 @@ impl Checker {
         };
         self.seen.clear();
         self.seen.resize(ids.len(), false);
-        // If an index was not asked for, or comes twice, it is unknown which answer belongs to
-        // which id.
+        // If an index is too large or comes twice, nothing shows which answer belongs to which id.
         let mut see = |index: u32| {
             let seen = self.seen.get_mut(index as usize).filter(|seen| !**seen);
             seen.map(|seen| *seen = true).ok_or(CallFailed(Code::Internal))
@@ -148,7 +154,8 @@ impl Checker {
         Ok(checked)
     }
 
-    /// `answered`: `None` if the id was left out of a batch answer, and so resolved to itself.
+    /// Notes a wrong answer. `answered`: `None` if a batch answer left the id out, which means that it
+    /// resolves to itself.
     fn note_wrong(&self, checked: &mut Checked, id: LoadId, answered: Option<&Bytes>) {
         checked.wrong += 1;
         checked.first_wrong.get_or_insert_with(|| {
@@ -211,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_answer_is_right_or_wrong() {
+    fn a_wrong_answer_to_a_single_id_is_found() {
         let checker = checker(Mode::Unary);
         let wrong = |asked: LoadId, id: &[u8], is_alias| {
             let canonical_id = Bytes::copy_from_slice(id);

@@ -1,4 +1,4 @@
-//! Which id is asked for next.
+//! Draws the ids that are asked for.
 
 use crate::ids::{IdSet, LoadId, UnseenIds, share};
 use crate::zipf::{SplitMix, Zipf};
@@ -7,7 +7,7 @@ use crate::zipf::{SplitMix, Zipf};
 /// than the rest of its request.
 const SAMPLES: usize = 1 << 20;
 
-/// One sample in so many is drawn anew as it is used, so that a long run is no loop.
+/// One sample is replaced after so many were used, so that a long run does not repeat itself.
 const RENEW: usize = 8;
 
 /// Where a caller's ids come from.
@@ -31,7 +31,7 @@ impl IdSource {
 pub struct DrawnIds {
     ids: IdSet,
     random: SplitMix,
-    /// The share of unseen ids, of 2^64.
+    /// The share of unseen ids, as a part of 2^64.
     cold: u128,
     unseen: UnseenIds,
     skewed: Option<SkewedSamples>,
@@ -44,8 +44,8 @@ struct SkewedSamples {
 }
 
 impl DrawnIds {
-    /// `zipf`: id k comes in proportion to 1 / k^`zipf`; 0: all alike. `cold`: the share of unseen
-    /// ids. The same seed draws the same ids.
+    /// `zipf`: the skew, with which id k comes in proportion to 1 / k^`zipf`; 0: all alike. `cold`:
+    /// the share of unseen ids, 0 to 1. The same seed draws the same ids.
     pub fn new(ids: IdSet, zipf: f64, cold: f64, seed: u64, unseen: UnseenIds) -> Self {
         let mut random = SplitMix::new(seed);
         let skewed = (zipf > 0.0).then(|| {
@@ -67,9 +67,9 @@ impl DrawnIds {
         };
         *at = (*at + 1) % SAMPLES;
         if *at % RENEW == 0 {
-            // Any place: always the same places would be drawn anew otherwise.
-            let place = self.random.below(SAMPLES as u32) as usize;
-            samples[place] = zipf.sample(&mut self.random);
+            // At a random index, because `at` only takes an eighth of all indexes here.
+            let index = self.random.below(SAMPLES as u32) as usize;
+            samples[index] = zipf.sample(&mut self.random);
         }
         LoadId::known(samples[*at])
     }

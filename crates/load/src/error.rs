@@ -1,15 +1,15 @@
-//! Why a run did not come to its end.
+//! The errors that end a run early.
 
 use std::io;
 
-/// Why a load could not be run. Wrong answers and failed calls are no such error: they are counted
-/// in the outcome.
+/// Why a load could not be run to its end. Wrong answers and failed calls are not errors: the outcome
+/// counts them.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The plan contradicts itself.
     #[error("{0}")]
     Plan(&'static str),
-    /// None of the running processes has this id.
+    /// No running process has this process id.
     #[error("there is no process {0}")]
     NoProcess(u32),
     /// Requests cannot be made for the server's URL.
@@ -20,8 +20,13 @@ pub enum LoadError {
     Unreachable,
     /// The system refused a thread, a runtime or a timer.
     #[error("{what}: {source}")]
-    Io { what: &'static str, source: io::Error },
-    /// The generator itself is broken.
+    Io {
+        /// The action that failed, as the beginning of a sentence.
+        what: &'static str,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The generator itself is at fault. The text says how.
     #[error("{0}")]
     Broken(String),
 }

@@ -1,13 +1,13 @@
-//! The ids of a run, and what each of them must resolve to.
+//! The ids of a run, and the right answer for each of them.
 //!
-//! Everything follows from an id's number, so every answer can be checked without a table: number
-//! 26 is `bench-000000000000001a`, and if it is an alias, then of `user-000000000000001a`.
+//! Both follow from the id's number, so answers are checked without a table. Number 26 is
+//! `bench-000000000000001a`. If it is an alias, its canonical id is `user-000000000000001a`.
 
 /// The length of every id that is asked for, in bytes.
 pub(crate) const ID_LENGTH: usize = 22;
 const CANONICAL_LENGTH: usize = 21;
 
-/// An id of the run, as a number: one of an [`IdSet`], or one that nobody has asked for before.
+/// An id of the run, as a number. It is one of an [`IdSet`], or comes from [`UnseenIds`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoadId(u64);
 
@@ -27,7 +27,7 @@ impl LoadId {
         self.0 & UNSEEN != 0
     }
 
-    /// Its bytes, as a lookup sends them.
+    /// The bytes of the id, as a lookup sends them.
     #[inline]
     pub fn id(self) -> [u8; ID_LENGTH] {
         named(if self.is_unseen() { b"fresh-" } else { b"bench-" }, self.0)
@@ -39,14 +39,14 @@ impl LoadId {
         named(b"user-", self.0)
     }
 
-    /// The alias that a run creates for this number. No run reads it.
+    /// The alias that a run creates for this number. No run looks it up.
     pub(crate) fn created(self) -> [u8; ID_LENGTH] {
         named(b"added-", self.0)
     }
 }
 
-/// A prefix and a number in hexadecimal. By hand, as formatting would cost more than the rest of a
-/// request.
+/// A prefix and a number in hexadecimal. It is written by hand, because `format!` would cost more
+/// than the rest of a request.
 #[inline]
 fn named<const PREFIX: usize, const LENGTH: usize>(
     prefix: &[u8; PREFIX],
@@ -55,13 +55,13 @@ fn named<const PREFIX: usize, const LENGTH: usize>(
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut id = [0; LENGTH];
     id[..PREFIX].copy_from_slice(prefix);
-    for (place, digit) in (0..16).rev().zip(&mut id[PREFIX..]) {
-        *digit = DIGITS[(number >> (4 * place)) as usize & 15];
+    for (position, digit) in (0..16).rev().zip(&mut id[PREFIX..]) {
+        *digit = DIGITS[(number >> (4 * position)) as usize & 15];
     }
     id
 }
 
-/// A share of 2^64: a random number is below it with the probability `ratio` (0 to 1).
+/// `ratio` (0 to 1) as a part of 2^64. A random 64-bit number is below it with this probability.
 pub(crate) fn share(ratio: f64) -> u128 {
     (ratio * 2_f64.powi(64)) as u128
 }
@@ -71,7 +71,7 @@ pub(crate) fn share(ratio: f64) -> u128 {
 pub struct IdSet {
     /// How many ids there are. Their numbers start at 0.
     pub count: u32,
-    /// The share of aliases, of 2^64.
+    /// The share of aliases, as a part of 2^64.
     aliases: u128,
 }
 
@@ -83,8 +83,8 @@ impl IdSet {
 
     /// Whether the id is an alias.
     ///
-    /// Multiples of the golden ratio are spread as evenly as possible. So the share of aliases is
-    /// also right among the few ids that a skewed run asks for most.
+    /// Multiples of the golden ratio are spread evenly. So the share of aliases is also right among
+    /// the few ids that a skewed run asks for most.
     #[inline]
     pub fn is_alias(&self, id: LoadId) -> bool {
         !id.is_unseen() && u128::from(id.0.wrapping_mul(0x9E37_79B9_7F4A_7C15)) < self.aliases
@@ -102,12 +102,13 @@ impl IdSet {
     }
 }
 
-/// Ids that no other run has, and no other thread of this run.
+/// Ids that no other run asks for, nor another thread of this run.
 #[derive(Clone, Debug)]
 pub struct UnseenIds(u64);
 
 impl UnseenIds {
-    /// `run` is a random number of the run. `thread` tells its threads apart.
+    /// `run`: a random number, of which 23 bits are used. `thread`: a number for each source of ids
+    /// in the run, below 256.
     pub fn new(run: u32, thread: u16) -> Self {
         // 23 bits of the run, 8 of the thread, 32 of a count.
         let run = u64::from(run & 0x7F_FFFF) << 40;
@@ -127,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_follow_from_numbers() {
+    fn ids_and_canonical_ids_follow_from_numbers() {
         assert_eq!(&LoadId::known(26).id(), b"bench-000000000000001a");
         assert_eq!(&LoadId::known(26).canonical(), b"user-000000000000001a");
         let mut unseen = UnseenIds::new(1, 2);

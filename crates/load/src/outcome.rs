@@ -1,4 +1,4 @@
-//! What a run has measured.
+//! The outcome of a run.
 
 use crate::check::WrongAnswer;
 use crate::process::Process;
@@ -9,42 +9,48 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tonic::Code;
 
-/// What a run has measured. The warm-up counts only for errors and wrong answers.
+/// The outcome of a run. The warm-up counts only for errors and wrong answers.
 #[derive(Debug, Serialize)]
 pub struct LoadOutcome {
+    /// The lookups.
     #[serde(flatten)]
     pub reads: CallCounts,
-    /// The share of aliases among the ids that were answered.
+    /// The share of aliases among the ids that were answered, 0 to 1.
     pub aliases: f64,
-    /// The share of ids that were never seen before.
+    /// The share of ids that were never seen before, 0 to 1.
     pub cold: f64,
     /// Ids that were answered with the last known state, because their database did not answer.
     pub degraded: u64,
-    /// `None` if the server's processes are not known, or one of them ended.
+    /// The CPU time of the server. `None` if its processes are not known, or one of them ended.
     pub server: Option<CpuCost>,
+    /// The CPU time of the generator. `None` if it could not be read.
     pub generator: Option<CpuCost>,
-    /// `None` if the plan asks for no writes.
+    /// The creates. `None` if the plan asks for none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub writes: Option<CallCounts>,
 }
 
-/// What became of the calls of one kind.
+/// The calls of one kind, by how they ended.
 #[derive(Debug, Serialize)]
 pub struct CallCounts {
     /// Calls that were answered.
     pub calls: u64,
-    /// Their ids.
+    /// The ids of these calls.
     pub ids: u64,
+    /// Answered calls a second.
     pub calls_per_second: f64,
+    /// Answered ids a second.
     pub ids_per_second: f64,
+    /// Latencies of the answered calls, in microseconds.
     pub latency_us: Latencies,
     /// Ids that were answered wrongly.
     pub wrong: u64,
+    /// The first wrong answer, as an example.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_wrong: Option<WrongAnswer>,
     /// Ids that were not answered.
     pub failed: u64,
-    /// Those, by the name of their gRPC code.
+    /// The ids that were not answered, by the name of the gRPC code.
     pub errors: BTreeMap<&'static str, u64>,
     /// Calls of an open loop that were due, and never sent because no caller was free.
     pub unsent_calls: u64,
@@ -53,20 +59,28 @@ pub struct CallCounts {
 /// Times from when a call was due to its answer, in microseconds.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Latencies {
+    /// The mean.
     pub mean: f64,
+    /// Half of the calls took no longer.
     pub p50: f64,
+    /// 90 % of the calls took no longer.
     pub p90: f64,
+    /// 99 % of the calls took no longer.
     pub p99: f64,
+    /// 99.9 % of the calls took no longer.
     pub p999: f64,
+    /// The longest.
     pub max: f64,
 }
 
 /// The CPU time that some processes took together in the measured time.
 #[derive(Debug, Serialize)]
 pub struct CpuCost {
+    /// The ids of the processes.
     pub pids: Vec<u32>,
+    /// Their CPU time, in seconds.
     pub cpu_seconds: f64,
-    /// `None` if no id was answered.
+    /// Their CPU time for an id that was looked up, in microseconds. `None` if no id was answered.
     pub cpu_us_per_id: Option<f64>,
 }
 

@@ -1,9 +1,9 @@
-//! When calls are made: as soon as the last one is answered (closed loop), or when they are due
-//! (open loop).
+//! Pace: when calls are made. In a closed loop a caller makes a call as soon as its last one is
+//! answered. In an open loop calls are made when they are due.
 //!
-//! In an open loop, call n is due at n / rate, whatever became of the calls before it. A call that
+//! In an open loop, call n is due at n / rate, even if earlier calls are not answered. A call that
 //! must wait for a free caller is sent late, and its latency counts from when it was due. So if the
-//! server stops for a second, all calls of that second show it, and not only the few that were
+//! server stands still for a second, all calls of that second show it, not only the few that were
 //! under way.
 
 use crate::timer::Timer;
@@ -13,11 +13,11 @@ use std::future::poll_fn;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-/// Calls that fall due within this time go out together, as waking up for each would cost more than
-/// the calls. This is part of the latencies: a twentieth of a millisecond on average.
+/// Calls that fall due within this time go out together, because a wake-up for each would cost more
+/// than the call. The wait is part of the latencies: 0.05 ms on average.
 const GRAIN: Duration = Duration::from_micros(100);
 
-/// How long calls that fell due before the end are still sent after it.
+/// How long after the end calls are still sent that fell due before it.
 pub(crate) const AFTERMATH: Duration = Duration::from_millis(500);
 
 /// Tells the callers of one thread when to make their next call.
@@ -26,7 +26,7 @@ pub(crate) struct Pace {
     end: Instant,
     /// Seconds between two calls, in an open loop.
     interval: Option<f64>,
-    /// How many calls a caller has taken.
+    /// How many calls the callers have taken.
     taken: Cell<u64>,
     /// How many calls have fallen due.
     due: Cell<u64>,
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn every_call_has_its_time_however_late_it_is_taken() {
+    async fn a_call_keeps_its_due_time_however_late_it_is_sent() {
         let begin = Instant::now();
         let pace = Pace::new(begin, begin + Duration::from_millis(100), Some(10_000.0));
         let callers = async {
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_closed_loop_ends_at_its_end() {
+    async fn a_closed_loop_ends_by_the_clock() {
         let begin = Instant::now();
         let pace = Pace::new(begin, begin + Duration::from_millis(5), None);
         pace.run().await.expect("nothing to do");

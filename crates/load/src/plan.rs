@@ -1,4 +1,4 @@
-//! What a run is to do.
+//! The plan of a run: the server, the calls, the ids, and the times.
 
 use crate::error::LoadError;
 use crate::ids::IdSet;
@@ -29,28 +29,32 @@ impl Mode {
 /// The server under load.
 #[derive(Clone, Debug)]
 pub struct LoadServer {
+    /// Where connections are made to.
     pub address: SocketAddr,
     /// `http://host:port`, as the requests name it.
     pub url: String,
     /// How long the server may take for a call, in milliseconds.
     pub timeout_ms: u64,
-    /// The processes whose CPU time is read. If there are none, the process that listens on a
-    /// loopback address is looked for.
+    /// The processes whose CPU time is read. If none is named and the address is a loopback address,
+    /// it is the process that listens there.
     pub pids: Vec<u32>,
 }
 
-/// All that a run is to do.
+/// The plan of a run. [`LoadPlan::new`] has the defaults of `aka bench`.
 #[derive(Clone, Debug)]
 pub struct LoadPlan {
+    /// The project of all ids.
     pub project_id: u64,
+    /// How ids are asked for.
     pub mode: Mode,
-    /// Ids a second, all callers together (open loop). `None`: as many as are answered (closed
-    /// loop).
+    /// Ids a second, all callers together (an open loop). `None`: each caller asks again as soon as
+    /// it is answered (a closed loop).
     pub rate: Option<f64>,
+    /// Connections to the server, all threads together.
     pub connections: u16,
     /// Calls at once, or open streams, on each connection. In an open loop, the most of them.
     pub concurrency: u16,
-    /// Threads that share the connections.
+    /// Threads that share the connections. There may not be more threads than connections.
     pub threads: u16,
     /// The ids that are asked for, and which of them are aliases.
     pub ids: IdSet,
@@ -58,13 +62,14 @@ pub struct LoadPlan {
     pub zipf: f64,
     /// Share of the lookups that are for ids never seen before, 0 to 1.
     pub cold: f64,
-    /// Aliases created a second, besides the lookups.
+    /// Aliases created a second, besides the lookups. `None`: none.
     pub writes: Option<f64>,
-    /// How long is measured.
+    /// How long the load is measured.
     pub duration: Duration,
-    /// How long the load runs before that without being measured.
+    /// How long the load runs before that, without being measured.
     pub warm_up: Duration,
-    /// Whether answers are compared with what they must be. A bare echo has no aliases.
+    /// Whether answers are compared with the right ones. A bare echo server has no aliases, so its
+    /// answers are not.
     pub check: bool,
     /// The same seed asks for the same ids.
     pub seed: u64,
@@ -92,8 +97,10 @@ impl LoadPlan {
         }
     }
 
+    /// Checks that the plan can be carried out.
+    ///
     /// # Errors
-    /// If the plan cannot be carried out.
+    /// [`LoadError::Plan`] if it cannot.
     pub(crate) fn check(&self) -> Result<(), LoadError> {
         if self.threads == 0 || self.threads > self.connections {
             return Err(LoadError::Plan("each thread needs a connection of its own"));

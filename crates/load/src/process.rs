@@ -5,13 +5,13 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// A process whose CPU time can be read.
+/// A process on this machine, by its process id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process(pub u32);
 
 impl Process {
-    /// The process that listens on this address. `None` if it is not on this machine, or belongs to
-    /// another user.
+    /// The process that listens on this loopback address. `None` for any other address, and if the
+    /// process is not found or belongs to another user.
     pub fn listening_on(address: SocketAddr) -> Option<Self> {
         if !address.ip().is_loopback() {
             return None;
@@ -27,7 +27,8 @@ impl Process {
         pids.find(|pid| has_one_open(*pid, &sockets)).map(Self)
     }
 
-    /// Its CPU time in user and in system mode, all threads together. `None` if it has ended.
+    /// The CPU time that it has used, in user and in system mode, all threads together. `None` if it
+    /// has ended.
     pub fn cpu_time(self) -> Option<Duration> {
         ticks(&fs::read_to_string(format!("/proc/{}/stat", self.0)).ok()?)
     }
@@ -60,6 +61,7 @@ fn listener(line: &str, address: SocketAddr) -> Option<String> {
     (any || exact).then(|| format!("socket:[{inode}]"))
 }
 
+/// Whether the process has one of these sockets open.
 fn has_one_open(pid: u32, sockets: &HashSet<String>) -> bool {
     // The files of other users' processes cannot be listed.
     let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
@@ -69,7 +71,7 @@ fn has_one_open(pid: u32, sockets: &HashSet<String>) -> bool {
 
 /// The CPU time in `/proc/PID/stat`: utime + stime.
 fn ticks(stat: &str) -> Option<Duration> {
-    // The name, in brackets, may hold anything. So look for the last bracket.
+    // The name of the process stands in brackets and may hold anything, brackets too.
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_ascii_whitespace().skip(11);
     let user: u64 = fields.next()?.parse().ok()?;

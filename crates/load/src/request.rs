@@ -1,4 +1,4 @@
-//! Ids become requests.
+//! Requests: ids as framed messages.
 
 use crate::ids::{ID_LENGTH, LoadId};
 use crate::plan::Mode;
@@ -9,7 +9,7 @@ use bytes::{BufMut, Bytes};
 use prost::Message;
 use prost::encoding::{encode_varint, encoded_len_varint};
 
-/// What the calls of some callers do.
+/// The operation that a group of callers does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     Lookup(Mode),
@@ -34,7 +34,7 @@ impl Operation {
         }
     }
 
-    /// The message for these ids, with gRPC's prefix.
+    /// The framed message for these ids.
     pub fn request(self, project_id: u64, ids: &[LoadId]) -> Bytes {
         match (self, ids) {
             (Self::Create, [id, ..]) => create(project_id, *id),
@@ -43,8 +43,8 @@ impl Operation {
     }
 }
 
-/// `ResolveRequest` and `BatchResolveRequest` look alike on the wire: field 1 is the project, field
-/// 2 an id or many. Written by hand, as prost would allocate each id.
+/// A `ResolveRequest` or a `BatchResolveRequest`. Both look alike on the wire: field 1 is the
+/// project, field 2 an id or many. It is written by hand, because prost would allocate each id.
 fn lookup(project_id: u64, ids: &[LoadId]) -> Bytes {
     const PROJECT_ID: u8 = 0x08;
     const DISTINCT_ID: u8 = 0x12;
@@ -79,7 +79,7 @@ mod tests {
     use aka_wire::pb::{BatchResolveRequest, ResolveRequest};
 
     #[test]
-    fn requests_are_what_prost_reads() {
+    fn prost_reads_the_requests() {
         let ids: [LoadId; 4] = std::array::from_fn(|number| LoadId::known(number as u32));
         let frame = Operation::Lookup(Mode::Unary).request(1 << 60, &ids[..1]);
         let request = ResolveRequest::decode(frame.slice(PREFIX..)).expect("a message");

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 
-/// The time from the order to start to the first call, so that all threads have heard the order.
+/// The time from the order to start to the first call. All threads must have the order by then.
 const HEAD_START: Duration = Duration::from_millis(5);
 
 type Counted = oneshot::Receiver<Result<ThreadCounts, LoadError>>;
@@ -28,8 +28,8 @@ impl ConnectedLoad {
     /// Starts the threads of the generator, and connects each of them to the server.
     ///
     /// # Errors
-    /// If the plan contradicts itself, a process of the server is not there, or the server does not
-    /// accept all connections.
+    /// If the plan contradicts itself, if a process that the server names does not exist, or if the
+    /// server does not accept all connections.
     pub async fn connect(plan: LoadPlan, server: LoadServer) -> Result<Self, LoadError> {
         plan.check()?;
         let mut servers: Vec<_> = server.pids.iter().copied().map(Process).collect();
@@ -64,8 +64,8 @@ impl ConnectedLoad {
 
     /// Runs the load: the warm-up, then the measured time, then the wait for the last answers.
     ///
-    /// # Errors If a thread of the generator breaks. Wrong answers and failed calls are counted in
-    /// the outcome.
+    /// # Errors
+    /// If a thread of the generator fails. Wrong answers and failed calls are counted in the outcome.
     pub async fn run(self) -> Result<LoadOutcome, LoadError> {
         let start = Instant::now() + HEAD_START;
         let begin = start + self.plan.warm_up;

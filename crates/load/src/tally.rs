@@ -1,4 +1,4 @@
-//! What is counted, and how long answers took.
+//! Tallies: the counts of calls, ids and errors, and the latencies.
 
 use crate::call::CallFailed;
 use crate::check::{Checked, WrongAnswer};
@@ -25,8 +25,8 @@ pub(crate) struct Measured {
 pub(crate) struct Tally {
     measured: Measured,
     pub latencies: Histogram<u64>,
-    /// Calls that were answered. Like the other counts, unless said otherwise, it leaves out calls
-    /// that were due in the warm-up.
+    /// Calls that were answered. This and the other counts leave out calls that were due in the
+    /// warm-up, unless a comment says otherwise.
     pub calls: u64,
     pub ids: u64,
     /// Calls that were answered in the measured time, whenever they were due. Rates and the CPU
@@ -36,10 +36,9 @@ pub(crate) struct Tally {
     pub aliases: u64,
     pub cold: u64,
     pub degraded: u64,
-    /// Ids that were answered wrongly. The warm-up counts too, as a wrong answer is wrong at any
-    /// time.
+    /// Ids that were answered wrongly, also in the warm-up.
     pub wrong: u64,
-    /// Ids that failed, by gRPC code, with the warm-up.
+    /// Ids that failed, by gRPC code, also in the warm-up.
     pub errors: BTreeMap<i32, u64>,
     pub first_wrong: Option<WrongAnswer>,
     /// Calls that were due and never sent.
@@ -56,7 +55,7 @@ pub(crate) struct EndedCall {
 }
 
 impl Tally {
-    /// Counts the calls that are due in the measured time.
+    /// An empty tally of a run whose measured time is this.
     pub fn new(measured: Measured) -> Result<Self, LoadError> {
         let latencies = Histogram::new_with_bounds(SHORTEST_NS, LONGEST_NS, DIGITS)
             .map_err(|fault| LoadError::Broken(fault.to_string()))?;
@@ -151,7 +150,7 @@ impl Tally {
     }
 }
 
-/// Counts that can be watched while the run goes on, of all threads, with the warm-up.
+/// Counts of all threads that can be read while the run goes on. The warm-up is included.
 #[derive(Debug, Default)]
 pub struct LiveCounts {
     pub(crate) ids: AtomicU64,

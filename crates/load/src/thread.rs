@@ -1,4 +1,4 @@
-//! A thread of the generator: its connections, its callers, its counts.
+//! A thread of the generator: it connects, runs its callers, and returns their counts.
 
 use crate::callers::Callers;
 use crate::check::Checker;
@@ -18,7 +18,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
-/// How many creates there may be at once. They are few, and a slow one must not hold up the others.
+/// How many creates there may be at once. A slow one must not hold up the others.
 const WRITERS: u16 = 64;
 
 /// When a run starts, and which part of it is measured.
@@ -28,7 +28,7 @@ pub(crate) struct RunTimes {
     pub measured: Measured,
 }
 
-/// What a thread is to do.
+/// The part of a run that one thread does.
 pub(crate) struct ThreadPlan {
     pub plan: Arc<LoadPlan>,
     pub server: LoadServer,
@@ -40,7 +40,7 @@ pub(crate) struct ThreadPlan {
     pub live: Arc<LiveCounts>,
 }
 
-/// What a thread has counted.
+/// The counts of a thread.
 pub(crate) struct ThreadCounts {
     pub reads: Tally,
     pub writes: Option<Tally>,
@@ -67,10 +67,10 @@ impl ThreadPlan {
         mut times: watch::Receiver<Option<RunTimes>>,
     ) -> Result<ThreadCounts, LoadError> {
         let connections = self.connect(self.connections).await?;
-        // One thread writes: it is hard for many to keep one rate.
+        // Only the first thread writes, because one thread keeps a low rate best.
         let write_rate = self.plan.writes.filter(|_| self.thread == 0);
         let write_connections = self.connect(u16::from(write_rate.is_some())).await?;
-        // Before the start, as this takes a while.
+        // Drawn before the start, because that takes a while.
         let drawn = self.drawn_ids();
         let _ = ready.send(());
         let times = times.wait_for(Option::is_some).await.map(|times| *times);
@@ -85,7 +85,7 @@ impl ThreadPlan {
             Some(rate) => Some(self.callers(Operation::Create, Some(rate), unseen, times)?),
             None => None,
         };
-        // A closed loop would otherwise start too early.
+        // A closed loop starts at once, so it must wait for the common start.
         tokio::time::sleep_until(times.start.into()).await;
         let mut running = JoinSet::new();
         spawn(&mut running, &reads, &connections, self.plan.concurrency);
@@ -129,7 +129,8 @@ impl ThreadPlan {
         Ok(connections)
     }
 
-    /// Callers at `rate` calls a second together.
+    /// The shared state of some callers. Together they make `rate` calls a second; `None`: as many as
+    /// are answered.
     fn callers(
         &self,
         operation: Operation,
@@ -150,7 +151,7 @@ impl ThreadPlan {
         }))
     }
 
-    /// Waits until the last caller has its last answer, or until none can come any more.
+    /// Waits until all callers have ended. A caller whose answer can no longer come is aborted.
     async fn wait(&self, running: &mut JoinSet<()>, end: Instant) {
         let patience = AFTERMATH + Duration::from_millis(self.server.timeout_ms);
         let until = end + patience + Duration::from_secs(1);
@@ -167,7 +168,7 @@ fn spawn(
     connections: &[Rc<LoadConnection>],
     each: u16,
 ) {
-    // Not connection by connection: callers that wait are woken in this order.
+    // The connections take turns, because callers that wait for a call are woken in this order.
     for _ in 0..each {
         for connection in connections {
             running.spawn_local(callers.clone().run_one(connection.clone()));

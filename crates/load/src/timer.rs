@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// A timer of the kernel. The runtime's own timer knows whole milliseconds only, in which a fast
-/// server answers twice.
+/// A timer of the kernel. The runtime's own timer is exact to a millisecond only, in which a fast
+/// server answers several calls.
 pub(crate) struct Timer(AsyncFd<OwnedFd>);
 
 impl Timer {
@@ -26,7 +26,7 @@ impl Timer {
         Ok(Self(timer))
     }
 
-    /// Waits until this moment; not at all if it has passed.
+    /// Waits until this time. Returns at once if it has passed.
     pub async fn wait(&self, until: Instant) -> io::Result<()> {
         // A time of zero would switch the timer off.
         let left = until.saturating_duration_since(Instant::now()).max(Duration::from_nanos(1));

@@ -1,7 +1,7 @@
-//! Random numbers: even, or skewed as Zipf's law says.
+//! Random numbers, even or skewed by Zipf's law.
 
-/// SplitMix64: a number costs a few instructions, and a seed gives the same numbers in every
-/// version.
+/// A SplitMix64 generator. A number costs a few instructions, and a seed always gives the same
+/// numbers.
 #[derive(Clone, Debug)]
 pub(crate) struct SplitMix(u64);
 
@@ -18,12 +18,12 @@ impl SplitMix {
         mixed ^ (mixed >> 31)
     }
 
-    /// In [0, 1), with all 53 bits of an `f64`.
+    /// A number from 0 to below 1, with all 53 bits of an `f64`.
     pub fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// Below `bound`; the bias is one in 2^64 / bound.
+    /// A number below `bound`. The bias is one in 2^64 / `bound`.
     pub fn below(&mut self, bound: u32) -> u32 {
         ((u128::from(self.next()) * u128::from(bound)) >> 64) as u32
     }
@@ -57,7 +57,7 @@ impl Zipf {
             let area = self.area_last + random.unit() * (self.area_first - self.area_last);
             let x = self.area_inverse(area);
             let k = (x + 0.5).floor().clamp(1.0, self.count);
-            // Nearly always one of the two holds at the first attempt.
+            // Nearly always one of these holds at the first attempt.
             if k - x <= self.sure || area >= self.area(k + 0.5) - self.density(k) {
                 return k as u32 - 1;
             }
@@ -68,7 +68,7 @@ impl Zipf {
         (-self.s * x.ln()).exp()
     }
 
-    /// An integral of the density. Written so that s = 1 is no special case.
+    /// An integral of the density, in a form that also holds for s = 1.
     fn area(&self, x: f64) -> f64 {
         let log = x.ln();
         let t = (1.0 - self.s) * log;
@@ -77,7 +77,7 @@ impl Zipf {
     }
 
     fn area_inverse(&self, area: f64) -> f64 {
-        // Rounding may lead just past the pole.
+        // Rounding may lead to just below −1, where the logarithm does not exist.
         let t = (area * (1.0 - self.s)).max(-1.0);
         let ratio = if t.abs() > 1e-8 { t.ln_1p() / t } else { 1.0 - t / 2.0 };
         (ratio * area).exp()
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_are_those_of_zipfs_law() {
+    fn draws_follow_zipfs_law() {
         const COUNT: u32 = 1_000;
         const SAMPLES: u32 = 200_000;
         for s in [0.5, 0.99, 1.0, 1.5] {
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn of_one_number_that_number_is_drawn() {
+    fn a_set_of_one_number_draws_that_number() {
         let (zipf, mut random) = (Zipf::new(1, 1.1), SplitMix::new(1));
         assert!((0..100).all(|_| zipf.sample(&mut random) == 0));
         assert!((0..100).all(|_| random.below(1) == 0));

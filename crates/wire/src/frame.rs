@@ -4,10 +4,11 @@
 use crate::encoding::{Encoding, InflateFault, inflate};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-/// How many bytes stand before every message: the flag and the length.
+/// The bytes before every message: the flag and the length.
 pub const PREFIX: usize = 5;
 
-/// Frames the message that `encode` writes. `length` is the most bytes that it writes.
+/// Frames the message that `encode` appends to a buffer. `length` is the room that is reserved for
+/// it, in bytes.
 pub fn framed(length: usize, encode: impl FnOnce(&mut Vec<u8>)) -> Bytes {
     let mut framed = Vec::with_capacity(PREFIX + length);
     framed.put_bytes(0, PREFIX);
@@ -40,14 +41,14 @@ pub enum FrameFault {
     CutShort,
 }
 
-/// Splits the bytes that a peer sends into messages. It holds at most one message and one chunk.
+/// Splits the bytes that a peer sends into messages. It buffers at most one message and one chunk.
 #[derive(Debug)]
 pub struct Frames {
     longest: usize,
     encoding: Encoding,
     /// Received bytes that are not yet read. A message that lies in one chunk is not copied.
     chunk: Bytes,
-    /// The received part of a message that spans several chunks. If it is not empty, `chunk` is.
+    /// The received part of a message that spans several chunks. One of `chunk` and `parts` is empty.
     parts: BytesMut,
 }
 
@@ -59,8 +60,8 @@ impl Frames {
         Self { longest, encoding, chunk: Bytes::new(), parts: BytesMut::new() }
     }
 
-    /// Takes the next bytes of the peer. Call it when [`next_message`](Self::next_message) has
-    /// returned `None`.
+    /// Takes the next bytes of the peer. To be called when [`next_message`](Self::next_message) has
+    /// returned `None`; otherwise more is buffered than needed.
     #[inline]
     pub fn push(&mut self, chunk: Bytes) {
         if self.chunk.is_empty() && self.parts.is_empty() {
@@ -121,7 +122,7 @@ impl Frames {
         })
     }
 
-    /// Call it when the peer has ended its side.
+    /// Checks that nothing is left over. To be called when the peer has ended its side.
     ///
     /// # Errors
     /// If the peer ended in the middle of a message.

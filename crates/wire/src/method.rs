@@ -1,4 +1,4 @@
-//! The list of RPCs. Each stands in one line.
+//! The list of RPCs, one line for each.
 
 /// The name of the service `Resolver`, as paths, health and metrics use it.
 pub const RESOLVER: &str = Method::Resolve.service();
@@ -26,19 +26,21 @@ impl Kind {
 
 macro_rules! methods {
     ($($(#[$doc:meta])* $method:ident: $service:literal $name:literal $kind:ident;)*) => {
-        /// An RPC that is routed, limited and counted by itself. A new RPC is one line in this
-        /// file. Each `match` on a method then fails to compile until the new one has its handler
-        /// and limits.
+        /// An RPC of the contract, or the health check. Each is routed, limited and counted on its
+        /// own.
+        ///
+        /// A new RPC is one line in this file. Each `match` on a method then fails to compile until
+        /// the new one has its handler and limits.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Method {
             $($(#[$doc])* $method,)*
         }
 
         impl Method {
-            /// All methods in the order of their numbers (`method as usize`), the busiest first.
+            /// All methods, in the order of their numbers (`method as usize`). The busiest is first.
             pub const ALL: &[Self] = &[$(Self::$method),*];
 
-            /// The path of its HTTP/2 requests: `/service/name`.
+            /// The path of its HTTP/2 requests, `/service/name`.
             pub const fn path(self) -> &'static str {
                 match self { $(Self::$method => concat!("/", $service, "/", $name),)* }
             }
@@ -58,7 +60,8 @@ macro_rules! methods {
                 match self { $(Self::$method => Kind::$kind,)* }
             }
 
-            /// The method with this path. A few comparisons are cheaper than a hash.
+            /// The method with this path, if there is one. A few comparisons are cheaper than a
+            /// hash.
             #[inline]
             pub fn of_path(path: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|method| method.path() == path)

@@ -1,10 +1,10 @@
-//! What people read: ids in quotes, and the names of gRPC's codes.
+//! Texts for people: ids in quotes, and the names of gRPC's codes.
 
 use std::fmt::{self, Write};
 use tonic::Code;
 
-/// An id as people should see it: in quotes. What cannot be seen is escaped: line ends, terminal
-/// codes, bytes that are not UTF-8, and combining marks, which make two ids look alike.
+/// Displays an id in quotes. Bytes and characters that cannot be seen are escaped: line ends,
+/// terminal codes, bytes that are not UTF-8, and combining marks, which make two ids look alike.
 pub struct Quoted<'a>(pub &'a [u8]);
 
 impl fmt::Display for Quoted<'_> {
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quoting_shows_what_cannot_be_seen() {
+    fn invisible_characters_are_escaped() {
         assert_eq!(Quoted(b"it's b1").to_string(), r#""it's b1""#);
         assert_eq!(Quoted(b"a\"\n\x1b[2J\xff").to_string(), r#""a\"\n\u{1b}[2J\xff""#);
         assert_eq!(Quoted("bo\u{301}b".as_bytes()).to_string(), r#""bo\u{301}b""#);

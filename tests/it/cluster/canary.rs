@@ -1,7 +1,7 @@
-//! Notes when the machine itself was slow. On a busy machine a commit may take seconds, and a
-//! process may not run at all for as long. If a request fails because of that, it is no fault of
-//! aka. So a canary writes to each server all the time, past the proxies and past aka, and notes
-//! when that was slow.
+//! Canaries: they notice when the machine itself was slow. On a busy machine a commit may take
+//! seconds, and a process may not run at all for as long. A request that fails because of that is no
+//! fault of aka. So a canary writes to each server all the time, past the proxies and past aka, and
+//! notes when that was slow.
 
 use super::history::Trouble;
 use super::reader::World;

@@ -63,8 +63,8 @@ struct Judge<'a> {
     timelines: Vec<Timeline>,
 }
 
-/// What was read on one instance, in each timeline: when it was answered, and the newest step that
-/// had been seen then. Sorted by time.
+/// By instance and timeline: the time of each answer, and the newest step that had been seen by then.
+/// Sorted by time.
 type SeenBefore = HashMap<(usize, usize), Vec<(At, usize)>>;
 
 impl Judge<'_> {
@@ -166,7 +166,7 @@ impl Judge<'_> {
                 Err(_) => {}
             }
         }
-        // An answer that fits two timelines limits the next answers in neither.
+        // An answer that fits two timelines says nothing about later answers in either.
         if let ([(index, step)], false) = (&fitting[..], seen.degraded) {
             let chain = seen_before.entry((read.instance, *index)).or_default();
             let newest = chain.last().map_or(*step, |&(_, newest)| newest.max(*step));

@@ -89,7 +89,7 @@ fn unknown() -> Outcome {
 }
 
 #[test]
-fn what_may_be() {
+fn right_histories_break_no_promise() {
     let story = Story::new();
     story.read(None, (10, 20));
     let first = story.ok(Some(1), (100, 120));
@@ -113,7 +113,7 @@ fn what_may_be() {
 }
 
 #[test]
-fn an_answer_from_before_the_limit() {
+fn an_answer_older_than_the_limit_is_found() {
     let story = Story::new();
     story.ok(Some(1), (100, 120));
     story.read(None, (1_121, 1_130));
@@ -126,7 +126,7 @@ fn an_answer_from_before_the_limit() {
 }
 
 #[test]
-fn an_own_write_that_is_not_seen() {
+fn a_missed_own_write_is_found() {
     let story = Story::new();
     story.ok(Some(1), (100, 120));
     story.read_as(None, 0, (121, 130), None);
@@ -134,7 +134,7 @@ fn an_own_write_that_is_not_seen() {
 }
 
 #[test]
-fn a_token_that_is_not_kept() {
+fn a_token_that_is_not_honoured_is_found() {
     let story = Story::new();
     let write = story.ok(Some(1), (100, 120));
     story.read_as(None, 1, (121, 130), Some(write));
@@ -148,7 +148,7 @@ fn a_token_that_is_not_kept() {
 }
 
 #[test]
-fn a_key_that_goes_back() {
+fn a_key_that_goes_back_in_time_is_found() {
     let story = Story::new();
     story.ok(Some(1), (100, 120));
     story.read(Some(1), (121, 130));
@@ -164,7 +164,7 @@ fn a_key_that_goes_back() {
 }
 
 #[test]
-fn a_value_that_nobody_wrote() {
+fn a_value_that_was_never_written_is_found() {
     let story = Story::new();
     story.ok(Some(1), (100, 120));
     story.read(Some(2), (121, 130));
@@ -186,7 +186,7 @@ fn a_value_that_nobody_wrote() {
 }
 
 #[test]
-fn a_failure_without_a_reason() {
+fn a_failure_without_a_fault_is_found() {
     let failed = || Err((Code::Unavailable, String::new()));
     let story = Story::new();
     story.trouble(100, 200);
@@ -209,14 +209,14 @@ fn a_failure_without_a_reason() {
 }
 
 #[test]
-fn an_answer_that_never_came() {
+fn an_answer_long_after_its_deadline_is_found() {
     let story = Story::new();
     story.read(None, (0, 29_000));
     story.breaks("P11");
 }
 
 #[test]
-fn writes_that_a_failover_lost() {
+fn a_failover_excuses_only_the_writes_that_it_lost() {
     let before = || {
         let story = Story::new();
         story.ok(Some(1), (100, 120));
@@ -257,7 +257,7 @@ fn writes_that_a_failover_lost() {
 }
 
 #[test]
-fn tables_that_lack_a_write() {
+fn a_write_missing_from_the_tables_is_found() {
     let story = Story::new();
     story.ok(Some(1), (0, 0));
     let held = |number| HashMap::from([("k".to_owned(), number)]);

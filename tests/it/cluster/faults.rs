@@ -23,7 +23,7 @@ pub enum Fault {
     Freeze { instance: usize, lasts: Duration },
     /// A primary stands still; its connections stay open.
     FreezeShard { shard: usize, lasts: Duration },
-    /// A primary dies (SIGKILL); a copy is taken of what it leaves, and it is started again.
+    /// A primary dies (SIGKILL). Its data is copied, and it is started again.
     Crash { shard: usize },
     /// A primary dies, and its copy, which lacks the last writes, takes its place.
     FailOver { shard: usize },

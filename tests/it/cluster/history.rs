@@ -9,8 +9,8 @@ use tonic::Code;
 /// The time since the run began.
 pub type At = Duration;
 
-/// The canonical id of an id: the number in `KEY-vNUMBER`, or `None` if the id is no alias. Each
-/// create and each update writes a number of its own, so an answer shows which write it is of.
+/// The state of an id: the number in its canonical id `KEY-vNUMBER`, or `None` if it is no alias. Each
+/// create and each update writes a new number, so an answer shows which write it saw.
 pub type State = Option<u32>;
 
 /// Every event of a run.
@@ -25,7 +25,7 @@ pub struct History {
 pub struct KeyHistory {
     pub id: String,
     pub shard: usize,
-    /// In the order in which they were begun; each had ended before the next one was begun.
+    /// In order. Each had ended before the next one began.
     writes: Mutex<Vec<Write>>,
     reads: Mutex<Vec<Read>>,
 }
@@ -60,7 +60,7 @@ pub struct Read {
     pub answered: At,
     /// How long the client would wait.
     pub deadline: Duration,
-    /// The write (its index) whose token it carried.
+    /// The index of the write whose token the read carried.
     pub token_of: Option<usize>,
     pub answer: Result<Seen, (Code, String)>,
 }
@@ -91,18 +91,18 @@ pub struct Trouble {
 #[derive(Clone, Debug)]
 pub struct Failover {
     pub shard: usize,
-    /// Between these two points nothing was committed, and the copy was made.
+    /// The copy was made between these two times, and nothing was committed then.
     pub copied: (At, At),
-    /// From here on the old primary was dead.
+    /// From this time on the old primary was dead.
     pub lost: At,
-    /// From here on the copy was the primary.
+    /// From this time on the copy was the primary.
     pub replaced: At,
     /// The state in the copy of each id that was an alias.
     pub held: HashMap<String, u32>,
 }
 
 impl History {
-    /// Of ids that are on these shards.
+    /// The empty history of some ids, each with its shard.
     pub fn new(keys: impl IntoIterator<Item = (String, usize)>) -> Self {
         let key = |(id, shard)| KeyHistory {
             id,

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub const INSTANCES: usize = 3;
 pub const SHARDS: usize = 3;
 
-/// Everything that a fault can be about.
+/// Everything that faults are done to.
 pub struct Site {
     instances: [Mutex<Arc<Aka>>; INSTANCES],
     shards: [Shard; SHARDS],
@@ -145,7 +145,7 @@ async fn launch(
     Aka::serve_with_env(&Database::at(urls.collect()), &flags, &environment).await
 }
 
-/// The number that each alias stands at: see [`State`](super::history::State).
+/// The [state](super::history::State) of each alias, by the shards' tables.
 pub fn held(shards: &[Tables]) -> HashMap<String, u32> {
     let rows = shards.iter().flat_map(|tables| &tables.forward);
     rows.map(|row| {

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// under way. The time is short, because aka begins no transaction after the deadline of a request.
 pub const LATE: Duration = Duration::from_secs(20);
 
-/// What may be seen of an id on one primary.
+/// The states that an id may have had on one primary.
 pub struct Timeline {
     pub from: At,
     /// When the primary was lost.
@@ -25,9 +25,9 @@ pub struct Timeline {
 pub struct Step {
     pub state: State,
     pub began: At,
-    /// Since when it is certain. `None`: it may never have taken effect.
+    /// From this time on the step had certainly taken effect. `None`: it may never have.
     pub certain: Option<At>,
-    /// The write, and the instance that made it.
+    /// The index of the write, and the instance that made it. `None` for the first step.
     pub write: Option<(usize, usize)>,
 }
 
@@ -53,7 +53,8 @@ impl Timeline {
                 Outcome::Unknown(_) if write.ended + LATE < from => return None,
                 Outcome::Acknowledged { .. } if write.ended < from => return None,
                 _ if write.began > until => return None,
-                // One that was under way when the primary was replaced may be on either, or lost.
+                // A write that was under way when the primary was replaced may be on either primary,
+                // or lost.
                 Outcome::Acknowledged { .. } if write.began >= from && write.ended <= until => {
                     Some(write.ended)
                 }
@@ -66,13 +67,13 @@ impl Timeline {
         Self { from, until, steps, copied }
     }
 
-    /// The first step, from `floor` on, that shows this state and had begun by then.
+    /// The first step from `floor` on that shows this state and had begun by this time.
     pub fn find(&self, state: State, floor: usize, by: At) -> Option<usize> {
         (floor..self.steps.len())
             .find(|&index| self.steps[index].state == state && self.steps[index].began <= by)
     }
 
-    /// The last step that was certain by then, of those that are `wanted`.
+    /// The last of the `wanted` steps that was certain by this time.
     pub fn reached(&self, by: At, wanted: impl Fn(&Step) -> bool) -> usize {
         let certain = |step: &Step| step.certain.is_some_and(|at| at <= by) && wanted(step);
         self.steps.iter().rposition(certain).unwrap_or(0)

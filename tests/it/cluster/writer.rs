@@ -23,10 +23,10 @@ const DEADLINE: Duration = Duration::from_secs(3);
 /// The pause between two writes of one writer.
 const PAUSE: Duration = Duration::from_millis(80);
 
-/// The refusals that mean that nothing was written.
+/// The refusals after which nothing is written.
 const REFUSALS: [&str; 4] = ["ALIAS_TAKEN", "ALIAS_NOT_FOUND", "VERSION_MISMATCH", "RETRY_LATER"];
 
-/// One id, and what its writer knows of it.
+/// One id, and the knowledge of its writer.
 struct Page {
     key: usize,
     id: String,

@@ -4,9 +4,9 @@ use super::client;
 use aka_test_support::{Backend, PROJECT, start, start_with};
 use serde_json::json;
 
-on_backends!(in_sentences: sqlite mysql_3);
+on_backends!(answers_are_sentences_for_people: sqlite mysql_3);
 
-async fn in_sentences(backend: Backend) {
+async fn answers_are_sentences_for_people(backend: Backend) {
     let (_database, aka) = start(backend).await;
     let created = client(&aka, ["alias", "create", "b1", "b2"]).run().await.succeeded();
     let version = aka.get(PROJECT, "b1").await.expect("it is there").version;
@@ -61,9 +61,9 @@ async fn change_in_sentences(aka: &aka_test_support::Aka, version: u64) {
     assert_eq!(none.stderr, "aka: \"b3\" has no aliases\n");
 }
 
-on_backends!(in_json: sqlite);
+on_backends!(answers_are_json_for_programs: sqlite);
 
-async fn in_json(backend: Backend) {
+async fn answers_are_json_for_programs(backend: Backend) {
     let (_database, aka) = start(backend).await;
     let run = async |args: &[&str]| {
         let ended = client(&aka, ["alias"]).args(args).args(["--output", "json"]).run().await;
@@ -126,9 +126,9 @@ async fn a_dry_run_writes_nothing(backend: Backend) {
     assert_eq!(database.tables().await, before);
 }
 
-on_backends!(many_from_stdin: sqlite mysql_3);
+on_backends!(many_aliases_are_created_from_stdin: sqlite mysql_3);
 
-async fn many_from_stdin(backend: Backend) {
+async fn many_aliases_are_created_from_stdin(backend: Backend) {
     let (_database, aka) = start_with(backend, &["--max-aliases", "5000"]).await;
     // A refused line does not stop the rest, an empty one is skipped, one may build on another.
     let input = "a1\tp1\n\na2\ta1\nnull\tp1\na1\tp2\na1\tp1\np1\tp9\na3\tp3\r\n";
@@ -179,7 +179,7 @@ on_backends!(lines_take_effect_in_their_order: sqlite mysql_3);
 
 async fn lines_take_effect_in_their_order(backend: Backend) {
     let (_database, aka) = start_with(backend, &["--max-aliases", "3"]).await;
-    // The first three find room, not any three.
+    // Three of the twenty find room. They must be the first three.
     let input: String = (0..20).map(|n| format!("a{n}\tp\n")).collect();
     let input = format!("b0\tq\nq\tr\n{input}b1\tp\n");
     let ended = client(&aka, ["alias", "create", "--output", "json"]).input(input).run().await;

@@ -1,4 +1,4 @@
-//! `aka bench`: short runs, of which every answer is checked.
+//! `aka bench`, in short runs.
 
 use super::client;
 use aka_test_support::{Aka, Backend, Ended, PROJECT, aka, check_is_clean, start};
@@ -33,9 +33,9 @@ fn number(report: &Value, pointer: &str) -> f64 {
     number.unwrap_or_else(|| panic!("no number {pointer}: {report}"))
 }
 
-on_backends!(each_mode: sqlite mysql_3);
+on_backends!(each_mode_is_checked_and_measured: sqlite mysql_3);
 
-async fn each_mode(backend: Backend) {
+async fn each_mode_is_checked_and_measured(backend: Backend) {
     let (database, aka) = start(backend).await;
     // All calls that fall due are sent and answered, even on a busy machine.
     for (mode, batch, prepared) in [("unary", 1, 500), ("batch", 50, 0), ("stream", 20, 0)] {
@@ -55,7 +55,7 @@ async fn each_mode(backend: Backend) {
         let latency = |name| number(&report, &format!("/latency_us/{name}"));
         assert!(0.0 < latency("p50") && latency("p50") <= latency("p99"), "{ended}");
         assert!(latency("p99") <= latency("p999") && latency("p999") <= latency("max"));
-        // It runs here, so it is seen.
+        // The server runs on this machine, so `aka bench` finds its process.
         assert!(number(&report, "/server/pids/0") > 0.0, "{ended}");
     }
     check_is_clean(&database).await;
@@ -100,9 +100,9 @@ async fn a_closed_loop_beside_writes(backend: Backend) {
     check_is_clean(&database).await;
 }
 
-on_backends!(what_is_wrong_is_seen: sqlite);
+on_backends!(wrong_answers_are_reported: sqlite);
 
-async fn what_is_wrong_is_seen(backend: Backend) {
+async fn wrong_answers_are_reported(backend: Backend) {
     let (_database, aka) = start(backend).await;
     report(&bench(&aka, &["--prepare", "--keys", "10"]).await);
     // Key 0 is an alias at any ratio. Now it gets another canonical id, later none.
@@ -139,9 +139,9 @@ fn is_wrong(ended: &Ended, example: &str) {
     assert!(ended.stderr.contains("PARTLY_FAILED"), "{ended}");
 }
 
-on_backends!(for_people: sqlite);
+on_backends!(the_report_for_people_has_its_lines: sqlite);
 
-async fn for_people(backend: Backend) {
+async fn the_report_for_people_has_its_lines(backend: Backend) {
     let (_database, aka) = start(backend).await;
     let args = ["bench", "--prepare", "--keys", "10", "--duration", "0.2", "--warm-up", "0"];
     let text = client(&aka, args).run().await.succeeded();
@@ -151,7 +151,7 @@ async fn for_people(backend: Backend) {
 }
 
 #[tokio::test]
-async fn what_cannot_be_run_is_not() {
+async fn a_run_that_cannot_start_is_refused() {
     let nobody = ["bench", "--project", "7", "--server", "127.0.0.1:1"];
     aka(nobody).run().await.failed(69, &["UNREACHABLE", "refused"]);
     for (args, part) in [

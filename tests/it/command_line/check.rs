@@ -1,7 +1,7 @@
 //! `aka check`: each planted fault is reported, and only safe repairs are made.
 
 use aka_test_support::{
-    Aka, Backend, Database, Ended, InverseRow, PROJECT, Tables, aka, slot_of, start,
+    Aka, Backend, Database, Ended, InverseRow, PROJECT, Tables, aka, hex_literal, slot_of, start,
 };
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -40,8 +40,8 @@ async fn plant_alias(database: &Database, shard: usize, slot: i64, alias: &str, 
     let sql = format!(
         "INSERT INTO alias VALUES \
          ({slot}, {PROJECT}, {}, {}, 0, 77, {now}, {now})",
-        hex(alias),
-        hex(canonical),
+        hex_literal(alias),
+        hex_literal(canonical),
     );
     database.connect(shard).await.execute(&sql).await;
 }
@@ -51,30 +51,25 @@ async fn plant_pin(database: &Database, alias: &str, canonical: &str) {
     let (slot, now) = (slot_of(PROJECT, canonical.as_bytes()), now_us());
     let sql = format!(
         "INSERT INTO canonical VALUES ({slot}, {PROJECT}, {}, {}, 77, {now})",
-        hex(canonical),
-        hex(alias),
+        hex_literal(canonical),
+        hex_literal(alias),
     );
     database.connect(database.shard_of(PROJECT, canonical)).await.execute(&sql).await;
-}
-
-fn hex(text: &str) -> String {
-    let digits: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
-    format!("x'{digits}'")
 }
 
 fn slot(id: &str) -> i64 {
     slot_of(PROJECT, id.as_bytes())
 }
 
-/// Takes away the inverse row of a3 and leaves an orphan that is old enough.
-async fn plant_what_can_be_mended(database: &Database) {
-    let sql = format!("DELETE FROM canonical WHERE alias_id = {}", hex("a3"));
+/// Plants the faults that `--repair` repairs: removes the inverse row of a3, and adds an old orphan.
+async fn plant_repairable_faults(database: &Database) {
+    let sql = format!("DELETE FROM canonical WHERE alias_id = {}", hex_literal("a3"));
     database.connect(database.shard_of(PROJECT, "p2")).await.execute(&sql).await;
     database.plant_orphan(PROJECT, "p1", "died", 2 * HOUR_S).await;
 }
 
-/// Everything else that can be wrong. Returns the kinds.
-async fn plant_what_cannot_be_mended(database: &Database) -> BTreeSet<&'static str> {
+/// Plants every other kind of fault. Returns the kinds.
+async fn plant_unrepairable_faults(database: &Database) -> BTreeSet<&'static str> {
     // A row under the slot next to its own.
     let misfiled = (slot("misfiled") + 1) % 4096;
     plant_alias(database, database.shard_of(PROJECT, "misfiled"), misfiled, "misfiled", "p1").await;
@@ -87,12 +82,12 @@ async fn plant_what_cannot_be_mended(database: &Database) -> BTreeSet<&'static s
     first.execute("DELETE FROM alias_change WHERE seq = 2").await;
     first.execute("UPDATE shard_meta SET nonce = nonce - 1").await;
     // A version that the shard has not reached.
-    let sql = format!("UPDATE alias SET version = 1000 WHERE alias_id = {}", hex("a2"));
+    let sql = format!("UPDATE alias SET version = 1000 WHERE alias_id = {}", hex_literal("a2"));
     database.connect(database.shard_of(PROJECT, "a2")).await.execute(&sql).await;
     let mut kinds =
         BTreeSet::from(["wrong_slot", "chain", "log_gap", "log_end", "version_above_clock"]);
     if database.shards() > 1 {
-        // A row on a shard that does not own its slot, filed right.
+        // A row in its right slot, but on a shard that does not own the slot.
         let shard = (database.shard_of(PROJECT, "stray") + 1) % database.shards();
         plant_alias(database, shard, slot("stray"), "stray", "p1").await;
         kinds.insert("wrong_shard");
@@ -100,7 +95,7 @@ async fn plant_what_cannot_be_mended(database: &Database) -> BTreeSet<&'static s
     kinds
 }
 
-/// The kinds of problems that are reported; each only once.
+/// The kinds of problems in a report. Each must be there only once.
 #[track_caller]
 fn kinds(ended: &Ended) -> BTreeSet<String> {
     let report = &ended.json()[0];
@@ -124,7 +119,7 @@ async fn a_clean_store_has_no_problems(backend: Backend) {
     assert_eq!((&report["aliases"], &report["repaired"]), (&6.into(), &0.into()));
     assert_eq!(database.tables().await, before);
 
-    // A write that died a moment ago is no problem, and not to be touched.
+    // A young orphan is no problem: its write may be under way. It must not be touched.
     database.plant_orphan(PROJECT, "p9", "a9", HOUR_S / 2).await;
     let before = database.tables().await;
     let said = check(&database, &["--repair"]).await.succeeded();
@@ -137,8 +132,8 @@ on_backends!(each_fault_is_reported: sqlite mysql_1 mysql_3 mariadb_3);
 
 async fn each_fault_is_reported(backend: Backend) {
     let (database, _aka) = store(backend).await;
-    plant_what_can_be_mended(&database).await;
-    let fatal = plant_what_cannot_be_mended(&database).await;
+    plant_repairable_faults(&database).await;
+    let fatal = plant_unrepairable_faults(&database).await;
     let mut all = fatal.clone();
     all.extend(["orphan", "unpinned"]);
     let before = database.tables().await;
@@ -153,7 +148,7 @@ async fn each_fault_is_reported(backend: Backend) {
     assert_eq!(repaired.code, Some(1), "{repaired}");
     let end = format!("{} problems, 2 repaired\n", all.len());
     assert!(repaired.text().ends_with(&end), "{repaired}");
-    assert_only_mended(&before, &database.tables().await);
+    assert_only_repaired(&before, &database.tables().await);
 
     let report = check(&database, &["--json"]).await;
     assert_eq!(report.code, Some(1), "{report}");
@@ -180,7 +175,7 @@ fn assert_sentences(ended: &Ended, problems: usize) {
 }
 
 /// The orphan is gone, the missing inverse row is back, and nothing else is different.
-fn assert_only_mended(before: &[Tables], after: &[Tables]) {
+fn assert_only_repaired(before: &[Tables], after: &[Tables]) {
     let untouched = |tables: &Tables| Tables { inverse: Vec::new(), ..tables.clone() };
     let all_inverse = |tables: &[Tables]| -> Vec<InverseRow> {
         tables.iter().flat_map(|tables| tables.inverse.clone()).collect()
@@ -201,11 +196,11 @@ fn assert_only_mended(before: &[Tables], after: &[Tables]) {
     assert_eq!(new.slot, slot("p2"));
 }
 
-on_backends!(what_can_be_mended_is: sqlite mysql_3);
+on_backends!(repairable_faults_are_repaired: sqlite mysql_3);
 
-async fn what_can_be_mended_is(backend: Backend) {
+async fn repairable_faults_are_repaired(backend: Backend) {
     let (database, _aka) = store(backend).await;
-    plant_what_can_be_mended(&database).await;
+    plant_repairable_faults(&database).await;
     assert_eq!(check(&database, &[]).await.code, Some(1));
     let said = check(&database, &["--repair"]).await.succeeded();
     assert!(said.ends_with("2 problems, 2 repaired\n"), "{said}");
@@ -248,7 +243,7 @@ async fn a_live_service_has_no_problems(backend: Backend) {
         }
     };
     let checks = async {
-        // Enough of both, however fast either is.
+        // Ends after enough checks and enough changes, whichever comes last.
         let mut checks = 0;
         while checks < 5 || changes.get() < 60 {
             let ended = check(&database, &[]).await;

@@ -11,7 +11,7 @@ async fn bash_takes_the_completions() {
     for word in ["resolve", "migrate", "completions", "status"].into_iter().chain(flags) {
         assert!(script.contains(word), "{word} cannot be completed");
     }
-    // Bash completes `aka al` to `aka alias`; sourcing and asking is what a shell would do.
+    // Bash sources the script and completes `aka al` to `aka alias`, as a shell would.
     let ask = "\nCOMP_WORDS=(aka al); COMP_CWORD=1; _aka aka al aka\necho \"${COMPREPLY[*]}\"\n";
     assert_eq!(bash(&["-n"], &script), "");
     assert_eq!(bash(&[], &(script + ask)), "alias\n");

@@ -3,9 +3,9 @@
 use super::client;
 use aka_test_support::{Backend, PROJECT, create_request, start};
 
-on_backends!(arguments: sqlite);
+on_backends!(ids_from_arguments_are_resolved: sqlite);
 
-async fn arguments(backend: Backend) {
+async fn ids_from_arguments_are_resolved(backend: Backend) {
     let (_database, aka) = start(backend).await;
     aka.create(PROJECT, "b1", "b2").await.expect("created");
     let plain = client(&aka, ["resolve", "b1", "b3", "b1"]).run().await;
@@ -35,7 +35,7 @@ async fn the_lines_of_stdin_keep_their_order(backend: Backend) {
     let created = aka.create_all(aliases.collect()).await.expect("the batch is answered");
     assert!(created.results.iter().all(|result| result.failure.is_none()));
 
-    // Many batches, with every alias in each of them, and its neighbours that are none.
+    // Many batches. Each has every alias, and ids beside them that are not aliases.
     let ids: Vec<String> = (0..25_000).map(|n| format!("id-{}", n * 7 % 1_003)).collect();
     let meant = ids.iter().map(|id| match id[3..].parse::<u32>().expect("a number") {
         number @ 0..500 => format!("p-{}\n", number % 50),

@@ -96,7 +96,7 @@ async fn a_shard_that_is_down_is_exit_code_1() {
         .await;
     own.kill();
     let down = eventually("it is noticed", async || {
-        // The lanes notice when they are asked something.
+        // A lane notices that the shard is down when it is asked for a key.
         for id in database.ids_on(1, PROJECT, "anybody", 8) {
             let _ = server.resolve(PROJECT, id).await;
         }
@@ -117,7 +117,7 @@ fn assert_down(ended: &Ended) {
 }
 
 #[tokio::test]
-async fn what_does_not_answer_is_exit_code_69() {
+async fn a_server_that_does_not_answer_is_exit_code_69() {
     let nobody = aka(["status"]).env("AKA_METRICS_SERVER", "127.0.0.1:1").run().await;
     nobody.failed(69, &["UNREACHABLE: cannot reach http://127.0.0.1:1: ", "refused"]);
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");

@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-/// Ids that a format could stumble over.
+/// Ids that NDJSON or CSV could get wrong.
 const PAIRS: [(&str, &str); 6] = [
     ("plain", "someone"),
     ("a,b", "quo\"ted"),
@@ -48,9 +48,9 @@ fn triples(ndjson: &str) -> BTreeSet<Triple> {
     .collect()
 }
 
-on_backends!(everything_comes_back: sqlite mysql_3 mariadb_1);
+on_backends!(an_export_can_be_imported: sqlite mysql_3 mariadb_1);
 
-async fn everything_comes_back(backend: Backend) {
+async fn an_export_can_be_imported(backend: Backend) {
     let (database, server) = start(backend).await;
     some_aliases(&server).await;
     let exported = export(&database, "ndjson").await;
@@ -117,9 +117,9 @@ async fn import(server: &Aka, folder: &TempDir, args: &[&str], rows: &str) -> En
     client(server, ["import", "--refused"]).args([&refused]).args(args).input(rows).run().await
 }
 
-on_backends!(refused_rows_stop_nothing: sqlite mysql_3);
+on_backends!(refused_rows_do_not_stop_an_import: sqlite mysql_3);
 
-async fn refused_rows_stop_nothing(backend: Backend) {
+async fn refused_rows_do_not_stop_an_import(backend: Backend) {
     let (database, server) = start(backend).await;
     let folder = TempDir::new().expect("a folder");
     server.create(PROJECT, "taken", "owner").await.expect("created");
@@ -168,9 +168,9 @@ fn many() -> String {
     "project_id,alias_id,canonical_id\n".to_owned() + &rows.collect::<String>()
 }
 
-on_backends!(an_import_goes_on_where_it_stopped: mysql_1);
+on_backends!(a_stopped_import_can_be_resumed: mysql_1);
 
-async fn an_import_goes_on_where_it_stopped(backend: Backend) {
+async fn a_stopped_import_can_be_resumed(backend: Backend) {
     let (database, server) = start(backend).await;
     let folder = TempDir::new().expect("a folder");
     let mut owner = database.connect(0).await;
@@ -205,9 +205,9 @@ async fn an_import_goes_on_where_it_stopped(backend: Backend) {
     check_is_clean(&database).await;
 }
 
-on_backends!(what_makes_no_sense_is_refused_at_once: sqlite);
+on_backends!(unusable_input_is_refused_at_once: sqlite);
 
-async fn what_makes_no_sense_is_refused_at_once(backend: Backend) {
+async fn unusable_input_is_refused_at_once(backend: Backend) {
     let (_database, server) = start(backend).await;
     let folder = TempDir::new().expect("a folder");
     import(&server, &folder, &[], &many()).await.failed(2, &["line 1: ", "--format"]);

@@ -7,7 +7,7 @@ use aka_test_support::{Backend, PROJECT, aka, start};
 const NOBODY: &str = "127.0.0.1:1";
 
 #[tokio::test]
-async fn what_makes_no_sense_is_exit_code_2() {
+async fn wrong_usage_is_exit_code_2() {
     // None of these sends a request: a missing server would be exit code 69.
     let run = async |args: &[&str]| aka(args).env("AKA_SERVER", NOBODY).run().await;
     for (args, part) in [
@@ -71,9 +71,9 @@ async fn a_server_that_is_gone_is_exit_code_69(backend: Backend) {
     client(&aka, ["health"]).run().await.failed(69, &["UNREACHABLE"]);
 }
 
-on_backends!(health: sqlite mysql_1);
+on_backends!(health_is_exit_code_0_while_serving: sqlite mysql_1);
 
-async fn health(backend: Backend) {
+async fn health_is_exit_code_0_while_serving(backend: Backend) {
     let (_database, aka) = start(backend).await;
     assert_eq!(client(&aka, ["health"]).run().await.succeeded(), "SERVING\n");
     for service in ["aka.v1.Resolver", "aka.v1.AliasAdmin"] {
@@ -83,9 +83,9 @@ async fn health(backend: Backend) {
     client(&aka, ["health", "--service", "aka.v1.None"]).run().await.failed(1, &["NOT_FOUND"]);
 }
 
-on_backends!(what_the_server_refuses_is_exit_code_1: sqlite);
+on_backends!(a_refusal_of_the_server_is_exit_code_1: sqlite);
 
-async fn what_the_server_refuses_is_exit_code_1(backend: Backend) {
+async fn a_refusal_of_the_server_is_exit_code_1(backend: Backend) {
     let (_database, aka) = start(backend).await;
     aka.create(PROJECT, "b1", "b2").await.expect("created");
     for (args, reason) in [

@@ -10,7 +10,7 @@ on_backends!(each_is_answered_on_its_own);
 on_backends!(dependent_items_take_effect_in_order);
 on_backends!(a_batch_holds_a_thousand);
 
-/// A result in short: the canonical id and whether it was created, or the reason.
+/// A result in short: the canonical id and `created`, or the reason of the refusal.
 fn short(result: &CreateAliasResult) -> String {
     match (&result.response, &result.failure) {
         (Some(answer), None) => {
@@ -81,7 +81,7 @@ async fn each_is_answered_on_its_own(backend: Backend) {
     assert_eq!(taken.metadata["canonical_id"], "alice");
     assert_eq!(taken.metadata["version"], version.to_string());
 
-    // The joined token stands for all of them.
+    // The token of the batch covers all of its writes.
     assert_ne!(answer.consistency_token, "");
     let other = Aka::serve(&database, &[]).await;
     for id in ["new-1", "new-3"] {

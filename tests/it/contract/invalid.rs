@@ -4,10 +4,10 @@ use aka_test_support::{Aka, Backend, Database, PROJECT, assert_refused, start};
 use tonic::{Code, Status};
 use tonic_types::ErrorDetails;
 
-on_backends!(invalid_arguments: sqlite mysql_3);
+on_backends!(invalid_arguments_are_refused: sqlite mysql_3);
 on_backends!(the_list_of_placeholders_is_configurable: sqlite);
 
-/// The BadRequest names this field, and says something of it.
+/// Checks that the BadRequest names this field and describes the fault.
 #[track_caller]
 pub fn assert_field(details: &ErrorDetails, field: &str) {
     let violations = &details.bad_request().expect("a BadRequest").field_violations;
@@ -22,7 +22,7 @@ fn assert_invalid<T: std::fmt::Debug>(answer: Result<T, Status>, reason: &str, f
     assert_field(&assert_refused(&refused, Code::InvalidArgument, reason), field);
 }
 
-async fn invalid_arguments(backend: Backend) {
+async fn invalid_arguments_are_refused(backend: Backend) {
     let (database, aka) = start(backend).await;
     let long = [b'x'; 256];
     let bad_ids: [&[u8]; 9] = [
@@ -94,7 +94,7 @@ async fn the_list_of_placeholders_is_configurable(backend: Backend) {
     aka.create(PROJECT, "null", "alice").await.expect("the list is replaced");
     let resolved = aka.resolve(PROJECT, "test-user").await.expect("resolved");
     assert_eq!((&*resolved.canonical_id, resolved.is_alias), (&b"test-user"[..], false));
-    // An alias from before can be seen, and taken away.
+    // An alias that is older than the placeholder can be shown and deleted.
     assert_eq!(aka.get(PROJECT, "test-user").await.expect("shown").canonical_id, "alice");
     aka.delete(PROJECT, "test-user", 0).await.expect("deleted");
 }

@@ -5,8 +5,8 @@ use aka_test_support::{
 };
 use tonic::{Code, Status};
 
-on_backends!(the_configured_limit);
-on_backends!(the_default_is_500);
+on_backends!(the_configured_limit_holds);
+on_backends!(the_default_limit_is_500);
 
 #[track_caller]
 fn assert_full<T: std::fmt::Debug>(answer: Result<T, Status>) {
@@ -14,14 +14,14 @@ fn assert_full<T: std::fmt::Debug>(answer: Result<T, Status>) {
     assert_refused(&refused, Code::ResourceExhausted, "TOO_MANY_ALIASES");
 }
 
-async fn the_configured_limit(backend: Backend) {
+async fn the_configured_limit_holds(backend: Backend) {
     // The sweeper never runs, so the limit itself must leave orphans out of the count.
     let flags = ["--max-aliases", "5", "--sweep-pause-ms", "86400000"];
     let (database, aka) = start_with(backend, &flags).await;
     for dead in 0..7 {
         database.plant_orphan(PROJECT, "alice", &format!("ghost-{dead}"), 7_200).await;
     }
-    // Several of one alias, as retries of a write that died leave them.
+    // Several orphans of one alias, as retries of a write that died leave them.
     for _ in 0..3 {
         database.plant_orphan(PROJECT, "alice", "alias-1", 7_200).await;
     }
@@ -48,7 +48,7 @@ async fn the_configured_limit(backend: Backend) {
     };
     assert_eq!(rows(&database.tables().await), rows(&before), "refused writes leave nothing");
 
-    // To which of its aliases it is pointed does not matter: it counts once.
+    // `alias-1` has the same canonical id, so this update changes nothing and needs no room.
     let first = aka.get(PROJECT, "alias-0").await.expect("an alias");
     let same = aka.update(PROJECT, "alias-0", "alias-1", first.version).await.expect("the same");
     assert_eq!(same.alias.expect("an alias").version, first.version);
@@ -58,7 +58,7 @@ async fn the_configured_limit(backend: Backend) {
     invariants::assert_hold(&database, true).await;
 }
 
-async fn the_default_is_500(backend: Backend) {
+async fn the_default_limit_is_500(backend: Backend) {
     let (database, aka) = start(backend).await;
     let create = |range: std::ops::Range<u32>| {
         let requests = range.map(|n| create_request(PROJECT, format!("alias-{n:03}"), "alice"));

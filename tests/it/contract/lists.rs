@@ -3,9 +3,9 @@
 use aka_test_support::{Aka, Backend, PROJECT, assert_refused, create_request, start_with};
 use tonic::Code;
 
-on_backends!(pages_and_their_tokens);
+on_backends!(a_list_comes_in_pages);
 
-async fn pages_and_their_tokens(backend: Backend) {
+async fn a_list_comes_in_pages(backend: Backend) {
     let (_database, aka) = start_with(backend, &["--max-aliases", "1200"]).await;
     let ids: Vec<String> = (0..1_100).map(|number| format!("id-{number:04}")).collect();
     for ids in ids.chunks(1_000) {
@@ -33,7 +33,7 @@ async fn pages_and_their_tokens(backend: Backend) {
     assert_eq!(shown, [aka.get(PROJECT, "other").await.expect("an alias")], "whole aliases");
     assert_bad_pages_are_refused(&aka).await;
 
-    // A page token is a place between ids. Deletions before or after it do no harm.
+    // A page token points between two ids, so deletions before or after it do no harm.
     let page = aka.list(PROJECT, "alice", 10, "").await.expect("a page");
     for gone in ["id-0003", "id-0009", "id-0010", "id-0011"] {
         aka.delete(PROJECT, gone, 0).await.expect("deleted");

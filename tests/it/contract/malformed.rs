@@ -1,4 +1,4 @@
-//! Bytes that are no messages, messages that are too large, methods that do not exist.
+//! Bytes that are not a message, messages that are too large, methods that do not exist (P14).
 
 use aka_test_support::{Aka, Backend, PROJECT, assert_refused, start};
 use aka_wire::pb::{BatchResolveRequest, ResolveRequest, ResolveResponse};
@@ -11,7 +11,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-on_backends!(hostile_bytes: sqlite mysql_3);
+on_backends!(hostile_bytes_are_refused: sqlite mysql_3);
 
 const UNARY: [&str; 8] = [
     "/aka.v1.Resolver/Resolve",
@@ -27,7 +27,7 @@ const RESOLVE: &str = UNARY[0];
 const BATCH_RESOLVE: &str = UNARY[1];
 const STREAM_RESOLVE: &str = "/aka.v1.Resolver/StreamResolve";
 
-async fn hostile_bytes(backend: Backend) {
+async fn hostile_bytes_are_refused(backend: Backend) {
     let (_database, aka) = start(backend).await;
     aka.create(PROJECT, "bob", "alice").await.expect("created");
     garbage_is_the_clients_fault(&aka).await;
@@ -109,7 +109,7 @@ async fn unknown_fields_are_no_fault(aka: &Aka) {
     assert_eq!(answer.canonical_id, "alice");
 }
 
-/// After all of that.
+/// Checks that the service still works.
 async fn healthy(aka: &Aka) {
     assert_eq!(aka.resolve(PROJECT, "bob").await.expect("resolved").canonical_id, "alice");
     let mut health = HealthClient::new(aka.new_channel());
@@ -129,7 +129,7 @@ async fn call(aka: &Aka, method: &'static str, message: &[u8]) -> Result<Bytes, 
     Ok(answer.into_inner())
 }
 
-/// A stream of these messages; returns the last answer.
+/// Sends these messages on a stream. Returns the last answer.
 async fn stream(aka: &Aka, messages: &[&[u8]]) -> Result<Bytes, Status> {
     let mut client = tonic::client::Grpc::new(aka.channel());
     client.ready().await.expect("a connection");
@@ -144,7 +144,7 @@ async fn stream(aka: &Aka, messages: &[&[u8]]) -> Result<Bytes, Status> {
     Ok(last.expect("an answer"))
 }
 
-/// Messages as the bytes that they are.
+/// A codec whose messages are plain bytes.
 #[derive(Clone, Copy)]
 struct RawCodec;
 

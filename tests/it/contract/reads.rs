@@ -10,8 +10,8 @@ on_backends!(no_id_fails_a_read);
 on_backends!(a_batch_answer_is_sparse);
 on_backends!(a_stream_answers_in_order);
 
-/// Ids that can be no alias; each is answered unchanged.
-fn hopeless_ids() -> Vec<Bytes> {
+/// Ids that cannot be aliases. Each is answered unchanged.
+fn ids_that_cannot_be_aliases() -> Vec<Bytes> {
     let mut ids: Vec<Bytes> =
         ["", "null", "'Anonymous'", "a\0b", "tab\t", "\u{7f}", "\u{9f}"].map(bytes).to_vec();
     ids.extend(
@@ -30,19 +30,19 @@ async fn no_id_fails_a_read(backend: Backend) {
     let (_database, aka) = start(backend).await;
     aka.create(PROJECT, "bob", "alice").await.expect("created");
     let queries = aka.lookup_queries().await;
-    for id in hopeless_ids() {
+    for id in ids_that_cannot_be_aliases() {
         let resolved = aka.resolve(PROJECT, &id).await.expect("resolved");
         assert_eq!(
             (resolved.canonical_id, resolved.is_alias, resolved.degraded),
             (id, false, false)
         );
     }
-    let answer = aka.batch_resolve(PROJECT, hopeless_ids()).await.expect("resolved");
+    let answer = aka.batch_resolve(PROJECT, ids_that_cannot_be_aliases()).await.expect("resolved");
     assert!(answer.aliases.is_empty() && answer.failures.is_empty() && !answer.degraded);
     assert_eq!(aka.lookup_queries().await, queries, "no query is spent on them");
 
     // An id that is not UTF-8 does not fail its batch.
-    let mut ids = hopeless_ids();
+    let mut ids = ids_that_cannot_be_aliases();
     ids.insert(3, bytes("bob"));
     let answer = aka.batch_resolve(PROJECT, ids).await.expect("resolved");
     let aliases: Vec<_> =
@@ -65,7 +65,7 @@ async fn a_batch_answer_is_sparse(backend: Backend) {
     let creates =
         (0..100).map(|n| create_request(PROJECT, format!("alias-{n}"), format!("person-{n}")));
     aka.create_all(creates.collect()).await.expect("created");
-    // Every hundredth is an alias, each of them named many times over; all shards take part.
+    // Every hundredth id is one of 50 aliases, so each alias comes twice. All shards have some.
     let id = |index: usize| match index % 100 {
         0 => format!("alias-{}", index / 100 % 50),
         _ => format!("stranger-{}", index % 5_000),
@@ -94,7 +94,7 @@ async fn a_stream_answers_in_order(backend: Backend) {
     let creates =
         (0..200).map(|n| create_request(PROJECT, format!("alias-{n}"), format!("person-{n}")));
     aka.create_all(creates.collect()).await.expect("created");
-    // A long batch before short ones: none overtakes it.
+    // A long batch comes before short ones, and none may overtake it.
     let batch = |n: u32| {
         let strangers = if n.is_multiple_of(10) { 2_000 } else { 0 };
         let mut ids: Vec<String> = (0..strangers).map(|i| format!("cold-{n}-{i}")).collect();
@@ -112,7 +112,8 @@ async fn a_stream_answers_in_order(backend: Backend) {
     assert_stream_ends_with_its_error(&aka).await;
 }
 
-/// Earlier requests of the stream are answered. Then the error comes, in the contract's form.
+/// Checks that the requests before a bad one are answered, and that the stream then ends with an
+/// error in the contract's form.
 async fn assert_stream_ends_with_its_error(aka: &Aka) {
     let requests = [batch_request(PROJECT, ["alias-1"]), batch_request(0, ["alias-2"])];
     let requests = tokio_stream::iter(requests);

@@ -33,7 +33,7 @@ async fn tokens_are_opaque_and_checked(backend: Backend) {
     }
     for bad in [other.clone(), format!("{first},{other}"), "A".repeat(50_000)] {
         assert_no_token(aka.resolve_as_of(PROJECT, "bob", &bad).await);
-        // Also for ids that need no token to be answered.
+        // A bad token is refused also for ids that need no lookup.
         assert_no_token(aka.resolve_as_of(PROJECT, "null", &bad).await);
         let mut batch = batch_request(PROJECT, ["bob"]);
         batch.consistency_token = bad;
@@ -51,13 +51,13 @@ async fn foreign_token() -> String {
     other.create(PROJECT, "bob", "alice").await.expect("created").consistency_token
 }
 
-/// A look at the feed that comes once an hour leaves it to the token alone that a read is fresh.
+/// The feeds poll once an hour, so only the token makes a read on another instance fresh.
 async fn any_instance_answers_a_token(backend: Backend) {
     let (database, writer) = start(backend).await;
     let limits = ["--feed-interval-ms", "3600000", "--staleness-limit-ms", "7200000"];
     let reader = Aka::serve(&database, &limits).await;
     for id in ["bob", "carol", "dave", "erin"] {
-        // Known to be no alias, and remembered as that.
+        // The other instance remembers that these are not aliases.
         assert!(!reader.resolve(PROJECT, id).await.expect("resolved").is_alias);
         let token = writer.create(PROJECT, id, "alice").await.expect("created").consistency_token;
         let resolved = reader.resolve_as_of(PROJECT, id, &token).await.expect("resolved");

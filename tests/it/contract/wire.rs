@@ -1,4 +1,4 @@
-//! Calls on the level of HTTP/2: requests that are not gRPC, and messages that no library sends.
+//! Raw HTTP/2: requests that are not gRPC, and calls that no gRPC library makes.
 
 use aka_test_support::http2::{GOAWAY, PING, PREFACE, RST_STREAM, SETTINGS, frame, headers};
 use aka_test_support::{Aka, Backend, PROJECT, assert_refused, eventually, start_with};
@@ -12,24 +12,24 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::{Code, Status};
 
-on_backends!(what_is_no_grpc_library: sqlite);
+on_backends!(requests_that_no_grpc_library_sends: sqlite);
 
 const RESOLVE: &str = "/aka.v1.Resolver/Resolve";
 const LOOKUPS: [&str; 2] = [RESOLVE, "/aka.v1.Resolver/BatchResolve"];
 
-/// How long this server works on a request.
+/// The server's own limit for a request.
 const LIMIT: [&str; 2] = ["--request-timeout-ms", "300"];
 
-/// As long as anything may take before the server is said not to answer.
+/// After this time the test takes the server for hung.
 const NEVER: Duration = Duration::from_secs(20);
 
-async fn what_is_no_grpc_library(backend: Backend) {
+async fn requests_that_no_grpc_library_sends(backend: Backend) {
     let (_database, aka) = start_with(backend, &LIMIT).await;
     aka.create(PROJECT, "bob", "alice").await.expect("created");
     other_content_types_are_refused(&aka).await;
     a_lookup_takes_one_message(&aka).await;
-    a_message_that_stays_away_is_not_waited_for(&aka).await;
-    calls_given_up_at_once_end_nobody(&aka).await;
+    a_missing_message_is_awaited_until_the_deadline(&aka).await;
+    cancelled_calls_leave_the_connection_open(&aka).await;
 }
 
 async fn other_content_types_are_refused(aka: &Aka) {
@@ -57,7 +57,7 @@ async fn a_lookup_takes_one_message(aka: &Aka) {
     }
 }
 
-async fn a_message_that_stays_away_is_not_waited_for(aka: &Aka) {
+async fn a_missing_message_is_awaited_until_the_deadline(aka: &Aka) {
     let half = &bob()[..8];
     for path in LOOKUPS {
         for pieces in [&[][..], &[half]] {
@@ -67,16 +67,16 @@ async fn a_message_that_stays_away_is_not_waited_for(aka: &Aka) {
     }
 }
 
-/// Whatever one client begins and gives up, before anybody could answer: it goes on, and so do
-/// others.
-async fn calls_given_up_at_once_end_nobody(aka: &Aka) {
+/// A client begins calls and cancels them before they could be answered. Its connection must go on,
+/// and so must those of others.
+async fn cancelled_calls_leave_the_connection_open(aka: &Aka) {
     let calls = || (1..200).step_by(2);
     let begun: Vec<u8> = calls().flat_map(headers).collect();
     let cancel = u32::from(h2::Reason::CANCEL).to_be_bytes();
     let given_up: Vec<u8> =
         calls().flat_map(|stream| frame(RST_STREAM, 0, stream, &cancel)).collect();
     let asked = frame(PING, 0, 0, b"yet here");
-    // At once, so that none is taken before all are given up.
+    // Sent in one write, so that the server takes no call before all are cancelled.
     let frames = [PREFACE, SETTINGS, &begun, &given_up, &asked].concat();
     let mut stream = TcpStream::connect(aka.grpc).await.expect("the server listens");
     stream.write_all(&frames).await.expect("the server reads");
@@ -97,7 +97,7 @@ async fn calls_given_up_at_once_end_nobody(aka: &Aka) {
     assert_eq!(answer, b"yet here");
     aka.resolve(PROJECT, "bob").await.expect("others go on");
     drop(stream);
-    // That of the client that has just asked.
+    // One is left: that of the client that has just asked.
     let left = async || (aka.metric("aka_connections", &[]).await == 1.0).then_some(());
     eventually("all other connections are closed", left).await;
 }
@@ -105,7 +105,7 @@ async fn calls_given_up_at_once_end_nobody(aka: &Aka) {
 struct Answer {
     status: StatusCode,
     body: Bytes,
-    /// Or the headers, where there is nothing else.
+    /// The trailers, or the headers if there are no trailers.
     trailers: HeaderMap,
 }
 
@@ -122,7 +122,7 @@ impl Answer {
     }
 }
 
-/// A message with its head: is "bob" an alias?
+/// A framed `ResolveRequest` for "bob".
 fn bob() -> Vec<u8> {
     let request =
         ResolveRequest { project_id: PROJECT, distinct_id: "bob".into(), ..Default::default() };
@@ -135,7 +135,7 @@ async fn call(aka: &Aka, path: &str, content_type: &str, pieces: &[&[u8]], end: 
     let mut calls = connect(aka).await;
     let request = request(path, content_type);
     let (response, mut body) = calls.send_request(request, false).expect("sent");
-    // A server that has refused the call takes no more of it.
+    // Sending fails if the server has refused the call already.
     for piece in pieces {
         let _ = body.send_data(Bytes::copy_from_slice(piece), false);
     }

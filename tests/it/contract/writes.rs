@@ -1,4 +1,4 @@
-//! The meaning of a write: the table of cases, one by one.
+//! The meaning of a write: each case of the table in `docs/design.md`, section 2.
 
 use aka_test_support::{
     Aka, Backend, Database, PROJECT, assert_refused, check_is_clean, invariants, start,
@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-on_backends!(creates);
-on_backends!(updates);
-on_backends!(deletes_and_gets);
-on_backends!(the_sweeper_frees_what_a_dead_write_pinned: sqlite mysql_3);
+on_backends!(creates_follow_the_table);
+on_backends!(updates_follow_the_table);
+on_backends!(deletes_and_gets_follow_the_table);
+on_backends!(the_sweeper_frees_an_id_that_a_dead_write_pinned: sqlite mysql_3);
 
 /// A create, and its expected outcome. The cases build on each other.
 struct Case {
@@ -23,16 +23,17 @@ struct Case {
 
 #[derive(Clone, Copy)]
 enum Answer {
-    /// With this canonical id in the end.
+    /// Created, with this canonical id at the end.
     Created(&'static str),
-    /// `created = false`; with this canonical id.
+    /// `created = false`, with this canonical id.
     Unchanged(&'static str),
-    /// The alias is this one's already.
+    /// `ALIAS_TAKEN`, by this canonical id.
     Taken(&'static str),
+    /// Refused with this code and reason.
     Refused(Code, &'static str),
-    /// With a BadRequest that names the field.
+    /// Refused for this reason, with a BadRequest that names this field.
     Invalid(&'static str, &'static str),
-    /// With a RetryInfo.
+    /// `RETRY_LATER`, with a RetryInfo.
     RetryLater,
 }
 
@@ -71,7 +72,7 @@ const CREATES: [Case; 19] = {
     ]
 };
 
-async fn creates(backend: Backend) {
+async fn creates_follow_the_table(backend: Backend) {
     let (database, aka) = start(backend).await;
     database.plant_orphan(PROJECT, "haunted", "ghost", 0).await;
     for case in CREATES {
@@ -86,7 +87,7 @@ async fn creates(backend: Backend) {
         let written = database.tables().await != before;
         assert_eq!(written, matches!(answer, Answer::Created(_)), "whether anything was written");
     }
-    // An id that an orphan pins may be canonical, and is then nothing but that.
+    // An id that an orphan pins may become canonical. It cannot become an alias then.
     aka.create(PROJECT, "hugo", "haunted").await.expect("created");
     let refused = aka.create(PROJECT, "haunted", "zoe").await.expect_err("it is canonical");
     assert_refused(&refused, Code::FailedPrecondition, "ALIAS_IS_CANONICAL");
@@ -94,7 +95,7 @@ async fn creates(backend: Backend) {
     invariants::assert_hold(&database, true).await;
 }
 
-/// A dry run answers what the write will answer, except for what only a write can know.
+/// Checks that a dry run got the same answer as the write, except for the token and the version.
 fn assert_same(
     dry: Result<CreateAliasResponse, Status>,
     wet: &Result<CreateAliasResponse, Status>,
@@ -122,7 +123,7 @@ fn assert_same(
     }
 }
 
-/// All that an error carries, in a form that can be compared.
+/// All details of an error, in a form that can be compared.
 fn parts(details: &ErrorDetails) -> impl PartialEq + std::fmt::Debug + use<> {
     let info = details.error_info().cloned().expect("ErrorInfo");
     let metadata: BTreeMap<_, _> = info.metadata.into_iter().collect();
@@ -167,7 +168,7 @@ async fn assert_answer(aka: &Aka, case: &Case, answer: Result<CreateAliasRespons
     }
 }
 
-async fn updates(backend: Backend) {
+async fn updates_follow_the_table(backend: Backend) {
     let (database, aka) = start(backend).await;
     for (alias, canonical) in [("bob", "alice"), ("carol", "alice"), ("frank", "erin")] {
         aka.create(PROJECT, alias, canonical).await.expect("created");
@@ -219,7 +220,7 @@ async fn updates(backend: Backend) {
     check_is_clean(&database).await;
 }
 
-async fn deletes_and_gets(backend: Backend) {
+async fn deletes_and_gets_follow_the_table(backend: Backend) {
     let (database, aka) = start(backend).await;
     let created = aka.create(PROJECT, "bob", "alice").await.expect("created");
     let created = created.alias.expect("an alias");
@@ -258,7 +259,7 @@ fn assert_stale<T: std::fmt::Debug>(answer: Result<T, Status>, current: u64) {
     assert_eq!(metadata["version"], current.to_string());
 }
 
-async fn the_sweeper_frees_what_a_dead_write_pinned(backend: Backend) {
+async fn the_sweeper_frees_an_id_that_a_dead_write_pinned(backend: Backend) {
     let database = Database::create(backend).await;
     let aka = Aka::serve(&database, &["--sweep-pause-ms", "20"]).await;
     aka.create(PROJECT, "bob", "alice").await.expect("created");

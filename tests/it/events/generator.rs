@@ -1,6 +1,6 @@
-//! A day of a product's events in Mixpanel's format, one JSON object a line: skewed like real
-//! traffic, with what broken clients send mixed in. The same seed makes the same day on every
-//! machine.
+//! Generates a day of a product's events in Mixpanel's format, one JSON object a line. They are
+//! skewed like real traffic, and the mistakes of broken clients are mixed in. The same seed makes
+//! the same day on every machine.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ const MIDNIGHT: u64 = 1_767_225_600;
 /// Endless events, in order of time.
 pub struct Traffic {
     random: Random,
-    /// Of each person: the sum of the weights up to and including hers.
+    /// For each person, the sum of the weights up to and including hers.
     weights: Vec<f64>,
     people: Vec<Person>,
     time: u64,
@@ -22,12 +22,12 @@ pub struct Traffic {
 }
 
 struct Person {
-    /// What the product calls her once she has signed up.
+    /// Her id once she has signed up.
     user_id: String,
-    /// What her devices call her before that.
+    /// The id of each of her devices, which stand for her before that.
     devices: Vec<String>,
     current: usize,
-    /// Which devices know who she is.
+    /// Whether she has signed up or logged in on each device.
     known: Vec<bool>,
 }
 
@@ -48,7 +48,7 @@ impl Traffic {
         // A day of four thousand events.
         self.time += self.random.below(43);
         match self.random.below(100) {
-            // Clients that lost who they are, or never knew.
+            // Clients that lost their id, or never had one.
             0..4 => {
                 let junk = junk(&mut self.random);
                 self.plain(junk)
@@ -91,7 +91,7 @@ impl Traffic {
         self.plain(Value::from(device))
     }
 
-    /// What integrations get wrong: all of these would merge strangers, or make no sense.
+    /// Mistakes of integrations. Each would merge strangers, or makes no sense.
     fn confused(&mut self) -> Value {
         let [one, other] = [(); 2].map(|()| self.random.below(20) as usize);
         let (user, stranger) = (&self.people[one].user_id, &self.people[other].user_id);
@@ -170,7 +170,7 @@ impl Person {
     }
 }
 
-/// What broken clients send in place of an id.
+/// A placeholder, or another value that broken clients send in place of an id.
 fn junk(random: &mut Random) -> Value {
     let junk = [
         json!("undefined"),
@@ -202,7 +202,7 @@ pub enum Kind {
     Other,
 }
 
-/// What ingestion needs of an event.
+/// The parts of an event that ingestion needs.
 pub struct Event {
     pub distinct_id: String,
     pub kind: Kind,

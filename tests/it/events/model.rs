@@ -1,4 +1,4 @@
-//! What an alias means, written once more from the contract's table, in memory and in the simplest
+//! A model of the service: the table of `docs/design.md`, section 2, in memory and in the simplest
 //! way.
 
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ const PLACEHOLDERS: [&str; 6] = [
     "00000000-0000-0000-0000-000000000000",
 ];
 
-/// What came of a request to create an alias.
+/// The outcome of a request to create an alias.
 #[derive(Debug, PartialEq)]
 pub enum Made {
     /// An alias of this id now.
@@ -44,7 +44,7 @@ impl Model {
         Self { canonical_of: HashMap::new(), max_aliases }
     }
 
-    /// Who is meant by an id.
+    /// The canonical id of an id, or the id itself.
     pub fn resolve<'a>(&'a self, id: &'a str) -> &'a str {
         self.canonical_of.get(id).map_or(id, String::as_str)
     }

@@ -10,7 +10,7 @@ use tonic::Status;
 on_backends!(a_cold_read_is_a_query_and_a_warm_one_none: sqlite mysql_3 mariadb_1);
 on_backends!(a_batch_is_a_few_queries_a_shard: sqlite mysql_3 mariadb_3);
 
-/// Memory that does not go stale while a busy machine looks elsewhere.
+/// Memory stays fresh even on a busy machine.
 const STEADY: [&str; 2] = ["--staleness-limit-ms", "120000"];
 
 async fn a_cold_read_is_a_query_and_a_warm_one_none(backend: Backend) {
@@ -30,7 +30,7 @@ async fn a_cold_read_is_a_query_and_a_warm_one_none(backend: Backend) {
         aka.batch_resolve(PROJECT, [id, id]).await.expect("resolved");
         assert_eq!(aka.lookup_queries().await - before, 1.0, "warm reads");
     }
-    // That an id is no alias is remembered, too; and may be known without a query.
+    // "Not an alias" is remembered too. The filter may say it without a query.
     let before = aka.lookup_queries().await;
     for _ in 0..20 {
         assert!(!aka.resolve(PROJECT, "stranger").await.expect("resolved").is_alias);
@@ -84,16 +84,16 @@ async fn a_burst_is_one_query_of_mariadb() {
     a_burst_is_one_query(Engine::MariaDb).await;
 }
 
-/// The table is locked meanwhile, so that all of them meet the one query. Its first caller gives
-/// up, which is nobody else's concern.
+/// While the query waits for a locked table, all other calls join its flight. The caller that started
+/// it gives up, which must not hurt the others.
 async fn a_burst_is_one_query(engine: Engine) {
     let server = tokio::task::spawn_blocking(move || DbServer::start(engine)).await;
     let server = server.expect("a server of its own");
     let database = Database::on(&[&server]).await;
     store_aliases(&database, &["popular".to_owned()]).await;
     let patient = ["--query-timeout-ms", "60000", "--request-timeout-ms", "120000"];
-    // A call that is only read after the answer came is answered from memory, and its answer may be
-    // compared with the database.
+    // Some calls may reach the server after the load. They are answered from memory, and an audit of
+    // such an answer would be another query.
     let unaudited = ["--audit-sample", "0"];
     let aka = Aka::serve(&database, &[&STEADY[..], &patient, &unaudited].concat()).await;
     settled(&aka, &database).await;
@@ -115,7 +115,7 @@ async fn a_burst_is_one_query(engine: Engine) {
         assert_eq!(answer.expect("resolved"), person_of("popular"));
     }
     assert_eq!(aka.lookup_queries().await - before, 1.0, "as aka counts");
-    // But for this question itself, which the log holds, too.
+    // The log also holds this query itself, which is left out.
     let asked = "SELECT COUNT(*) FROM mysql.general_log WHERE command_type = 'Execute' \
                  AND argument LIKE '%popular%' AND argument NOT LIKE '%general_log%'";
     assert_eq!(database.connect(0).await.number(asked).await, 1, "as the database counts");

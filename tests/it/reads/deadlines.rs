@@ -11,17 +11,18 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tonic::{Code, Request};
 
-/// Long before any time-out but the deadline that is tested, and long after that.
+/// The answer must come within this time. It is far longer than the deadline that is tested, and far
+/// shorter than every other timeout.
 const IN_TIME: Duration = Duration::from_secs(10);
 
-/// As long as a query may take, and half as long as a request may.
+/// A timeout of queries that is far longer than the tests wait.
 const QUERY_TIMEOUT: [&str; 2] = ["--query-timeout-ms", "60000"];
 
-/// These ids are no aliases: the filter would answer for them without the shard.
+/// The ids of these tests are not aliases, so a filter would answer for them without the shard.
 const NO_FILTER: [&str; 2] = ["--filter", "false"];
 
-/// Nothing of a shard comes back any more. Every call is answered by the server's own limit;
-/// nothing else would end it.
+/// A shard answers nothing any more. Every call must be answered by the server's own limit, because
+/// no other timeout would end it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_call_is_answered_in_time_over_a_black_hole() {
     let server = tokio::task::spawn_blocking(|| shared_server(Engine::MySql)).await;
@@ -110,7 +111,7 @@ async fn no_lookup_is_sent_after_the_deadline(backend: Backend) {
 
 on_backends!(no_write_is_begun_after_the_deadline: sqlite mysql_1 mariadb_1);
 
-/// Somebody holds the shard's clock until the write's time is up.
+/// Another connection holds the shard's clock row until the write's deadline has passed.
 async fn no_write_is_begun_after_the_deadline(backend: Backend) {
     let (database, aka) = start(backend).await;
     aka.create(PROJECT, "before", "alice").await.expect("created");

@@ -5,12 +5,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 on_backends!(readers_keep_up_with_a_writer: sqlite mysql_3 mariadb_1);
-on_backends!(another_instance_follows: mysql_1 mysql_3 mariadb_3);
+on_backends!(readers_of_another_instance_keep_up_too: mysql_1 mysql_3 mariadb_3);
 
 /// The states that an id goes through: created, re-pointed, deleted, and so on.
 const STATES: u64 = 120;
 
-/// One id on its way through its states, as the test knows it.
+/// One id on its way through its states, and what the test knows of it.
 struct Journey {
     id: String,
     /// The state that the last acknowledged write has led to.
@@ -66,8 +66,8 @@ impl Journey {
         }
     }
 
-    /// What the id is an alias of; twice, if it is asked for twice. The two may be some states
-    /// apart: each is right on its own.
+    /// The canonical ids in an answer. A batch asks for the id twice, and its two answers may be of
+    /// different states.
     async fn ask(&self, aka: &Aka, by: By, token: &str) -> Vec<Option<String>> {
         match by {
             By::Resolve => {
@@ -93,8 +93,8 @@ impl Journey {
         }
     }
 
-    /// Reads until the journey is over. Each answer is a state that the id was in between `least`
-    /// and now, and none is older than what was seen before it was asked for.
+    /// Reads until all states are written. Each answer must be a state between `least` and the
+    /// present one, and not older than any state that was seen before the read was sent.
     async fn read(&self, aka: &Aka, by: By, least: Least) -> u64 {
         let (mut reads, mut last) = (0, 0);
         while !self.over() {
@@ -128,7 +128,7 @@ enum By {
     Batch,
 }
 
-/// What a reader may expect, apart from never going back in time.
+/// The oldest state that a reader may see, besides what it has seen before.
 #[derive(Clone, Copy, Debug)]
 enum Least {
     /// Every write that this instance had acknowledged before the read.
@@ -160,7 +160,7 @@ async fn readers_keep_up_with_a_writer(backend: Backend) {
     tokio::join!(run(one), run(two), run(three));
 }
 
-async fn another_instance_follows(backend: Backend) {
+async fn readers_of_another_instance_keep_up_too(backend: Backend) {
     let (database, writer) = start(backend).await;
     let reader = Aka::serve(&database, &[]).await;
     let journeys = ["wanderer-1", "wanderer-2"].map(Journey::new);

@@ -3,12 +3,12 @@
 use super::settled;
 use aka_test_support::{Aka, Backend, Database, PROJECT};
 
-/// Ids that are asked for once, each almost as long as it may be: remembered, they would take 60
-/// MB.
+/// How many ids are asked for, each once. Each is almost as long as an id may be. All entries together
+/// would take 60 MB.
 const IDS: usize = 100_000;
 const BATCH: usize = 10_000;
 
-/// Until the budget is used, and every buffer has its size.
+/// After this many batches the budget is used up, and every buffer has its final size.
 const WARM: usize = 3;
 
 /// The value of `--cache-mib`, and how much the process may grow. Allocators keep some memory.
@@ -16,10 +16,10 @@ const BUDGET_MIB: u64 = 4;
 const GROWTH_MIB: u64 = 24;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ids_that_are_asked_for_once_do_not_fill_it() {
+async fn ids_that_are_asked_for_once_stay_within_the_budget() {
     let database = Database::create(Backend::Sqlite).await;
     let budget = BUDGET_MIB.to_string();
-    // Without the filter each of them wants an entry.
+    // Without the filter each id makes an entry.
     let flags = ["--cache-mib", &budget, "--staleness-limit-ms", "120000", "--filter", "false"];
     let aka = Aka::serve(&database, &flags).await;
     settled(&aka, &database).await;

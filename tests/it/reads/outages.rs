@@ -8,8 +8,8 @@ use aka_test_support::{
 use std::time::{Duration, Instant};
 use tonic::{Code, Status};
 
-/// Nobody waits for a shard that is down: this is no more than a time-out to connect, with room for
-/// a machine that has other things to do. Requests may take 10 s.
+/// A request for a shard that is down must fail within this time. It is a little more than the
+/// timeout to connect, for a busy machine. (The limit of a request is 10 s.)
 const QUICKLY: Duration = Duration::from_secs(4);
 
 /// How soon a shard that is back must answer for its ids again.
@@ -72,7 +72,7 @@ async fn one_shard_of_three_goes_away(engine: Engine) {
     let limits = ["--query-timeout-ms", "1000", "--connect-timeout-ms", "1000"];
     let aka = Aka::serve(&database, &limits).await;
     settled(&aka, &database).await;
-    // One id of the sick shard is known; its token is of then.
+    // One id of the sick shard is in memory, with a token from before the outage.
     let (known, cold) = ids[SICK].split_first().expect("twenty");
     let again = aka.create(PROJECT, known, person_of(known)).await.expect("it is so already");
     aka.resolve(PROJECT, known).await.expect("resolved");
@@ -86,7 +86,7 @@ async fn one_shard_of_three_goes_away(engine: Engine) {
         .await;
     batch_fails_for_the_sick_shard_alone(&aka, &ids, cold).await;
     writes_fail_for_the_sick_shard_alone(&aka, &database, cold, &again.consistency_token).await;
-    the_last_known_state_is_marked(&aka, known, &again.consistency_token).await;
+    the_last_known_state_is_marked_degraded(&aka, known, &again.consistency_token).await;
 
     let restarting = tokio::task::spawn_blocking(move || {
         sick.restart();
@@ -152,13 +152,13 @@ async fn writes_fail_for_the_sick_shard_alone(
     // A list needs the shards of its aliases, too.
     let list = aka.list(PROJECT, person_of(&cold[0]), 0, "").await;
     assert_down(&list.expect_err("the alias is on a shard that is down"));
-    // A token is of no other shard's concern.
+    // The token names the sick shard, so it does not matter to the others.
     let other = aka.resolve_as_of(PROJECT, &healthy[0], token).await.expect("resolved");
     assert_eq!(other.canonical_id, healthy[1]);
 }
 
 /// The last known state is answered as degraded, but not to a reader with a token.
-async fn the_last_known_state_is_marked(aka: &Aka, known: &str, token: &str) {
+async fn the_last_known_state_is_marked_degraded(aka: &Aka, known: &str, token: &str) {
     let degraded = eventually("it is older than the limit", async || {
         let answer = aka.resolve(PROJECT, known).await.expect("it was known");
         assert_eq!(answer.canonical_id, person_of(known));

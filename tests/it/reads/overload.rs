@@ -18,7 +18,7 @@ const BATCHES: usize = 7;
 const AT_ONCE: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_finds_no_room_is_refused_at_once() {
+async fn keys_without_room_are_refused_at_once() {
     let database = Database::create(Backend::Shards(Engine::MySql, 3)).await;
     let ids: Vec<Vec<String>> =
         (0..3).map(|shard| database.ids_on(shard, PROJECT, "alias", 3)).collect();
@@ -89,8 +89,8 @@ impl Flood {
     }
 }
 
-/// The change log cannot be read, so memory may not answer, and all is asked for again: not faster
-/// than the limit says.
+/// The change log cannot be read, so memory may not answer and every id is looked up. The rate of
+/// these lookups must stay below the limit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_past_the_staleness_limit_are_limited_in_rate() {
     let database = Database::create(Backend::Shards(Engine::MySql, 1)).await;

@@ -1,4 +1,4 @@
-//! How long changes are on their way is measured, without comparing two machines' clocks.
+//! The metric of propagation: how long changes are on their way, by the database's clock alone.
 
 use aka_test_support::{Aka, Backend, Database, PROJECT, eventually, start};
 
@@ -26,7 +26,7 @@ async fn propagation_is_measured(backend: Backend) {
     let sum = after(&reader, 5.0).await;
     assert!(sum > 0.0, "{sum}");
 
-    // An instance that was held up for a second of the database's time says so.
+    // An instance that was paused for a second reports changes that took at least that long.
     reader.pause();
     writer.create(PROJECT, "late", "somebody").await.expect("created");
     let shard = database.shard_of(PROJECT, "late");
@@ -36,7 +36,7 @@ async fn propagation_is_measured(backend: Backend) {
     assert!(late >= 1.0, "{late}");
 }
 
-/// Until the newest change of a shard is a second old.
+/// Waits until the newest change of a shard is a second old.
 async fn wait_a_second(database: &Database, shard: usize, backend: Backend) {
     let now = match backend {
         Backend::Sqlite => "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// An address that stays in use while this lives.
+/// An address that is in use until this is dropped.
 struct Taken(TcpListener);
 
 impl Taken {
@@ -18,8 +18,8 @@ impl Taken {
         self.0.local_addr().expect("it is bound").to_string()
     }
 
-    /// `aka serve` here. If it said that the port is taken, it would have tried to bind it before
-    /// the configuration was checked.
+    /// `aka serve` on this address. If it bound the port before it checked the configuration, it
+    /// would say that the port is taken.
     fn serve<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Invocation {
         aka(["serve", "--listen", &self.address(), "--metrics-listen", &self.address()]).args(args)
     }
@@ -51,7 +51,7 @@ async fn file_is_refused(text: &str, parts: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_read() {
+async fn a_file_that_cannot_be_read_is_refused() {
     let taken = Taken::new();
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let folder = folder.path().to_str().expect("UTF-8");
@@ -80,7 +80,7 @@ async fn an_unknown_key_is_refused_with_the_line() {
     )
     .await;
     file_is_refused("lanes = 2\n\n[database]\nsqlite = \"a\"\n", &["line 3:", "database"]).await;
-    // The names are those of the flags that make lists.
+    // The file has the key `shards`. `shard` is the name of the flag.
     file_is_refused("lanes = 2\nshard = [\"mysql://aka@db/aka\"]\n", &["line 2:", "shard"]).await;
 }
 
@@ -96,7 +96,7 @@ async fn a_value_of_the_wrong_type_is_refused_with_the_line() {
 
 #[tokio::test]
 async fn a_password_in_a_file_with_an_error_is_not_shown() {
-    // That it is not shown is checked of every command.
+    // `Ended` checks of every command that the password is not shown.
     let url = format!("mysql://aka:{SECRET}@db/aka");
     file_is_refused(&format!("shards = [\"{url}\n"), &["line 1:"]).await;
     file_is_refused(&format!("shards = [{url}]\n"), &["line 1:"]).await;
@@ -127,7 +127,7 @@ async fn a_sqlite_file_and_shards_exclude_each_other() {
 
 /// A SQLite file on the command line wins over the shards of the environment.
 #[tokio::test]
-async fn the_stronger_layer_says_which_kind_of_database_it_is() {
+async fn the_topmost_layer_chooses_between_sqlite_and_shards() {
     let (taken, shard) = (Taken::new(), "mysql://aka@db/aka");
     let (file, url) = ("sqlite = \"a.db\"", "shards = [\"mysql://aka@db/aka\"]");
     let print = |flags: [&str; 2]| taken.serve(["--print-config", flags[0], flags[1]]);
@@ -225,7 +225,7 @@ async fn a_number_out_of_range_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_no_number_is_refused() {
+async fn a_value_that_is_not_a_number_is_refused() {
     let taken = Taken::new();
     for wrong in ["many", "-1", "1.5", "18446744073709551616", ""] {
         let flag = format!("--max-aliases={wrong}");

@@ -1,10 +1,10 @@
-//! Databases that are not what the configuration says: nothing is ever answered from the wrong
-//! shard.
+//! Databases that do not fit the configuration are refused, so that no wrong shard is ever asked
+//! (rule 9).
 
 use aka_test_support::{Backend, Database, DbServer, Ended, Engine, aka, aka_serve, shared_server};
 use std::net::TcpListener;
 
-/// The addresses of a database's shards, in shard order.
+/// The URLs of the shards, in shard order.
 pub(super) fn urls(database: &Database) -> Vec<String> {
     database.flags().into_iter().skip(1).step_by(2).collect()
 }
@@ -19,7 +19,7 @@ pub(super) async fn shared(engine: Engine) -> &'static DbServer {
     server.expect("the shared server starts")
 }
 
-/// This number of databases that belong to no cluster yet.
+/// The URLs of this number of new databases, which belong to no cluster yet.
 pub(super) async fn blank(server: &DbServer, count: usize) -> Vec<String> {
     let mut urls = Vec::new();
     for _ in 0..count {
@@ -45,7 +45,7 @@ async fn an_unmigrated_shard_is_refused(backend: Backend) {
     serve(&fresh).await.failed(64, &said);
     check(&fresh).await.failed(64, &said);
 
-    // All but one is not enough, and the one is named.
+    // One shard that is not migrated is enough, and the message names it.
     let mut shards = urls(&Database::create(backend).await);
     shards[1].clone_from(&fresh[1]);
     serve(&shards).await.failed(64, &[&fresh[1], said[1]]);
@@ -69,7 +69,7 @@ async fn a_wrong_list_of_shards_is_refused(backend: Backend) {
         serve(&named).await.failed(64, &parts);
         check(&named).await.failed(64, &parts);
     }
-    // It was the list.
+    // The shards themselves are in order.
     let clean = check(&cluster).await.succeeded();
     assert!(clean.contains("no problems"), "{clean}");
 }
@@ -118,7 +118,7 @@ async fn tables_of_another_version_are_refused(backend: Backend) {
         aka_serve(database.flags()).run().await.failed(64, &[&tables, serve_says, "version 1"]);
         aka(["check"]).args(database.flags()).run().await.failed(64, &[&tables, serve_says]);
     }
-    // Tables of a newer aka are not this one's to change.
+    // An older aka must not change the tables of a newer one.
     let before = database.tables().await;
     aka(["migrate"]).args(database.flags()).run().await.failed(64, &["run a newer aka"]);
     assert_eq!(database.tables().await, before);
@@ -141,7 +141,7 @@ async fn a_database_that_cannot_be_reached_is_exit_code_69() {
     assert!(!folder.path().join("missing.db").exists(), "a check makes no file");
 }
 
-/// A database that takes the connection and never says a word.
+/// A database that accepts connections and never sends a byte.
 struct Silent(TcpListener);
 
 impl Silent {

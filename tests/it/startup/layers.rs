@@ -1,10 +1,11 @@
-//! Flags win over the environment, which wins over the file; seen through `serve --print-config`.
+//! Flags win over the environment, and the environment wins over the file. `serve --print-config`
+//! shows it.
 
 use aka_test_support::{SECRET, aka};
 use std::path::Path;
 use toml::{Table, Value};
 
-/// Every setting of one value, with a value for the file, the environment and the flag.
+/// Every setting that has one value, with a value for the file, the environment and the flag.
 const SETTINGS: [(&str, [&str; 3]); 21] = [
     ("listen", ["127.0.0.1:1001", "127.0.0.1:1002", "127.0.0.1:1003"]),
     ("metrics_listen", ["127.0.0.1:2001", "127.0.0.1:2002", "127.0.0.1:2003"]),
@@ -36,8 +37,8 @@ fn value(text: &str) -> Value {
     number.unwrap_or_else(|| Value::from(text))
 }
 
-/// What `aka serve` would use: each setting from the topmost of these layers (0 the file, 1 the
-/// environment, 2 the flags) that sets it.
+/// The configuration that `aka serve` would use. `sets`: whether a layer (0 the file, 1 the
+/// environment, 2 the flags) sets a key.
 async fn printed(path: &Path, sets: impl Fn(usize, &str) -> bool) -> Table {
     let mut serve = aka(["serve", "--print-config"]).env("AKA_CONFIG", path);
     let mut file = Table::new();
@@ -68,7 +69,7 @@ async fn each_setting_is_taken_from_the_topmost_layer() {
             assert_eq!(above_nothing[key], value(values[top]), "{key}");
         }
     }
-    // A layer that sets some leaves the others to those below.
+    // Each layer sets a third of the settings.
     let layer_of =
         |wanted: &str| SETTINGS.iter().position(|(key, _)| *key == wanted).expect("a key") % 3;
     let mixed = printed(&path, |layer, key| layer == layer_of(key)).await;
@@ -109,7 +110,7 @@ async fn lists_are_replaced_as_a_whole() {
 }
 
 #[tokio::test]
-async fn what_is_printed_is_a_configuration_file() {
+async fn the_printed_configuration_works_as_a_file() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let path = folder.path().join("printed.toml");
     // A path and a placeholder that must be quoted.
@@ -124,7 +125,7 @@ async fn what_is_printed_is_a_configuration_file() {
 async fn secrets_are_not_printed() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let (path, password) = (folder.path().join("aka.toml"), folder.path().join("password"));
-    // That no secret is shown is checked of every command; here, that the rest is.
+    // `Ended` checks of every command that no secret is shown. This test checks that the rest is.
     std::fs::write(&path, format!("shards = [\"mysql://aka:{SECRET}@db0/aka\"]\n"))
         .expect("it can be written");
     std::fs::write(&password, format!("{SECRET}\n")).expect("it can be written");

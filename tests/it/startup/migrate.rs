@@ -1,5 +1,5 @@
-//! `aka migrate`: run again it changes nothing, interrupted it finishes, wrongly used it does
-//! nothing.
+//! `aka migrate`: a second run changes nothing, a run after an interruption finishes the work, and a
+//! run with a wrong list of shards changes nothing.
 
 use super::databases::{blank, shard_flags, shared, urls};
 use aka_test_support::{Backend, Database, Ended, Engine, aka};
@@ -10,8 +10,8 @@ async fn migrate<S: AsRef<str>>(urls: &[S]) -> Ended {
     aka(["migrate"]).args(shard_flags(urls)).run().await
 }
 
-/// Whose a shard is, its clock, and its tables with when they were made: whatever a migration may
-/// change.
+/// All that a migration may change of a shard: its tables with the times when they were made, the
+/// steps that were applied, and `shard_meta`.
 #[derive(Debug, PartialEq)]
 struct Made {
     tables: Vec<(String, String)>,
@@ -81,10 +81,10 @@ async fn a_migration_of_a_wrong_list_changes_nothing(backend: Backend) {
     all.extend(urls(&Database::create(backend).await));
     all.extend(blank(shared(engine).await, 1).await);
     let before = made(&all).await;
-    assert!(before[6].tables.is_empty(), "the last is nobody's");
+    assert!(before[6].tables.is_empty(), "the last one belongs to no cluster");
     for (named, part) in [
-        // The order; one too few; one too many; one of another cluster. Each with the blank one,
-        // too: it must not be claimed.
+        // A wrong order; one too few; one too many; one of another cluster. The blank one (6) is
+        // among some of them, and must not be claimed.
         (vec![1, 0, 2], "in shard order"),
         (vec![0, 1], "of 3 shards, but 2 are named"),
         (vec![0, 1, 2, 6], "of 3 shards, but 4 are named"),
@@ -107,7 +107,8 @@ async fn an_interrupted_migration_is_finished(backend: Backend) {
     let before = made(&shards).await;
     let mut last = MySqlConnection::connect(&shards[2]).await.expect("the shard can be reached");
     for remainder in [
-        // It died before the last shard, after its first table, and before it was given out.
+        // The migration died before the last shard, after its first table, and before `shard_meta`
+        // was written.
         "DROP TABLE alias, canonical, alias_change, shard_meta, _sqlx_migrations",
         "DROP TABLE canonical, alias_change, shard_meta, _sqlx_migrations",
         "DELETE FROM shard_meta",
@@ -123,7 +124,7 @@ async fn an_interrupted_migration_is_finished(backend: Backend) {
         let (is, was) = (&after[2].meta[0], &before[2].meta[0]);
         assert_eq!((is.cluster_id, is.shard_id), (was.cluster_id, was.shard_id));
         assert_eq!(slots(&after), slots(&before));
-        // Another history: the new shard's clock must differ from the old one's.
+        // The new shard has another history, so its nonce must be another one.
         assert_ne!(is.nonce, was.nonce);
         let clean = aka(["check"]).args(shard_flags(&shards)).run().await.succeeded();
         assert!(clean.contains("no problems"), "{clean}");

@@ -7,7 +7,7 @@ use aka_test_support::{
 use tonic::Code;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_others_are_served() {
+async fn the_other_shards_are_served() {
     let own = tokio::task::spawn_blocking(|| DbServer::start(Engine::MariaDb)).await;
     let own = own.expect("the server starts");
     let shared = tokio::task::spawn_blocking(|| shared_server(Engine::MariaDb)).await;

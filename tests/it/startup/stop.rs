@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 
-/// Far below the drain timeout of the tests that must not need it.
+/// How long a stop may take that must not need its drain timeout, which is far longer.
 const SOON: Duration = Duration::from_secs(10);
 
 on_backends!(an_open_stream_is_ended: sqlite mysql_1);
@@ -30,7 +30,7 @@ async fn an_open_stream_is_ended(backend: Backend) {
     let answer = answers.message().await.expect("an answer").expect("an answer");
     assert_eq!(answer.aliases.len(), 1);
 
-    // The client would go on: its half stays open.
+    // The client could send more, because it has not ended its half.
     let began = Instant::now();
     let (status, last) = tokio::join!(aka.stop(), answers.message());
     assert_eq!(status.code(), Some(0), "{status}");
@@ -41,11 +41,11 @@ async fn an_open_stream_is_ended(backend: Backend) {
     drop(requests);
 }
 
-on_backends!(what_is_under_way_is_answered: mysql_1 mariadb_1);
+on_backends!(requests_under_way_are_answered: mysql_1 mariadb_1);
 
-/// Reads and writes wait for a table when the process is told to stop. It takes no new connection,
-/// and answers every one of them (P9).
-async fn what_is_under_way_is_answered(backend: Backend) {
+/// Reads and writes wait for a locked table when the process is told to stop. It takes no new
+/// connection, and answers each of these requests (P9).
+async fn requests_under_way_are_answered(backend: Backend) {
     let (database, aka) =
         start_with(backend, &["--drain-timeout-ms", "60000", "--filter", "false"]).await;
     aka.create(PROJECT, "known", "alice").await.expect("created");
@@ -85,10 +85,10 @@ async fn what_is_under_way_is_answered(backend: Backend) {
     assert_eq!(written, 16, "every write that was acknowledged");
 }
 
-/// Its client has gone, and the process is told to stop, between the two steps of a write. Both are
-/// carried out: a first step alone would pin its id for an hour.
+/// Between the two steps of a write its client goes away, and the process is told to stop. The second
+/// step must still be done. The first step alone would pin its id for an hour.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_write_that_nobody_waits_for_is_not_cut_in_two() {
+async fn a_write_whose_client_has_gone_is_finished() {
     let backend = aka_test_support::backend::mysql_3();
     let (database, aka) = start_with(backend, &["--query-timeout-ms", "60000"]).await;
     let alias = database.ids_on(0, PROJECT, "alias", 1).remove(0);
@@ -107,7 +107,7 @@ async fn a_write_that_nobody_waits_for_is_not_cut_in_two() {
     assert!(client.await.is_err_and(|end| end.is_cancelled()), "the client has gone");
     let rest = async {
         eventually("nobody listens any more", async || TcpStream::connect(aka.grpc).err()).await;
-        // It says so when no connection is left; only then may the first step end.
+        // The process logs this when no connection is left. Only then may the first step end.
         let drained = async || (!aka.logged("waiting for writes").is_empty()).then_some(());
         eventually("no connection is left", drained).await;
         owner.execute("UNLOCK TABLES").await;
@@ -123,7 +123,7 @@ on_backends!(silent_peers_are_cut_off: sqlite);
 async fn silent_peers_are_cut_off(backend: Backend) {
     let (_database, aka) =
         start_with(backend, &["--drain-timeout-ms", "300", "--filter", "false"]).await;
-    // One never says a word; one never answers; one opens a call and never ends it.
+    // One sends nothing, one does not answer, and one opens a call and never ends it.
     let peers = [&[][..], &[SETTINGS], &[SETTINGS, &headers(1)]].map(|frames| peer(&aka, frames));
     let began = Instant::now();
     let status = aka.stop().await;

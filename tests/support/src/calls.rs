@@ -1,16 +1,20 @@
-//! The calls of the contract, in short.
+//! The calls of the contract in short form, and the messages that they send.
 
 use crate::instance::{Aka, PROJECT};
 use aka_wire::pb;
 use bytes::Bytes;
 use tonic::Status;
 
-/// The calls of the contract, in short. Ids are anything that has bytes.
+/// The calls of the contract in short form. Ids are anything that has bytes.
+///
+/// # Errors
+/// Each call returns the server's status.
 impl Aka {
     pub async fn resolve(&self, project: u64, id: impl AsRef<[u8]>) -> Result<Resolved, Status> {
         self.resolve_as_of(project, id, "").await
     }
 
+    /// Resolves an id with a consistency token.
     pub async fn resolve_as_of(
         &self,
         project: u64,
@@ -60,7 +64,7 @@ impl Aka {
         self.admin().batch_create_aliases(request).await.map(tonic::Response::into_inner)
     }
 
-    /// Creates `stem-0`, `stem-1` and so on, aliases of `of-stem-0` and so on.
+    /// Creates the aliases `stem-0`, `stem-1`, … of `of-stem-0`, `of-stem-1`, …
     pub async fn create_many(&self, stem: &str, count: usize) {
         let ids: Vec<_> = (0..count).map(|n| format!("{stem}-{n}")).collect();
         for ids in ids.chunks(1_000) {
@@ -105,7 +109,7 @@ impl Aka {
         self.admin().delete_alias(request).await.map(tonic::Response::into_inner)
     }
 
-    /// One page.
+    /// Lists one page of the aliases of a canonical id.
     pub async fn list(
         &self,
         project: u64,
@@ -122,7 +126,7 @@ impl Aka {
         self.admin().list_aliases(request).await.map(tonic::Response::into_inner)
     }
 
-    /// The alias ids of all pages.
+    /// Lists the alias ids of all pages.
     pub async fn list_all(&self, project: u64, canonical: &str, page_size: i32) -> Vec<Bytes> {
         let (mut ids, mut token) = (Vec::new(), String::new());
         loop {
@@ -136,8 +140,10 @@ impl Aka {
     }
 }
 
+/// The answer to `Resolve`.
 pub type Resolved = pb::ResolveResponse;
 
+/// An id as the messages hold it.
 pub fn bytes(id: impl AsRef<[u8]>) -> Bytes {
     Bytes::copy_from_slice(id.as_ref())
 }

@@ -1,4 +1,4 @@
-//! Commands of `aka`, each with its own environment and stdin.
+//! Commands of `aka`. Each has an environment and a stdin of its own.
 
 use crate::expect::PATIENCE;
 use crate::process::{kill_and_wait, signal, spawn};
@@ -11,15 +11,16 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, JoinHandle};
 
-/// A part of every password of these tests. No command may ever print it.
+/// A part of every password of the tests. [`Ended`] checks that no command prints it.
 pub const SECRET: &str = "s3cr3t";
 
-/// A command that is about to run. Its environment holds only what the test puts in.
+/// A command that is about to run. Its environment holds only the variables that the test sets.
 pub struct Invocation {
     command: Command,
     input: Vec<u8>,
 }
 
+/// An `aka` command with these arguments.
 pub fn aka<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Invocation {
     let mut command = Command::new(aka_program());
     // No folder can be made in this home, so a test that names no database fails.
@@ -33,17 +34,19 @@ pub fn aka_serve<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Invocati
 }
 
 impl Invocation {
+    /// Adds arguments.
     pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
         self.command.args(args);
         self
     }
 
+    /// Sets an environment variable.
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
         self
     }
 
-    /// What the command reads on stdin.
+    /// Sets the text that the command reads on stdin.
     pub fn input(mut self, input: impl Into<Vec<u8>>) -> Self {
         self.input = input.into();
         self
@@ -142,6 +145,7 @@ impl Drop for Running {
 
 /// A server with an environment of its own. Dropping it kills it.
 pub struct Serving {
+    /// The gRPC address.
     pub address: String,
     running: Running,
 }
@@ -158,12 +162,16 @@ impl Serving {
 /// The exit code and the output of a command.
 pub struct Ended {
     what: String,
+    /// `None` if a signal ended it.
     pub code: Option<i32>,
+    /// The bytes that it printed.
     pub stdout: Vec<u8>,
+    /// The log, and the sentence of a failure.
     pub stderr: String,
 }
 
 impl Ended {
+    /// Stdout as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }

@@ -1,4 +1,4 @@
-//! The databases that a test serves from.
+//! Databases for `aka` to serve from.
 
 use crate::db_server::{DbServer, shared_server};
 use crate::engine::Engine;
@@ -14,12 +14,13 @@ use tempfile::TempDir;
 /// The kind of database that `aka` stores its aliases in.
 #[derive(Clone, Copy, Debug)]
 pub enum Backend {
+    /// The embedded store.
     Sqlite,
     /// This number of shards, each a database of its own on the server that all tests share.
     Shards(Engine, usize),
 }
 
-/// The backends by the names that tests have.
+/// The backends, by the names that [`on_backends!`](crate::on_backends) gives to tests.
 pub mod backend {
     use super::{Backend, Engine};
 
@@ -40,7 +41,7 @@ pub mod backend {
     }
 }
 
-/// Makes tests of an `async fn(Backend)`: one for each backend, or for each that is named.
+/// Makes tests of an `async fn(Backend)`: one for each backend, or one for each backend that is named.
 #[macro_export]
 macro_rules! on_backends {
     ($test:ident) => {
@@ -67,6 +68,7 @@ enum Place {
 }
 
 impl Database {
+    /// Makes databases of this kind.
     pub async fn create(backend: Backend) -> Self {
         let Backend::Shards(engine, count) = backend else {
             let folder = tempfile::tempdir().expect("a temporary folder can be made");
@@ -77,7 +79,7 @@ impl Database {
         Self::on(&vec![server; count]).await
     }
 
-    /// One shard on each of these servers.
+    /// Makes one shard on each of these servers. A server that is named twice has two shards.
     pub async fn on(servers: &[&DbServer]) -> Self {
         let mut urls = Vec::new();
         for server in servers {
@@ -111,6 +113,7 @@ impl Database {
         urls.iter().map(name).collect()
     }
 
+    /// How many shards there are.
     pub fn shards(&self) -> usize {
         match &self.0 {
             Place::File { .. } => 1,
@@ -118,7 +121,7 @@ impl Database {
         }
     }
 
-    /// Which shard an id belongs on.
+    /// The index of the shard that an id belongs on.
     pub fn shard_of(&self, project: u64, id: impl AsRef<[u8]>) -> usize {
         let slot = slot_of(project, id.as_ref());
         let slot = Slot::new(u16::try_from(slot).expect("a slot")).expect("a slot");
@@ -133,7 +136,7 @@ impl Database {
         ids.filter(|id| self.shard_of(project, id) == shard).take(count).collect()
     }
 
-    /// A connection of the test's own.
+    /// A connection to a shard, past `aka`.
     pub async fn connect(&self, shard: usize) -> Raw {
         match &self.0 {
             Place::File { path, .. } => {
@@ -146,7 +149,7 @@ impl Database {
         }
     }
 
-    /// All that is stored, shard by shard.
+    /// All rows, shard by shard.
     pub async fn tables(&self) -> Vec<Tables> {
         let mut shards = Vec::new();
         for shard in 0..self.shards() {
@@ -155,17 +158,17 @@ impl Database {
         shards
     }
 
-    /// Inserts an orphan that is `age_s` seconds old: an inverse row without its forward row, as a
-    /// write leaves it that died between its steps.
+    /// Inserts an orphan that is `age_s` seconds old. A write that died between its steps leaves one.
     pub async fn plant_orphan(&self, project: u64, canonical: &str, alias: &str, age_s: u64) {
         let slot = slot_of(project, canonical.as_bytes());
-        let (canonical_hex, alias_hex) = (hex(canonical), hex(alias));
+        let (canonical_id, alias_id) = (hex_literal(canonical), hex_literal(alias));
         let stamp = rand::random::<u32>();
         let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_micros();
         let created = now - u128::from(age_s) * 1_000_000;
         let sql = format!(
-            "INSERT INTO canonical (slot, project_id, canonical_id, alias_id, stamp, create_time_us) \
-             VALUES ({slot}, {project}, x'{canonical_hex}', x'{alias_hex}', {stamp}, {created})"
+            "INSERT INTO canonical \
+             (slot, project_id, canonical_id, alias_id, stamp, create_time_us) \
+             VALUES ({slot}, {project}, {canonical_id}, {alias_id}, {stamp}, {created})"
         );
         self.connect(self.shard_of(project, canonical)).await.execute(&sql).await;
     }
@@ -176,11 +179,13 @@ pub fn slot_of(project: u64, id: &[u8]) -> i64 {
     i64::from(Slot::of(Project::new(project).expect("a valid project"), id).get())
 }
 
-fn hex(text: &str) -> String {
-    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+/// An id as a literal of SQL, `x'…'`. MySQL, MariaDB and SQLite all read it as bytes.
+pub fn hex_literal(id: &str) -> String {
+    let digits: String = id.bytes().map(|byte| format!("{byte:02x}")).collect();
+    format!("x'{digits}'")
 }
 
-/// `aka check` finds nothing wrong.
+/// Runs `aka check`, and fails if it finds a problem.
 pub async fn check_is_clean(database: &Database) {
     let output = run_aka("check", &database.flags()).await;
     let said = String::from_utf8_lossy(&output.stdout);

@@ -26,7 +26,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How many ports a starting server tries when something else takes them first.
+/// How many ports a server tries if other processes take them before it.
 const PORT_ATTEMPTS: u32 = 5;
 
 /// The server of this engine that all tests of this process share, started at first use.
@@ -68,8 +68,8 @@ impl DbServer {
         server.start_somewhere()
     }
 
-    /// Another server, not started yet, with a copy of this one's data on disk. It is like a
-    /// replica that no longer follows its primary. This server must not run.
+    /// Another server, not started yet, with a copy of this one's data. It is like a replica that no
+    /// longer follows its primary. This server must not be running.
     pub fn copy(&self) -> DbServer {
         assert!(self.process().is_none(), "the data of a running server cannot be copied");
         let mut copy = Self::new(self.engine, &self.data());
@@ -112,16 +112,18 @@ impl DbServer {
         self
     }
 
+    /// The kind of the server.
     pub fn engine(&self) -> Engine {
         self.engine
     }
 
+    /// The loopback port that it listens on.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The process id of the server, or none if it is stopped. The start script replaces itself
-    /// with the server, so the id is not the script's.
+    /// The process id of the server, or `None` if it is stopped. The start script replaces itself
+    /// with the server, so this is the id of the server and not of the script.
     pub fn pid(&self) -> Option<u32> {
         self.process().as_ref().map(Child::id)
     }
@@ -179,7 +181,7 @@ impl DbServer {
             return;
         };
         signal(&child, Signal::TERM);
-        // A paused server would not see it.
+        // A paused server cannot act on the signal.
         signal(&child, Signal::CONT);
         let deadline = Instant::now() + PATIENCE;
         while exited(&mut child).is_none() {

@@ -1,9 +1,10 @@
-//! Which database servers there are, and where they are installed.
+//! The kinds of database servers, and where they are installed.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+/// The kind of a database server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Engine {
     MySql,
@@ -11,6 +12,7 @@ pub enum Engine {
 }
 
 impl Engine {
+    /// All kinds.
     pub const ALL: [Engine; 2] = [Engine::MySql, Engine::MariaDb];
 
     pub(crate) fn program(self) -> PathBuf {
@@ -31,7 +33,7 @@ impl Engine {
         match self {
             // The redo log of the template is as small as it can be; this lets it grow.
             Engine::MySql => &["--skip-log-bin", "--innodb-redo-log-capacity=64M"],
-            // As in the template: another size would have the server rebuild the log at start.
+            // The size of the template. With another one, the server would rebuild the log at start.
             Engine::MariaDb => &["--innodb-log-file-size=16M"],
         }
     }

@@ -1,13 +1,14 @@
-//! What tests expect of answers, and how long they wait for them.
+//! Expectations of tests: errors of the contract, and conditions that come true in time.
 
 use std::time::{Duration, Instant};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-/// How long a test waits for what must happen. A machine that is busy with other things is slow.
+/// How long a test waits for a condition that must come true. It is long because machines are busy.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Checks an error against the contract: its code, and an `ErrorInfo` of `aka` with this reason.
+/// Checks that an error has this code, and an `ErrorInfo` of `aka` with this reason. Returns all of
+/// its details.
 #[track_caller]
 pub fn assert_refused(status: &Status, code: Code, reason: &str) -> ErrorDetails {
     let details = status.get_error_details();
@@ -18,7 +19,8 @@ pub fn assert_refused(status: &Status, code: Code, reason: &str) -> ErrorDetails
     details
 }
 
-/// Tries until there is an answer, for [`PATIENCE`] at most.
+/// Tries `attempt` until it returns a value, for [`PATIENCE`] at most. `what` is for the message of a
+/// failure.
 pub async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {

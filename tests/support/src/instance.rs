@@ -22,7 +22,9 @@ pub const PROJECT: u64 = 7;
 
 /// A running `aka serve`. Dropping it kills it.
 pub struct Aka {
+    /// The address of gRPC.
     pub grpc: SocketAddr,
+    /// The address of the operations port.
     pub metrics: SocketAddr,
     channel: Channel,
     process: Mutex<Child>,
@@ -30,12 +32,12 @@ pub struct Aka {
     log: Log,
 }
 
-/// A fresh database, and an `aka` that serves from it.
+/// Makes a database, and starts an `aka` that serves from it.
 pub async fn start(backend: Backend) -> (Database, Aka) {
     start_with(backend, &[]).await
 }
 
-/// The same, with more flags.
+/// [`start`] with more flags.
 pub async fn start_with(backend: Backend, flags: &[&str]) -> (Database, Aka) {
     let database = Database::create(backend).await;
     let aka = Aka::serve(&database, flags).await;
@@ -48,7 +50,7 @@ impl Aka {
         Self::serve_with_env(database, flags, &[]).await
     }
 
-    /// The same, with environment variables.
+    /// [`serve`](Self::serve) with environment variables.
     pub async fn serve_with_env(
         database: &Database,
         flags: &[&str],
@@ -66,7 +68,8 @@ impl Aka {
         Self::start(command, database, &[]).await
     }
 
-    /// The same with the default timeouts, for benchmarks.
+    /// [`serve`](Self::serve) with the default timeouts, for benchmarks. Other instances have long
+    /// ones.
     pub async fn serve_with_defaults(database: &Database, flags: &[&str]) -> Self {
         Self::start(plain_aka("serve"), database, flags).await
     }
@@ -109,16 +112,17 @@ impl Aka {
     pub fn pause(&self) {
         let process = self.process();
         signal(&process, Signal::STOP);
-        // The signal stops one thread, which stops the others: on a busy machine that takes a
-        // while.
+        // The signal stops one thread, which stops the others. On a busy machine that takes a while.
         let stopped = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
         waitid(WaitId::Pid(Pid::from_child(&process)), stopped).expect("it stops");
     }
 
+    /// Ends [`pause`](Self::pause).
     pub fn resume(&self) {
         signal(&self.process(), Signal::CONT);
     }
 
+    /// The process id.
     pub fn pid(&self) -> u32 {
         self.process().id()
     }
@@ -128,7 +132,7 @@ impl Aka {
         signal(&self.process(), what);
     }
 
-    /// Asks the process to stop, and waits until it has.
+    /// Asks the process to stop (SIGTERM), and waits until it has ended.
     pub async fn stop(&self) -> ExitStatus {
         self.signal(Signal::TERM);
         eventually("aka stops", async || self.process().try_wait().expect("a child")).await
@@ -144,12 +148,12 @@ impl Aka {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection that the helpers below share.
+    /// The connection that all calls of this value share.
     pub fn channel(&self) -> Channel {
         self.channel.clone()
     }
 
-    /// A connection of its own.
+    /// A new connection.
     pub fn new_channel(&self) -> Channel {
         channel(self.grpc)
     }
@@ -162,7 +166,8 @@ impl Aka {
         AliasAdminClient::new(self.channel()).max_decoding_message_size(MAX_ANSWER)
     }
 
-    /// The sum of the series of a metric that have all of these labels, written `name="value"`.
+    /// The value of a metric: the sum of its series that have all of these labels. A label is written
+    /// `name="value"`.
     pub async fn metric(&self, name: &str, labels: &[&str]) -> f64 {
         let address = self.metrics;
         let text = tokio::task::spawn_blocking(move || get(address, "/metrics")).await;
@@ -178,6 +183,7 @@ impl Aka {
         values.iter().sum()
     }
 
+    /// How many lookup queries all shards have been sent.
     pub async fn lookup_queries(&self) -> f64 {
         self.metric("aka_lookup_queries_total", &[]).await
     }

@@ -4,8 +4,8 @@ use crate::database::{Database, slot_of};
 use crate::tables::{ForwardRow, InverseRow, Tables};
 use std::collections::{BTreeMap, HashSet};
 
-/// Checks every invariant of the stored aliases. No write may be under way. `orphans_allowed` says
-/// that a crash or a lost answer may have left orphans.
+/// Checks every invariant of the stored aliases. No write may be under way. `orphans_allowed`: a crash
+/// or a lost answer may have left orphans.
 pub async fn assert_hold(database: &Database, orphans_allowed: bool) {
     let shards = database.tables().await;
     assert_placed(database, &shards);
@@ -17,7 +17,7 @@ pub async fn assert_hold(database: &Database, orphans_allowed: bool) {
     shards.iter().for_each(assert_log_is_whole);
 }
 
-/// Every row is in the slot of its id, and on the shard of that slot.
+/// Checks that every row is in the slot of its id, and on the shard of that slot.
 fn assert_placed(database: &Database, shards: &[Tables]) {
     for (shard, tables) in shards.iter().enumerate() {
         let forward = tables.forward.iter().map(|row| (row.slot, row.project_id, &row.alias_id));
@@ -31,7 +31,7 @@ fn assert_placed(database: &Database, shards: &[Tables]) {
     }
 }
 
-/// No id is an alias and canonical for others: no chain, no cycle.
+/// Checks that no id is both alias and canonical. So there is no chain and no cycle.
 fn assert_one_hop(shards: &[Tables]) {
     let aliases: HashSet<_> = forward(shards).map(|row| (row.project_id, &row.alias_id)).collect();
     for row in forward(shards) {
@@ -40,7 +40,7 @@ fn assert_one_hop(shards: &[Tables]) {
     }
 }
 
-/// Every alias has the inverse row that bears its stamp.
+/// Checks that every alias has the inverse row that bears its stamp.
 fn assert_pinned(database: &Database, shards: &[Tables]) {
     for row in forward(shards) {
         let shard = database.shard_of(row.project_id.cast_unsigned(), &row.canonical_id);
@@ -49,14 +49,15 @@ fn assert_pinned(database: &Database, shards: &[Tables]) {
     }
 }
 
-/// Every inverse row has its alias.
+/// Checks that every inverse row has the forward row that bears its stamp.
 fn assert_no_orphans(shards: &[Tables]) {
     for pin in shards.iter().flat_map(|tables| &tables.inverse) {
         assert!(forward(shards).any(|row| pins(pin, row)), "an orphan: {pin:?}");
     }
 }
 
-/// The log has no gap and ends at the clock. Replaying it gives exactly the rows of the tables.
+/// Checks that the log has no gap and ends at the clock, and that replaying it gives exactly the
+/// forward rows.
 fn assert_log_is_whole(tables: &Tables) {
     let seqs: Vec<i64> = tables.changes.iter().map(|change| change.seq).collect();
     let expected: Vec<i64> = (1..=tables.clock.0).collect();

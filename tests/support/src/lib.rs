@@ -1,9 +1,28 @@
-//! What the tests and benchmarks of aka share.
+//! The harness of aka's tests and benchmarks: real databases, a real `aka`, a bad network.
 //!
-//! - [`DbServer`]: real MySQL and MariaDB servers, and [`Database`]: migrated databases on them;
-//! - [`Aka`]: a running `aka serve` with a client, and [`aka`]: commands that run to their end;
-//! - [`proxy`] and [`http2`]: a bad network, and bad clients;
-//! - [`invariants`]: what must always hold of the tables.
+//! A test of the front door begins like this:
+//!
+//! ```ignore
+//! on_backends!(a_created_alias_resolves: sqlite mysql_3);
+//!
+//! async fn a_created_alias_resolves(backend: Backend) {
+//!     let (database, aka) = start(backend).await;
+//!     aka.create(PROJECT, "bob", "alice").await.expect("created");
+//!     assert_eq!(aka.resolve(PROJECT, "bob").await.expect("resolved").canonical_id, "alice");
+//!     invariants::assert_hold(&database, false).await;
+//! }
+//! ```
+//!
+//! | part | is |
+//! |---|---|
+//! | [`Backend`], [`on_backends!`] | the kinds of databases, and a test for each |
+//! | [`Database`], [`DbServer`] | migrated databases; the MySQL and MariaDB servers that they are on |
+//! | [`Aka`] | a running `aka serve`, with its calls in short form |
+//! | [`aka()`], [`aka_serve`] | commands with an environment and a stdin of their own |
+//! | [`eventually`], [`assert_refused`] | a bounded wait for a condition; an error of the contract |
+//! | [`proxy`], [`http2`] | a bad network, and frames that no client library sends |
+//! | [`invariants`], [`Tables`] | the invariants of the tables, and the tables as rows |
+//! | [`percentile`], [`median`], [`cpu_time`] | figures of benchmarks |
 //!
 //! The path of the program comes from the variable `CARGO_BIN_EXE_aka`, which `cargo test` and
 //! `cargo bench` set for the tests and benchmarks of the package `aka`.
@@ -14,6 +33,7 @@ mod database;
 mod db_server;
 mod engine;
 mod expect;
+mod figures;
 pub mod http2;
 mod instance;
 pub mod invariants;
@@ -28,10 +48,11 @@ mod tables;
 
 pub use calls::{Resolved, batch_request, bytes, create_request, resolve_request};
 pub use command::{Ended, Invocation, SECRET, Serving, aka, aka_serve};
-pub use database::{Backend, Database, backend, check_is_clean, slot_of};
+pub use database::{Backend, Database, backend, check_is_clean, hex_literal, slot_of};
 pub use db_server::{DbServer, shared_server};
 pub use engine::Engine;
 pub use expect::{PATIENCE, assert_refused, eventually};
+pub use figures::{median, percentile};
 pub use instance::{Aka, PROJECT, start, start_with};
 pub use port::free_port;
 pub use process::{cpu_time, kill_and_wait, spawn};

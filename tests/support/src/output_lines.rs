@@ -1,4 +1,4 @@
-//! What a process prints, line by line.
+//! The output of a process, line by line.
 
 use crate::expect::PATIENCE;
 use std::io::{BufRead, BufReader, Read};
@@ -8,7 +8,8 @@ use std::time::Instant;
 /// The last lines that a process printed.
 pub(crate) type Log = Arc<Mutex<Vec<String>>>;
 
-/// Reads lines to the end, so that the process never waits for a reader.
+/// Reads lines to the end on a thread, so that the process never waits for a reader. `log` keeps the
+/// last ones.
 pub(crate) fn read_lines(from: impl Read + Send + 'static, log: Log) -> mpsc::Receiver<String> {
     let (lines, receiver) = mpsc::channel();
     std::thread::spawn(move || {
@@ -23,7 +24,7 @@ pub(crate) fn read_lines(from: impl Read + Send + 'static, log: Log) -> mpsc::Re
     receiver
 }
 
-/// Waits for a line that `read` understands.
+/// Waits for a line that `read` can read, for [`PATIENCE`] at most.
 pub(crate) fn wait_for<T>(
     lines: &mpsc::Receiver<String>,
     read: impl Fn(&str) -> Option<T>,
@@ -37,7 +38,7 @@ pub(crate) fn wait_for<T>(
     }
 }
 
-/// The end of a log, to show.
+/// The end of a log, for a message.
 pub(crate) fn tail(log: &Log) -> String {
     let log = log.lock().unwrap_or_else(PoisonError::into_inner);
     log[log.len().saturating_sub(20)..].join("\n")

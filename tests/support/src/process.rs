@@ -1,4 +1,4 @@
-//! Processes that end with the test, however it ends.
+//! Child processes that end when the test ends, however it ends.
 
 use rustix::process::{
     Pid, Resource, Rlimit, Signal, kill_process, set_parent_process_death_signal, setrlimit,
@@ -70,6 +70,7 @@ pub(crate) fn signal(child: &Child, what: Signal) {
     kill_process(Pid::from_child(child), what).ok();
 }
 
+/// Kills a child (SIGKILL) and waits for it. Has no effect on one that has ended.
 pub fn kill_and_wait(child: &mut Child) {
     child.kill().ok();
     child.wait().ok();

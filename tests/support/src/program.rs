@@ -22,15 +22,15 @@ pub async fn run_aka(command: &str, flags: &[String]) -> Output {
     tokio::task::spawn_blocking(run).await.expect("a thread").expect("aka can be started")
 }
 
-/// An `aka` command without the settings that the environment of the tests may hold.
+/// An `aka` command. The settings in the environment of the tests do not reach it.
 pub(crate) fn plain_aka(command: &str) -> Command {
     let mut aka = Command::new(aka_program());
     aka.env_clear().arg(command);
     aka
 }
 
-/// The same with long timeouts, because a busy machine is not a fault of `aka`. Tests of timeouts
-/// set flags, which win over the environment.
+/// An `aka` command with long timeouts, because a busy machine is not a fault of `aka`. Tests of
+/// timeouts set flags, which win over the environment.
 pub(crate) fn patient_aka(command: &str) -> Command {
     let mut aka = plain_aka(command);
     aka.env("AKA_QUERY_TIMEOUT_MS", "20000").env("AKA_CONNECT_TIMEOUT_MS", "20000");

@@ -1,7 +1,7 @@
-//! A TCP proxy in front of a database, which makes the network as bad as a test wants.
+//! A TCP proxy in front of a database. It makes the network as bad as a test wants.
 //!
-//! Its mode can be changed at any time, for open connections too. Its target can be changed as
-//! well: so a test simulates a failover.
+//! Its mode can be changed at any time, for open connections too. Its target can be changed as well,
+//! which simulates a failover.
 
 use crate::port::free_port;
 use std::io;
@@ -14,6 +14,7 @@ use tokio::sync::watch;
 /// What the proxy does with the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
+    /// Bytes pass at once.
     Pass,
     /// Bytes arrive later by this time, in each direction.
     Delay(Duration),
@@ -22,9 +23,9 @@ pub enum Mode {
     BlackHole,
     /// Requests get through. Answers do not, until the mode changes.
     Mute,
-    /// Connections are reset, new ones at once.
+    /// Open connections are reset. New ones are accepted and then reset.
     Reset,
-    /// Connections are reset, and the port is closed.
+    /// Open connections are reset, and the port is closed.
     Refuse,
 }
 
@@ -61,15 +62,17 @@ impl Proxy {
         Self { port, control }
     }
 
+    /// The loopback port of the proxy.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The URL of a database of the server behind it, with which the administrator logs in.
+    /// The URL of a database of the server behind the proxy, for the administrator.
     pub fn url(&self, database: &str) -> String {
         format!("mysql://root@127.0.0.1:{}/{database}?ssl-mode=disabled", self.port)
     }
 
+    /// Changes the mode.
     pub fn set(&self, mode: Mode) {
         self.control.send_modify(|control| control.mode = mode);
     }
@@ -91,7 +94,7 @@ async fn run(port: u16, first: TcpListener, mut control: watch::Receiver<Control
             _ => {}
         }
         let Some(open) = &listener else {
-            // Either it refuses, until that changes, or the port is not free yet.
+            // The mode is `Refuse`, or the port is not free yet.
             let changed = tokio::time::timeout(Duration::from_millis(20), control.changed()).await;
             if matches!(changed, Ok(Err(_))) {
                 return;
@@ -114,7 +117,7 @@ async fn connection(mut client: TcpStream, target: u16, mut control: watch::Rece
     }
     let target = SocketAddr::from(([127, 0, 0, 1], target));
     let Ok(mut server) = TcpStream::connect(target).await else { return reset(&client) };
-    // The mode alone delays bytes.
+    // Only the mode may delay bytes.
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let ended = {
         let (client, server) = (client.split(), server.split());
@@ -131,7 +134,7 @@ async fn connection(mut client: TcpStream, target: u16, mut control: watch::Rece
     }
 }
 
-/// Closes it the rude way when it is dropped: the other side reads an error, not an end.
+/// Lets the stream be reset when it is dropped. Its other side then reads an error, not an end.
 fn reset(stream: &TcpStream) {
     let _ = stream.set_zero_linger();
 }
@@ -171,7 +174,7 @@ async fn pump(
         if let Mode::Delay(delay) = mode {
             tokio::time::sleep(delay).await;
         }
-        // The end of a connection is held up too, so that neither side sees it.
+        // The end of a connection is held up as well.
         until(&mut control, |mode| !way.is_held_up(mode)).await?;
         if read == 0 {
             return to.shutdown().await;

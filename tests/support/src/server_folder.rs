@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// The folder of this process for its servers, made at first use. It also removes the folders of
+/// The folder of this process for its servers. The first call makes it, and removes the folders of
 /// processes that have ended. Each process leaves one behind, because statics such as the shared
 /// servers are not dropped.
 pub(crate) fn process_folder() -> &'static Path {

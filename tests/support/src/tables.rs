@@ -1,16 +1,16 @@
-//! The tables of a shard as they are seen from outside.
+//! The tables of a shard, read past `aka`.
 
 use sqlx::AssertSqlSafe;
 use sqlx::mysql::MySqlConnection;
 use sqlx::sqlite::SqliteConnection;
 
-/// The rows of one shard, each table by its primary key.
+/// The rows of one shard. Each table is in the order of its primary key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tables {
     pub forward: Vec<ForwardRow>,
     pub inverse: Vec<InverseRow>,
     pub changes: Vec<ChangeRow>,
-    /// seq and nonce.
+    /// Seq and nonce of the clock row.
     pub clock: (i64, i64),
 }
 
@@ -48,7 +48,7 @@ pub struct ChangeRow {
     pub change_time_us: i64,
 }
 
-/// A connection to one shard.
+/// A connection to one shard, past `aka`.
 pub enum Raw {
     Sqlite(SqliteConnection),
     MySql(MySqlConnection),
@@ -65,6 +65,7 @@ macro_rules! rows {
 }
 
 impl Raw {
+    /// Reads all rows.
     pub async fn tables(&mut self) -> Tables {
         let clock: Vec<(i64, i64)> = rows!(self, "SELECT seq, nonce FROM shard_meta");
         Tables {
@@ -78,6 +79,7 @@ impl Raw {
         }
     }
 
+    /// Runs statements.
     pub async fn execute(&mut self, sql: &str) {
         let done = match self {
             Self::Sqlite(connection) => {

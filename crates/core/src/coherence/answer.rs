@@ -1,4 +1,4 @@
-//! What a lookup can end with.
+//! The ends of a lookup: found, or failed.
 //!
 //! Invariant: "not an alias" and "could not find out" are different types (`docs/design.md`,
 //! section 2).

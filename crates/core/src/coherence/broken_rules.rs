@@ -1,6 +1,6 @@
 //! The [rules](super::rules) as a build with `test-hooks` uses them: right, unless a mutant is on.
 //!
-//! A function of this file hides the right one of the same name.
+//! A function of this file replaces the function of the same name in `rules`.
 
 pub use super::rules::*;
 

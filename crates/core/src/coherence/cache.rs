@@ -1,5 +1,5 @@
-//! The bounded store of entries, shared by all shards. It decides nothing: the rules are kept by
-//! [`Memory`](super::Memory).
+//! The bounded store of entries, shared by all shards. It decides nothing:
+//! [`Memory`](super::Memory) keeps the rules.
 //!
 //! Invariant: an entry is in moka, in the hot table, or in both, and under the stripe's lock the
 //! two agree. Every call that changes the cache is made under the lock of the key's stripe (rules
@@ -26,8 +26,8 @@ const ENTRY_OVERHEAD: u32 = 320;
 /// count.
 const CANONICAL_OVERHEAD: u32 = 64;
 
-/// The hot table gets one part in this many of the budget. An entry takes a third of the memory
-/// there.
+/// The hot table gets one part in this many of the budget. An entry takes about a third of the
+/// memory there that it takes in moka.
 const HOT_SHARE: u64 = 2;
 
 /// All entries of all shards.
@@ -99,8 +99,8 @@ impl Cache {
         self.moka.get(&footprint)
     }
 
-    /// Copies an entry that is in moka. It must have been read under the stripe's lock that is
-    /// held: otherwise an older entry could hide a newer one.
+    /// Copies an entry from moka to the hot table. The caller holds the lock of the key's stripe,
+    /// and has read the entry under it. Otherwise an older entry could hide a newer one.
     pub(super) fn copy_to_hot_table(&self, footprint: Footprint, entry: &Entry) {
         self.hot.put(footprint, entry.view());
     }
@@ -115,14 +115,14 @@ impl Cache {
     }
 
     pub(super) fn put(&self, footprint: Footprint, entry: Entry) {
-        // moka first. The hot table may drop the new entry again, and a reader that has seen it
+        // moka first. The hot table may drop the new entry at any time. A reader that has seen it
         // there must not find an older one in moka afterwards.
         self.moka.insert(footprint, entry.clone());
-        step!(FrontKeepsChanges => self.hot.put(footprint, entry.view()));
+        step!(HotTableMissesChanges => self.hot.put(footprint, entry.view()));
     }
 
     pub(super) fn remove(&self, footprint: Footprint) {
-        step!(FrontKeepsChanges => self.hot.remove(footprint));
+        step!(HotTableMissesChanges => self.hot.remove(footprint));
         self.moka.invalidate(&footprint);
     }
 
@@ -137,7 +137,8 @@ impl Cache {
         self.moka.invalidate(&footprint);
     }
 
-    /// About how many entries there are. One that is in moka and in the hot table counts twice.
+    /// About how many entries there are. An entry that is in moka and in the hot table counts
+    /// twice.
     pub fn kept(&self) -> u64 {
         self.hot.len() + self.moka.entry_count()
     }

@@ -1,4 +1,5 @@
-//! What is remembered of a key. An entry is in moka; a view is the same, wherever the bytes are.
+//! Entries: what the cache remembers of a key. moka holds an [`Entry`]. A [`View`] is an entry whose
+//! bytes are elsewhere, as in the hot table.
 
 use crate::domain::Id;
 use bytes::Bytes;

@@ -1,5 +1,5 @@
-//! The filter: a compact set of all alias ids of a shard (`docs/design.md`, section 4). It answers
-//! for ids that are not aliases, which are most, without an entry and without a query.
+//! The filter: a compact set of all alias ids of a shard (`docs/design.md`, section 4). Most ids are
+//! not aliases. It answers for them without an entry and without a query.
 //!
 //! It is a split block Bloom filter (F. Putze, P. Sanders, J. Singler, "Cache-, Hash- and
 //! Space-Efficient Bloom Filters", 2007; the split into words is Impala's). A key sets one bit in
@@ -8,10 +8,10 @@
 //!
 //! Invariant: bits are only ever set. So "perhaps" may be wrong, and "surely not" never is.
 //!
-//! The bits come from the frozen hash of the id and not from the keyed one of the footprint. That
-//! hash is known before the cache is asked, and it is the same in each process, so the set can be
-//! stored on disk without a secret. Somebody can choose ids that collide in it. The filter says
-//! "perhaps" of those, and they are looked up as if there were no filter.
+//! The bits come from the frozen hash of the id, not from the keyed hash of the footprint. The frozen
+//! hash is known before the cache is asked. It is the same in each process, so the set can be stored
+//! on disk without a secret. Somebody can choose ids that collide in it. The filter says "perhaps" of
+//! those, and they are looked up as if there were no filter.
 
 use super::law;
 use crate::domain::IdHash;
@@ -57,7 +57,7 @@ impl Fill {
     }
 }
 
-/// What a filter was filled from.
+/// The source that a filter was filled from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FilterSource {
     /// A scan of the table of aliases.
@@ -71,7 +71,7 @@ pub struct Filter {
     blocks: Box<[Block]>,
     /// The epoch that its keys belong to. In another epoch it is worthless.
     pub(super) epoch: u64,
-    /// What it was filled from.
+    /// The source that it was filled from.
     pub source: FilterSource,
     // The parts of a `Fill`.
     capacity: u64,
@@ -109,7 +109,7 @@ impl Filter {
     pub(super) fn insert(&self, hash: IdHash) {
         let (mixed, mut new) = (mix(hash), false);
         for (word, mask) in self.block(mixed).iter().zip(masks(mixed)) {
-            // Loads add most keys again, which changes nothing. Then there is no write.
+            // Loads add most keys again. Their bits are set already, so nothing is written.
             if word.load(Ordering::Acquire) & mask != mask {
                 new |= word.fetch_or(mask, Ordering::AcqRel) & mask != mask;
             }
@@ -135,7 +135,7 @@ impl Filter {
             .all(|(word, mask)| word.load(Ordering::Acquire) & mask == mask)
     }
 
-    /// Brings what [`may_hold`](Self::may_hold) needs into the processor's cache.
+    /// Brings the block that [`may_hold`](Self::may_hold) reads into the processor's cache.
     #[inline]
     pub(super) fn touch(&self, hash: IdHash) {
         // The result is not used, so nothing waits for this load.
@@ -197,7 +197,7 @@ impl Filter {
         self.len() > self.capacity || self.dead() > self.len().max(self.capacity) / 32
     }
 
-    /// For how many aliases the next filter must have room.
+    /// About how many of its keys are aliases still. The next filter must have room for them.
     pub(super) fn alive(&self) -> u64 {
         self.len().saturating_sub(self.dead())
     }
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn it_finds_all_keys_and_is_seldom_wrong() {
+    fn every_key_is_found_and_few_others_are() {
         let filter = Filter::new(1_000_000, 1);
         (0..1_000_000).for_each(|number| filter.insert(hash(number)));
         assert!((0..1_000_000).all(|number| filter.may_hold(hash(number))));

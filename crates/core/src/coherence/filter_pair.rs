@@ -1,7 +1,7 @@
 //! The two filters of a shard: the one that answers, and the next one, which is being filled.
 //!
-//! Invariant: an id that is added is in the filter that answers, before the call that adds it
-//! returns and whenever the next filter takes over. The order of the steps below keeps it.
+//! Invariant: when [`FilterPair::add`] returns, the id is in the filter that answers. That stays so
+//! when the next filter takes over. The order of the steps below keeps it.
 
 use super::filter::Filter;
 use crate::domain::IdHash;
@@ -26,7 +26,7 @@ impl FilterPair {
         self.answering.load()
     }
 
-    /// The filter that answers, to be kept for longer.
+    /// The filter that answers, for a caller that keeps it for longer.
     pub fn answering_full(&self) -> Option<Arc<Filter>> {
         self.answering.load_full()
     }
@@ -43,8 +43,8 @@ impl FilterPair {
                 filter.insert(hash);
             }
         };
-        // The next filter first. If it takes over between the two steps, the second one finds it
-        // again.
+        // The next filter first. If it takes over between the two steps, the second step finds it
+        // as the one that answers.
         in_order!(FilterNextLast => add(&self.next), add(&self.answering));
     }
 
@@ -69,8 +69,8 @@ impl FilterPair {
         let Some(next) = self.next() else { return };
         next.applied(cursor);
         if next.is_ready() {
-            // At no moment is it in neither place. An id that was added then would be missing from
-            // it.
+            // In this order it is always in one of the two places. An id that is added while it is
+            // in neither would be missing from it.
             in_order!(FilterInNeither =>
                 self.answering.store(Some(next)),
                 self.next.store(None)

@@ -1,7 +1,7 @@
 //! Flights: the single load of a key, which all readers of that key wait for (rule 4, P12).
 //!
-//! The idea is groupcache's singleflight. Two things differ. The load belongs to a lane's task, so
-//! a reader that gives up does not hurt the others. And a reader does not take an answer that is
+//! The idea is groupcache's singleflight, with two differences. The load belongs to a lane's task,
+//! so a reader that gives up does not hurt the others. And a reader does not take an answer that is
 //! too old for it.
 //!
 //! Invariant: a flight is in its stripe's table from its first waiter until it has no waiters.
@@ -23,10 +23,10 @@ pub(super) struct Waiter {
     pub floor: u64,
     /// The position of its token.
     pub token: Option<Position>,
-    /// The first round of the flight that is sent late enough for it.
+    /// The first round of the flight that was sent late enough for this waiter.
     pub round: u64,
     pub outcome: Outcome,
-    /// How many answers were sent late enough and were still too old.
+    /// How many rounds were sent late enough and still did not answer it.
     pub tries: u32,
 }
 
@@ -42,13 +42,13 @@ pub(super) struct Flight {
     overtaken: u64,
 }
 
-/// How many answers may be too old for a reader before it fails. An answer is too old only in a
-/// race with a write or a failover, so the limit is hardly ever reached.
+/// After this many tries a waiter fails. An answer is too old only in a race with a write or a
+/// failover, so the limit is hardly ever reached.
 const TRIES: u32 = 8;
 
 impl Flight {
-    /// The first round that a reader may take if it comes now (rule 4). See [`law::may_take_query`]
-    /// for `oldest`.
+    /// The first round that a reader who comes now may take (rule 4). `oldest`: as in
+    /// [`law::may_take_query`].
     pub fn earliest_round(&self, needs_later_query: bool, oldest: Boottime) -> u64 {
         let overtaken = self.was_overtaken();
         match self.sent {
@@ -71,8 +71,8 @@ impl Flight {
         }
     }
 
-    /// A new epoch begins. The fences were of the old history, and the query that is out answers
-    /// nobody. The floors of tokens stay.
+    /// A new epoch begins. The fences belong to the old history, so they are dropped from the floors;
+    /// the tokens stay. The query that is out answers no waiter.
     pub fn restart(&mut self) {
         self.overtake();
         for waiter in &mut self.waiters {
@@ -83,7 +83,7 @@ impl Flight {
         }
     }
 
-    /// The query is about to be sent. False if nobody waits any more.
+    /// The query is about to be sent. Returns false if no waiter is left, and then it is not sent.
     pub fn send(&mut self, now: Boottime) -> bool {
         self.waiters.retain(|waiter| waiter.gather.is_waiting(now));
         self.rounds += 1;
@@ -95,7 +95,8 @@ impl Flight {
         self.overtaken == self.rounds
     }
 
-    /// Gives an answer as of `seq` to the waiters that it satisfies. True if nobody waits any more.
+    /// Gives an answer as of `seq` to the waiters that it satisfies. Returns true if no waiter is
+    /// left.
     pub fn land(&mut self, seq: u64, canonical: Option<&Bytes>) -> bool {
         let rounds = self.rounds;
         let satisfied =
@@ -112,11 +113,11 @@ impl Flight {
         self.discard()
     }
 
-    /// Ends a round without an answer for those who still wait: it is too old for them, or of
-    /// another history. True if nobody waits any more.
+    /// Ends a round for the waiters that are left. Its answer is too old for them, or belongs to
+    /// another history. Returns true if no waiter is left.
     pub fn discard(&mut self) -> bool {
         let rounds = self.rounds;
-        // A waiter of a later round has not been disappointed.
+        // For a waiter of a later round, this one was not a try.
         for waiter in self.waiters.iter_mut().filter(|waiter| waiter.round <= rounds) {
             waiter.tries += 1;
         }

@@ -1,6 +1,7 @@
-//! Footprints: what stands for a key in the cache.
+//! Footprints: hashes that stand for keys in the cache.
 //!
-//! Invariant: a footprint is taken for its key, so no two keys of a process may have the same one.
+//! Invariant: no two keys of a process have the same footprint, because the cache does not compare
+//! the keys themselves.
 
 use crate::domain::Key;
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -10,7 +11,7 @@ use std::hash::{Hash, Hasher};
 /// 128 bits of SipHash-1-3 (J.-P. Aumasson, D. J. Bernstein, 2012) over project and id, keyed at
 /// random in each process.
 ///
-/// Two keys with one footprint would be taken for the same person. With ten million remembered keys
+/// Two keys with one footprint would get each other's answers. With ten million remembered keys
 /// and 10^15 lookups of other keys, the probability of one collision is 3 in 10^17. Nobody can
 /// search for collisions either: SipHash is designed so that they cannot be found without its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

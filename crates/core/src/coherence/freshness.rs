@@ -1,4 +1,4 @@
-//! When a shard's change log was last seen whole (rule 6).
+//! Freshness: when the last complete poll of a shard started (rule 6).
 
 use crate::clock::Boottime;
 use crate::sync::{AtomicU64, Ordering};

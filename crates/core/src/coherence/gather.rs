@@ -1,4 +1,4 @@
-//! What one reader waits for: the answer to one id, or to the misses of a batch.
+//! Gathers: the answers that one reader waits for, to one id or to the misses of a batch.
 
 use super::answer::{Found, LookupFailure};
 use crate::clock::Boottime;
@@ -51,7 +51,8 @@ impl Gather {
         .await;
     }
 
-    /// Takes the answers that were delivered since the last call, with their indexes.
+    /// Takes the answers that were delivered since the last call. Each has the index of its id in the
+    /// reader's request.
     pub fn take(&self) -> Vec<(u32, Result<Found, LookupFailure>)> {
         std::mem::take(&mut *self.answers.lock())
     }

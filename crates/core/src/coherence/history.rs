@@ -12,11 +12,12 @@ use std::collections::{BTreeMap, VecDeque};
 pub(super) struct History {
     /// The newest position is last. Empty if no cursor is set.
     applied: VecDeque<Position>,
-    /// Nonces by seq. Before the first cursor every position counts as ahead.
+    /// The nonces of positions ahead of the cursor, by seq. Before the first cursor is set, every
+    /// position is ahead.
     ahead: BTreeMap<u64, u64>,
-    /// How many applied positions are remembered.
+    /// How many applied positions may be remembered.
     most_applied: usize,
-    /// How many positions ahead of the cursor are remembered.
+    /// How many positions ahead of the cursor may be remembered.
     most_ahead: usize,
 }
 
@@ -36,8 +37,8 @@ impl History {
         ahead.max(self.cursor().map_or(0, |at| at.seq))
     }
 
-    /// The standing of a position that a load, a page or a write brings. One that is ahead is
-    /// remembered.
+    /// The standing of a position that a load, a page or a write brings. A position that is ahead
+    /// is remembered.
     pub fn observe(&mut self, at: Position) -> Standing {
         let standing = self.standing(at);
         if standing == Standing::Ahead || standing == Standing::Unknown {
@@ -66,7 +67,7 @@ impl History {
         self.applied.get(index).copied()
     }
 
-    /// Sets the first cursor. False if a remembered position contradicts it.
+    /// Sets the first cursor. Returns false if a remembered position contradicts it.
     pub fn start(&mut self, at: Position) -> bool {
         let fits = self.ahead.get(&at.seq).is_none_or(|&nonce| law::agrees(nonce, at));
         self.ahead = self.ahead.split_off(&(at.seq + 1));
@@ -75,7 +76,7 @@ impl History {
         fits
     }
 
-    /// Moves the cursor to the next position. False if another nonce was remembered for it.
+    /// Moves the cursor to the next position. Returns false if another nonce was remembered for it.
     pub fn advance(&mut self, at: Position) -> bool {
         if self.applied.len() == self.most_applied {
             self.applied.pop_front();

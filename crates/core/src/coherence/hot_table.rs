@@ -4,8 +4,8 @@
 //! the use, and misses the processor's cache several times. A lookup here reads eight bytes of tags
 //! and the two lines of one cell. It writes nothing, so threads share the table at no cost.
 //!
-//! Invariant: as that of [`Cache`](super::Cache), which the table is a part of. Every call that
-//! changes it is made under the lock of the key's stripe.
+//! Invariant: that of [`Cache`](super::Cache), of which the table is a part. Every call that changes
+//! it is made under the lock of the key's stripe.
 
 mod cell;
 #[cfg(test)]
@@ -17,9 +17,9 @@ use crate::sync::Mutex;
 use cell::{Cell, LONGEST, Ordering, WORDS, WRITES, Word, is_of, read_cell, write_cell};
 use std::hint::black_box;
 
-/// How many cells a set has. A key belongs to one set. In a table of as many cells as there are
-/// keys, more than a third of the keys find no room with one cell in a set, a fifth with four, a
-/// seventh with eight.
+/// How many cells a set has. A key belongs to one set. In a table with as many cells as there are
+/// keys, some keys find no room in their sets: more than a third with sets of one cell, a fifth with
+/// four, a seventh with eight.
 const WAYS: usize = 8;
 
 /// The bytes that a cell takes, with its tag.
@@ -28,21 +28,22 @@ pub(super) const CELL_BYTES: u64 = 8 * WORDS as u64 + 1;
 /// How many locks writers share. With this many, two threads hardly ever wait for each other.
 const LOCKS: usize = 64;
 
-/// The table.
+/// The table. Its cells are divided into sets of [`WAYS`].
 pub(super) struct HotTable {
-    /// A byte of each cell's footprint, 0 for an empty cell. The tags of a set are one word, so
-    /// that a lookup reads a cell only if it is most likely the right one.
+    /// A byte of each cell's footprint, 0 for an empty cell. The tags of a set are one word. A lookup
+    /// reads the tags first, so it reads a cell only if that is most likely the right one.
     tags: Box<[Word]>,
     cells: Box<[[Cell; WAYS]]>,
-    /// A writer of a set, of its tags or its cells, holds the set's lock. It is taken after all
+    /// Whoever writes the tags or the cells of a set holds the set's lock. It is taken after all
     /// other locks.
     locks: Box<[Mutex<()>]>,
     /// Which cell of a full set is replaced next. Taking turns is as good as a random choice.
     turn: Word,
+    /// How many cells hold an entry.
     entries: Word,
 }
 
-/// The tags and the cells that a key may take.
+/// The set of a key: its tags and its cells.
 struct WaySet<'a> {
     index: usize,
     tags: &'a Word,
@@ -68,7 +69,8 @@ impl WaySet<'_> {
 }
 
 impl HotTable {
-    /// A table of this many cells. Without cells it keeps nothing. The memory is used as it fills.
+    /// A table of this many cells. Without cells it keeps nothing. The system gives it memory only as
+    /// it fills.
     pub fn new(cells: u64) -> Self {
         let sets = cells as usize / WAYS;
         Self {
@@ -92,8 +94,8 @@ impl HotTable {
         Some(read(copied.view(&id)))
     }
 
-    /// Brings what a read of this key needs into the processor's cache. After a call for each of
-    /// many keys, the machine's memory answers them all at the same time.
+    /// Brings the memory that a read of this key needs into the processor's cache. Calls for many
+    /// keys before the first read let their memory accesses overlap.
     #[inline]
     pub fn touch(&self, footprint: Footprint) {
         let Some(set) = self.set(footprint) else { return };
@@ -109,8 +111,8 @@ impl HotTable {
         self.set(footprint).is_some_and(|set| set.way_of(footprint).is_some())
     }
 
-    /// Keeps an entry. It replaces the older entry of the key, or that of another key if the set is
-    /// full. An entry that is too long is not kept, and the older one is removed.
+    /// Keeps an entry. It replaces the older entry of the key, or, if the set is full, an entry of
+    /// another key. An entry that is too long is not kept, and the older one is removed.
     pub fn put(&self, footprint: Footprint, entry: View<'_>) {
         self.write(footprint, Self::fits(entry).then_some(entry));
     }
@@ -168,8 +170,8 @@ fn tag(footprint: Footprint) -> u8 {
     (footprint.check() as u8).max(1)
 }
 
-/// The places of a byte among eight bytes, lowest first. The test is exact: a quicker one, which
-/// lets a carry run from one byte into the next, finds bytes that are not there.
+/// The places of the byte `tag` among eight bytes, lowest first. The comparison is exact. The usual
+/// quicker one lets a carry run into the next byte, and finds bytes that are not there.
 #[inline]
 fn ways_with(tags: u64, tag: u8) -> impl Iterator<Item = usize> {
     const ONES: u64 = u64::from_le_bytes([1; 8]);

@@ -41,35 +41,36 @@ use std::time::Duration;
 /// How old an answer may be (rule 6).
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// The staleness limit. Memory gives no older answer. With 0 it gives none.
+    /// The staleness limit. Memory gives no older answer, except degraded ones. With 0 it gives
+    /// none.
     pub staleness: Duration,
-    /// The degraded limit. If the database does not answer, memory gives answers up to this age,
-    /// marked as degraded. With 0 it gives none.
+    /// The degraded limit. If the database does not answer, memory gives answers that are younger
+    /// than this, marked as degraded. With 0 it gives none.
     pub degraded: Duration,
 }
 
 /// What a reader needs of an answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Need {
-    /// When its request arrived.
+    /// When the request arrived.
     pub arrived: Boottime,
-    /// The position that its token names on this shard (rule 8).
+    /// The position that the request's token names on this shard; `None` without one (rule 8).
     pub mark: Option<Position>,
 }
 
 impl Need {
-    /// What a reader with this token needs of this shard.
+    /// The need of a reader with this token, on this shard.
     #[inline]
     pub fn new(arrived: Boottime, token: Option<&Token>, shard: ShardId) -> Self {
         Self { arrived, mark: law::needed_position(token, shard) }
     }
 }
 
-/// How much a memory keeps besides the entries.
+/// The sizes of a memory's parts other than the cache.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
-    /// How many stripes there are. With many, a change of one key seldom keeps out a load of
-    /// another.
+    /// How many stripes there are. With many, a change of one key seldom keeps out a load of another
+    /// key.
     pub stripes: usize,
     /// How many of the last applied positions are remembered. Positions that arrive late are
     /// compared with them.
@@ -86,8 +87,7 @@ impl Default for Sizes {
     }
 }
 
-/// How many contradictions there had been when a connection was about to open. See
-/// [`Memory::may_use`].
+/// The number of contradictions before a connection was opened. See [`Memory::may_use`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Opened {
     contradictions: u64,
@@ -118,8 +118,7 @@ impl Memory {
         Self::with_sizes(cache, limits, Sizes::default())
     }
 
-    /// The same with other sizes. A simulation makes everything small, so that everything collides
-    /// often.
+    /// The same with other sizes. The simulation uses small ones, so that everything collides often.
     pub fn with_sizes(cache: Arc<Cache>, limits: Limits, sizes: Sizes) -> Self {
         Self {
             cache,
@@ -136,12 +135,13 @@ impl Memory {
         }
     }
 
-    /// When the shard's log was last seen whole.
+    /// When the last complete poll of the shard started.
     pub fn freshness(&self) -> &Freshness {
         &self.freshness
     }
 
-    /// Whether memory is too old to answer at `now` (rule 6). False if it is never to answer.
+    /// Whether memory is too old to answer at `now` (rule 6). Always false with a staleness limit of
+    /// 0, with which memory never answers.
     pub fn is_stale(&self, now: Boottime) -> bool {
         !self.limits.staleness.is_zero()
             && !law::may_answer(self.freshness.age(now), self.limits.staleness)
@@ -162,7 +162,8 @@ impl Memory {
         self.contradictions.load(Ordering::Acquire)
     }
 
-    /// To be called before a connection opens. A contradiction while it opens counts against it.
+    /// Call it before a connection is opened. A contradiction while it opens makes the connection
+    /// unusable.
     pub fn opening(&self) -> Opened {
         Opened { contradictions: self.contradictions() }
     }

@@ -5,17 +5,17 @@
 //!
 //! The parts, in reading order:
 //!
-//! 1. `rules`: the rules that are decisions. All other files ask them, as `law`. In a build with
-//!    `test-hooks`, `broken_rules` takes their place.
-//! 2. What is kept: `entry`, what is remembered of a key; [`Footprint`], which stands for the key;
+//! 1. The rules that are decisions: `rules`. All other files call them by the name `law`. In a
+//!    build with `test-hooks`, `law` is `broken_rules`.
+//! 2. Entries: `entry`, what is remembered of a key; [`Footprint`], a hash that stands for the key;
 //!    `hot_table` and [`Cache`], the bounded store. The store decides nothing.
-//! 3. Waiting: `answer`, what a lookup can end with; [`Gather`], what one reader waits for;
-//!    `flight`, the one load of a key that all its readers wait for.
-//! 4. What is known of a shard: `stripe`, the lock, the fence and the flights of some keys;
-//!    `history`, the positions that were applied; [`Freshness`], when the log was last seen whole.
-//! 5. The filter: [`Filter`], the set of all alias ids; `filter_pair`, the one that answers and the
-//!    next one; `snapshot`, a filter on disk.
-//! 6. `memory`: all of it together, with one file for each caller.
+//! 3. Waiting: `answer`, the ends that a lookup can have; [`Gather`], the answers that one reader
+//!    waits for; `flight`, the single load of a key that all its readers wait for.
+//! 4. The state of a shard: `stripe`, the lock, the fence and the flights of some keys; `history`,
+//!    the positions that were applied; [`Freshness`], the time of the last complete poll.
+//! 5. The filter: [`Filter`], the set of all alias ids; `filter_pair`, the filter that answers and
+//!    the next one; `snapshot`, a filter on disk.
+//! 6. All of it together: `memory`, with one file for each caller.
 
 mod answer;
 #[cfg(feature = "test-hooks")]

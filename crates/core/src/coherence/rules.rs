@@ -1,6 +1,6 @@
 //! The rules of coherence that are decisions, each as a pure function.
 //!
-//! The numbers are those of `docs/design.md`, section 5, which also says which wrong answer each
+//! The numbers are those of `docs/design.md`, section 5. That page also says which wrong answer each
 //! rule prevents. A rule that is an order of steps is kept where the steps are: in `memory` and,
 //! for the two filters, in `filter_pair`.
 
@@ -8,10 +8,10 @@ use crate::clock::Boottime;
 use crate::domain::{Position, ShardId, Token};
 use std::time::Duration;
 
-// ---- What the rules judge
+// ---- The arguments of the rules
 
-/// Rule 7: how a position that a load, a page or a write brings relates to the history that is
-/// followed.
+/// Rule 7: how a position relates to the history that is followed. Every load, page and write brings
+/// a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// No cursor is set yet.
@@ -100,7 +100,7 @@ fn is_older(held: Held, seq: u64) -> bool {
 
 // ---- Rule 4: joining
 
-/// Rules 4 and 8: the least seq that a waiter takes. `fence`: that of the stripe when the waiter
+/// Rules 4 and 8: the least seq that a waiter takes. `fence`: the stripe's fence when the waiter
 /// joins. A load from below it may lack a write that the reader knows of. So may a load from below
 /// the token's seq.
 #[inline]
@@ -143,9 +143,9 @@ pub fn is_behind_token(seq: u64, token: Option<Position>, in_time: bool) -> bool
 
 /// Rule 5: whether a local write at `seq` removes the entry.
 ///
-/// It does unless the order of the two is known. The feed must have applied the write, and must
-/// have been where the entry was read: an entry from ahead of the cursor may come from an old
-/// primary with a longer history, so its greater seq proves nothing.
+/// It stays only if it is known to be at least as new as the write. So the feed must have applied
+/// the write, and must have passed the seq of the entry. An entry from ahead of the cursor may come
+/// from an old primary with a longer history, so its greater seq proves nothing.
 #[inline]
 pub fn write_must_drop(held: Held, seq: u64, standing: Standing, cursor: u64) -> bool {
     standing != Standing::Applied || held.as_of > cursor || is_older(held, seq)
@@ -160,15 +160,15 @@ pub fn may_answer(age: Option<Duration>, staleness_limit: Duration) -> bool {
     age.is_some_and(|age| age < staleness_limit)
 }
 
-/// Rule 6: whether a poll is complete. `last`: the last position that is applied. A poll that did
-/// not reach the shard's clock has seen only a part.
+/// Rule 6: whether a poll is complete. `last`: the last position that it applied. A poll that did
+/// not reach the shard's clock has seen only a part of the log.
 #[inline]
 pub fn is_complete(last: Position, clock: Position) -> bool {
     last == clock
 }
 
-/// Rule 6: since when memory is fresh, after a complete poll. A change that commits after the start
-/// of the poll may be missing from what the poll saw.
+/// Rule 6: the time of freshness after a complete poll. It is the start of the poll: a change that
+/// commits later may be missing from what the poll saw.
 #[inline]
 pub fn fresh_since(poll_start: Boottime) -> Boottime {
     poll_start
@@ -196,8 +196,8 @@ pub fn standing(at: Position, cursor: Option<Position>, applied: Option<Position
     }
 }
 
-/// Rule 7: whether a remembered nonce is the one that turned out to be at its seq. Otherwise the
-/// load or write that brought it saw another history.
+/// Rule 7: whether a remembered nonce is that of the position that now turns out to be at its seq.
+/// Otherwise the load or write that brought the nonce saw another history.
 #[inline]
 pub fn agrees(remembered_nonce: u64, at: Position) -> bool {
     remembered_nonce == at.nonce
@@ -213,9 +213,9 @@ pub fn clock_went_back(clock: u64, greatest: u64) -> bool {
 /// Rule 7: how a page of the log continues from a known position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogStart {
-    /// The first line is the known position. The news comes after it.
+    /// The first line is that of the position. The new lines follow it.
     AtPosition,
-    /// The first line is news. Before the first change there is no line to compare.
+    /// The first line, if there is one, is new. The position is seq 0, which has no line.
     AfterPosition,
     /// The log holds another change at the position.
     OtherChange,
@@ -273,7 +273,7 @@ pub fn may_tell(as_of: u64, same_epoch: bool, token_cursor: Option<Position>) ->
 // ---- The filter
 
 /// The filter: whether a page may be added. `from`: the cursor when the scan or the replay began.
-/// The feed does not repeat what came before that, so an older page leaves a gap. A forgotten
+/// The feed adds only the changes after `from`, so an older page would leave a gap. A forgotten
 /// position cannot be checked (rule 7).
 #[inline]
 pub fn may_add_page(seq: u64, from: u64, standing: Standing, same_epoch: bool) -> bool {
@@ -294,8 +294,8 @@ pub fn rules_out(is_ready: bool, may_hold: bool, same_epoch: bool) -> bool {
 }
 
 /// The filter snapshot: how a page of the log continues from the position that a filter was saved
-/// at. Other than in [`log_start`], a position without a line is worth nothing: nothing says that
-/// it is of this history.
+/// at. Unlike [`log_start`], it accepts no position without a line, because nothing shows that such
+/// a position is of this history.
 #[inline]
 pub fn replay_start(saved: Position, first: Option<Position>) -> LogStart {
     match first {
@@ -305,7 +305,7 @@ pub fn replay_start(saved: Position, first: Option<Position>) -> LogStart {
     }
 }
 
-/// The filter snapshot: whether a line of the log follows what was replayed without a gap.
+/// The filter snapshot: whether a line of the log follows the last replayed one without a gap.
 #[inline]
 pub fn replays_next(seq: u64, previous: u64) -> bool {
     is_next(seq, previous)
@@ -324,8 +324,8 @@ pub fn is_replayed(at: Position, cursor: u64, clock: Position) -> bool {
 // ---- The auditor
 
 /// The auditor: whether an entry must equal the row that the primary had as of `at`. It must if the
-/// feed has applied `at` and the entry is not newer: then nothing changed from the entry's seq to
-/// the cursor.
+/// feed has applied `at` and the entry is not newer than `at`. An entry says that nothing changed
+/// from its seq to the cursor, and `at` lies between the two.
 #[inline]
 pub fn must_be_equal(as_of: u64, at: u64, standing: Standing) -> bool {
     standing == Standing::Applied && as_of <= at

@@ -1,5 +1,4 @@
-//! The filter snapshot: a filter as bytes, so that it can be stored on disk and spare the next
-//! process a scan.
+//! The filter snapshot: a filter as bytes on disk. It spares the next process a scan.
 //!
 //! ```text
 //! magic, version                    that this is a filter of this format
@@ -12,10 +11,12 @@
 //!
 //! Numbers are little-endian.
 //!
-//! Invariant: the checksum proves that the bytes are those that were written, and the identity that
-//! they belong to this shard. Only the change log can prove that the position belongs to the
-//! shard's history ([`Memory::begin_replay`](super::Memory::begin_replay)). The folder must be as
-//! well protected as the database: a forged filter could hide aliases.
+//! Invariant: a filter is used only after three checks. The checksum shows that the bytes are those
+//! that were written. The identity shows that they belong to this shard. The change log shows that
+//! the position belongs to the shard's history; [`Memory::replay`](super::Memory::replay) does this
+//! check.
+//!
+//! The folder must be as well protected as the database. A forged filter could hide aliases.
 
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,8 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 const MAGIC: [u8; 8] = *b"aka-flt\n";
 
-/// Raise it when the format changes, or when a key gets other bits. A test notices both.
+/// The version of the format. Raise it when the format changes, or when a key gets other bits. A test
+/// notices both.
 const VERSION: u32 = 1;
 
 const HEADER: u64 = 8 + 4 + 2 + 2 + 8 + SLOT_BYTES as u64 + 5 * 8;
@@ -47,12 +49,12 @@ pub enum SnapshotFault {
     #[error("it cannot be read: {0}")]
     Unreadable(#[from] io::Error),
     /// It is something else, or of another version of the format.
-    #[error("it is no filter of this version")]
+    #[error("it is not a filter snapshot of this version")]
     Unknown,
     /// It holds the aliases of another shard, or of other slots.
-    #[error("it is of another shard, or of other slots")]
+    #[error("it belongs to another shard, or to other slots")]
     Foreign,
-    /// Its bytes are not those that were written.
+    /// Its bytes are not those that were written, or it does not fit into memory.
     #[error("it is damaged")]
     Damaged,
 }
@@ -111,7 +113,7 @@ impl SavedFilter {
         let mut from = SummingReader { from, sum: Xxh3Default::new() };
         let expected = heading(identity);
         let mut found = vec![0; expected.len()];
-        // It is too short for the parts that every snapshot has.
+        // A shorter file lacks parts that every snapshot has.
         if length < HEADER + CHECKSUM {
             return Err(SnapshotFault::Unknown);
         }
@@ -125,7 +127,7 @@ impl SavedFilter {
         }
         let at = Position { seq: from.number()?, nonce: from.number()? };
         let fill = Fill { capacity: from.number()?, keys: from.number()?, dead: from.number()? };
-        // A damaged number must not reserve memory, so it is checked first.
+        // Checked before the memory is reserved, because a damaged number may be very large.
         let count = (length - HEADER - CHECKSUM) / BLOCK;
         if length != HEADER + count * BLOCK + CHECKSUM || fill.blocks() != Some(count) {
             return Err(SnapshotFault::Damaged);
@@ -158,7 +160,7 @@ fn block(bytes: &[u8]) -> Block {
     std::array::from_fn(|_| words.next().unwrap_or_default())
 }
 
-/// The first part: the format, and whose aliases they are.
+/// The first part of a snapshot: the format, and the shard that the filter belongs to.
 fn heading(identity: &Identity) -> Vec<u8> {
     let mut slots = [0_u8; SLOT_BYTES];
     for slot in identity.slots.iter() {

@@ -10,7 +10,7 @@ use crate::mutant::step;
 use crate::sync::{Mutex, MutexGuard};
 use std::collections::HashMap;
 
-/// What the lock of a stripe protects, besides the cache's entries of its keys.
+/// The part of a stripe that its lock holds. The lock also protects the cache's entries of its keys.
 #[derive(Default)]
 pub(super) struct Stripe {
     /// The seq of the newest change of the stripe's keys that this instance knows of. A load from
@@ -34,8 +34,8 @@ impl Stripe {
 pub(super) struct Stripes(Box<[Mutex<Stripe>]>);
 
 impl Stripes {
-    /// At least one stripe. The more there are, the more seldom a change of one key keeps out a
-    /// load of another.
+    /// Makes `count` stripes, at least one. With more stripes, a change of one key keeps out a load
+    /// of another key less often.
     pub fn new(count: usize) -> Self {
         Self((0..count.max(1)).map(|_| Mutex::default()).collect())
     }

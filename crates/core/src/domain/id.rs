@@ -1,4 +1,4 @@
-//! Ids: what may name a person.
+//! Ids, and which bytes are a valid one.
 //!
 //! Invariant: an [`Id`] is valid by type. It is 1 to 255 bytes of UTF-8 without control characters,
 //! and ids are compared byte for byte (`docs/design.md`, section 2).
@@ -12,12 +12,16 @@ pub const MAX_ID_BYTES: usize = 255;
 /// Why some bytes are not an id. The messages complete a sentence that begins with a field's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdFault {
+    /// There is no byte.
     #[error("is empty")]
     Empty,
+    /// There are this many bytes, which is more than [`MAX_ID_BYTES`].
     #[error("is {0} bytes long, the limit is {MAX_ID_BYTES}")]
     TooLong(usize),
+    /// The bytes are not UTF-8.
     #[error("is not UTF-8")]
     NotUtf8,
+    /// It holds a control character: C0, DEL or C1.
     #[error("holds a control character")]
     Control,
 }
@@ -43,13 +47,13 @@ impl Id {
         &self.0
     }
 
-    /// The same as a buffer that can be cloned without a copy.
+    /// The bytes as a buffer. A clone of the buffer shares its memory.
     #[inline]
     pub fn bytes(&self) -> &Bytes {
         &self.0
     }
 
-    /// The same, without the type.
+    /// The bytes as a buffer, without the type.
     pub fn into_bytes(self) -> Bytes {
         self.0
     }
@@ -59,7 +63,7 @@ impl Id {
         String::from_utf8_lossy(&self.0).into_owned()
     }
 
-    /// A copy in memory of its own. It does not keep the request's whole buffer alive.
+    /// A copy in its own memory. It does not keep the whole buffer of a request alive.
     pub fn detached(&self) -> Self {
         Self(Bytes::copy_from_slice(&self.0))
     }
@@ -110,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_bytes() {
+    fn an_id_is_1_to_255_bytes_long() {
         assert_eq!(fault(b""), Some(IdFault::Empty));
         assert_eq!(fault(&[b'a'; 255]), None);
         assert_eq!(fault(&[b'a'; 256]), Some(IdFault::TooLong(256)));

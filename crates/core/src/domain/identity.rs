@@ -1,4 +1,4 @@
-//! What a shard says about itself. Every connection checks it (rule 9).
+//! The identity of a shard, as its tables state it. Every connection checks it (rule 9).
 
 use super::{ClusterId, ShardId, SlotSet};
 

@@ -4,9 +4,9 @@
 //! In reading order: a [`Project`] and an [`Id`] make a [`Key`], which belongs to a [`Slot`]. A
 //! shard owns a [`SlotSet`] and says so in its [`Identity`]. Its tables hold a [`ForwardRow`] and
 //! an [`InverseRow`] for each alias, and a [`Change`] for each change. A [`Position`] names a point
-//! in a shard's history, and a [`Token`] carries positions to clients. [`Loaded`] and [`LogPage`]
-//! are what one read of a shard brings. A [`Bar`] says why it brings nothing. [`Placeholders`] are
-//! the ids that cannot be aliased.
+//! in a shard's history, and a [`Token`] carries positions to clients. A shard answers a read with
+//! [`Loaded`] or with a [`LogPage`]. A [`Bar`] says why it does not. [`Placeholders`] are the ids
+//! that cannot be aliased.
 
 mod bar;
 mod id;

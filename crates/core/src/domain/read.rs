@@ -1,5 +1,5 @@
-//! What one read of a shard brings: rows or lines of the log, and the position that they are as of
-//! (rule 1).
+//! The answers of a shard to one read: rows or lines of the log, with the position that they were
+//! read at (rule 1).
 
 use super::{Change, ForwardRow, Identity, Key, Micros, Position};
 use std::collections::HashMap;
@@ -11,14 +11,14 @@ pub struct Loaded {
     pub at: Position,
     /// The database's time.
     pub now: Micros,
-    /// The forward rows. A key that is missing here is not an alias.
+    /// The forward rows that exist. A key that is missing here is not an alias.
     pub rows: HashMap<Key, ForwardRow>,
 }
 
 /// A page of the change log. All of it is one snapshot.
 #[derive(Clone, Debug)]
 pub struct LogPage {
-    /// What the shard says about itself.
+    /// The identity of the shard.
     pub identity: Identity,
     /// The shard's position in the snapshot.
     pub at: Position,

@@ -30,7 +30,8 @@ pub struct ForwardRow {
 
 /// The inverse row of an alias: a row of the table `canonical`, in the slot of `canonical_id`.
 ///
-/// If no forward row holds its stamp, it is an orphan: its write is under way, or died.
+/// If no forward row holds its stamp, its write is under way or has died. In the second case the row
+/// is an orphan.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct InverseRow {
     /// The canonical id that the row pins.

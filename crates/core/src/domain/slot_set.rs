@@ -1,4 +1,4 @@
-//! Sets of slots: what a shard owns.
+//! Sets of slots. A shard owns one.
 
 use super::{SLOTS, Slot};
 use std::{fmt, str::FromStr};
@@ -16,7 +16,7 @@ impl SlotSet {
         Self([u64::MAX; SLOTS as usize / 64])
     }
 
-    /// The range of shard `shard`, where `count` shards own about the same number of slots each.
+    /// The range of slots of shard `shard` when `count` shards share all slots evenly.
     pub fn even_share(shard: u16, count: u16) -> Self {
         let bound = |n: u16| (u32::from(SLOTS) * u32::from(n) / u32::from(count)) as u16;
         let mut set = Self::EMPTY;
@@ -78,7 +78,7 @@ impl fmt::Debug for SlotSet {
     }
 }
 
-/// A text is not a list of slot ranges. It holds the text.
+/// This text is not a list of slot ranges.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a list of slot ranges such as 0-1364,4000")]
 pub struct NotSlots(String);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn text_round_trips() {
+    fn a_set_is_read_back_from_its_text() {
         for text in ["", "0-4095", "0-1364,4000", "7,9-10,4095"] {
             assert_eq!(text.parse::<SlotSet>().expect(text).to_string(), text);
         }

@@ -5,7 +5,9 @@ use super::{ClusterId, Position, ShardId};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use std::fmt;
 
+/// The first byte of a token. Another form of tokens gets another number.
 const FORMAT: u8 = 1;
+/// The bytes of one position: shard, seq and nonce.
 const MARK_BYTES: usize = 18;
 
 /// A position in the history of one or more shards of a cluster.
@@ -23,8 +25,10 @@ pub struct Token {
 /// Why a text is not a token of this cluster. A token is opaque, so no detail is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedToken {
+    /// The text is not in the form of a token.
     #[error("is not a token that aka returned")]
     Unreadable,
+    /// The token names another cluster.
     #[error("is of another cluster")]
     OtherCluster,
 }
@@ -50,7 +54,7 @@ impl Token {
         Some(self.marks[index].1)
     }
 
-    /// Reads a client's text. An empty text is no token.
+    /// Reads a client's text. `None` for an empty text, which means "no token".
     ///
     /// # Errors
     /// If the text is not a token, or names another cluster.
@@ -122,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn joining_keeps_the_greatest_of_each_shard() {
+    fn a_joined_token_has_the_greatest_position_of_each_shard() {
         let joined = token(1, 5).join(&token(0, 2)).join(&token(1, 3)).join(&token(0, 9));
         assert_eq!(joined.mark(ShardId(0)).map(|at| at.seq), Some(9));
         assert_eq!(joined.mark(ShardId(1)).map(|at| at.seq), Some(5));
@@ -133,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_is_refused() {
+    fn a_malformed_or_foreign_token_is_refused() {
         let good = token(0, 1).to_string();
         assert_eq!(Token::parse("", CLUSTER), Ok(None));
         assert_eq!(Token::parse(&good, ClusterId(8)), Err(MalformedToken::OtherCluster));

@@ -15,11 +15,11 @@ static PROCESS: LazyLock<Option<Mutant>> = LazyLock::new(|| {
 thread_local! {
     /// The mutant of this thread. Simulations of several mutants run side by side.
     static THREAD: Cell<Option<Mutant>> = const { Cell::new(None) };
-    /// The simulated time. A mutant reads the clock where the right program does not.
+    /// The simulated time, for the mutant that reads the clock where the right program does not.
     static TIME: Cell<Boottime> = const { Cell::new(Boottime::ZERO) };
 }
 
-/// Sets the mutant of this thread. With `None` the thread has no mutant of its own.
+/// Sets the mutant of this thread. With `None` the thread has that of the process.
 pub fn set_thread_mutant(mutant: Option<Mutant>) {
     THREAD.set(mutant);
 }
@@ -33,7 +33,7 @@ pub(crate) fn thread_time() -> Boottime {
     TIME.get()
 }
 
-/// The mutant that is on in this thread.
+/// The mutant that is on in this thread: its own, or else that of the process.
 pub fn active() -> Option<Mutant> {
     THREAD.get().or(*PROCESS)
 }

@@ -5,8 +5,8 @@
 pub enum CaughtBy {
     /// `crates/core/tests/simulation`, within the seeds that the right program passes.
     Simulation,
-    /// `crates/core/tests/simulation/scripts.rs`. It needs more coincidences than random seeds
-    /// bring.
+    /// `crates/core/tests/simulation/scripts.rs`. The fault needs more coincidences than random
+    /// seeds bring about.
     Scripts,
     /// `crates/core/tests/interleavings`. Only the order of two threads' steps shows it.
     Interleavings,
@@ -31,18 +31,18 @@ macro_rules! mutants {
                 Self::ALL.iter().copied().find(|mutant| mutant.name() == name)
             }
 
-            /// The name, as `AKA_MUTANT` and `docs/testing.md` have it.
+            /// The name that `AKA_MUTANT` and `docs/testing.md` use.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
             }
 
-            /// The rules of `docs/design.md` that it breaks, by number; `filter` for those of the
-            /// filter.
+            /// The numbers of the rules of `docs/design.md` that it breaks. `filter` stands for the
+            /// rules of the filter, which have no number.
             pub fn rule(self) -> &'static str {
                 match self { $(Self::$variant => $rule,)* }
             }
 
-            /// What it breaks.
+            /// What goes wrong with it, in a sentence.
             pub fn breaks(self) -> &'static str {
                 match self { $(Self::$variant => $breaks,)* }
             }
@@ -159,7 +159,7 @@ mutants! {
     EpochKeepsEntries "epoch_keeps_entries" "7"
         "a new epoch keeps the entries"
         [Simulation];
-    FrontKeepsChanges "front_keeps_changes" "2, 5"
+    HotTableMissesChanges "hot_table_misses_changes" "2, 5"
         "a change of an entry does not reach the hot table"
         [Simulation];
     CopiesUnlocked "copies_unlocked" "2, 3"
@@ -185,7 +185,7 @@ mutants! {
         [Simulation];
     SnapshotSkipsChanges "snapshot_skips_changes" "filter"
         "changes since the filter was saved are not added to it"
-        [Simulation, Service("filter::without_what_has_changed_since_the_answer_is_wrong")];
+        [Simulation, Service("filter::skipping_the_changes_since_the_snapshot_is_caught")];
     SnapshotTooEarly "snapshot_too_early" "filter"
         "a saved filter is complete after the first page of the log"
         [Simulation];

@@ -2,7 +2,7 @@
 //!
 //! Without the feature `test-hooks` each macro is the right code and nothing else.
 
-/// A step of a rule. The mutants leave it out, or leave it out `if` a condition holds.
+/// A step of a rule. Each of the mutants leaves it out, with `if` only when the condition holds.
 macro_rules! step {
     ($($mutant:ident $(if $when:expr)?),+ => $step:expr) => {{
         #[cfg(feature = "test-hooks")]
@@ -34,7 +34,7 @@ macro_rules! in_order {
     };
 }
 
-/// A value that a step uses. The mutant uses another one.
+/// A value that a step uses. With the mutant it is another one.
 macro_rules! value {
     ($right:expr, $mutant:ident => $wrong:expr) => {{
         #[cfg(feature = "test-hooks")]

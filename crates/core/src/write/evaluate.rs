@@ -1,4 +1,5 @@
-//! Decides what a group of jobs does to a shard. A pure function, so it can be read and tested alone.
+//! Decides what a group of jobs does to a shard. It is a pure function, so it can be read and tested
+//! on its own.
 
 use super::overlay::Overlay;
 use super::{ChangeSet, Clock, Effect, ReadSet, StepRefusal, WriteStep};
@@ -6,8 +7,13 @@ use crate::domain::{ForwardRow, Id, InverseRow, Key, Micros, Slot, Stamp};
 
 /// Evaluates jobs one after the other, each on the state that the jobs before it left.
 ///
-/// `owns` says which slots are on this shard. If it owns both ids of an alias, one transaction
-/// removes both rows.
+/// - `seen`: the rows that the steps [want](WriteStep::wants).
+/// - `clock`: the clock row, which the transaction has locked.
+/// - `owns`: whether a slot is on this shard. If both ids of an alias are, one transaction removes
+///   both of its rows.
+///
+/// Returns an answer for each job, in order, and the rows to write. An answer is the effect of each
+/// step, or the refusal that undid the job.
 pub fn evaluate(
     jobs: &[&[WriteStep]],
     seen: ReadSet,
@@ -118,7 +124,7 @@ impl Overlay {
         Ok(Effect::Unlinked { old_pin: self.release(alias, &old, owns) })
     }
 
-    /// Points the forward row at `canonical`; returns the new row.
+    /// Points the forward row at `canonical`. Returns the new row.
     fn point(
         &mut self,
         alias: &Key,
@@ -133,8 +139,8 @@ impl Overlay {
         self.replace(alias, old, row)
     }
 
-    /// Removes the inverse row of a forward row that is gone. If that row is on another shard, it is
-    /// returned, and the caller removes it there.
+    /// Removes the inverse row of `old`, a forward row that is gone. If the inverse row is on another
+    /// shard, it is returned, and the caller must remove it there.
     fn release(
         &mut self,
         alias: &Key,

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-/// How long after its begin a write may still begin its second step.
+/// How long after its beginning a write may still begin its second step.
 pub const STEP_LIMIT: Duration = Duration::from_secs(5);
 
-/// The age, by the shard's clock, at which an inverse row without a forward row is an orphan. The second
-/// step of its write comes within [`STEP_LIMIT`] or never; the rest is margin.
+/// The age, by the shard's clock, at which an inverse row without a forward row is an orphan.
+///
+/// The second step of its write begins within [`STEP_LIMIT`] or never. The rest is margin.
 pub const ORPHAN_AGE: Duration = Duration::from_secs(3_600);

@@ -1,4 +1,5 @@
-//! A shard as its write transaction sees it: the rows that were read, under what the jobs changed.
+//! A shard in the middle of a write transaction: the rows that were read, and over them the changes
+//! of the jobs so far.
 
 use super::{ChangeSet, Clock, ReadSet};
 use crate::domain::{Change, ForwardRow, Id, InverseRow, Key, Micros, Position, Stamp, random_u63};
@@ -15,7 +16,7 @@ pub(super) struct Overlay {
     newly_pinned: HashMap<Key, u64>,
     unpinned: Vec<InverseRow>,
     log: Vec<Change>,
-    /// Forward rows as they were before each change: a job that is refused half-way is undone.
+    /// What `forward` held before each change, so that a job that is refused half-way can be undone.
     undo: Vec<(Key, Option<Option<ForwardRow>>)>,
 }
 
@@ -53,16 +54,17 @@ impl Overlay {
         }
     }
 
-    /// Whether an inverse row pins the key. One that this transaction removes still counts: counting
-    /// it costs a retry at most, and not counting it would break P7.
+    /// Whether an inverse row pins the key. An inverse row that this transaction removes still
+    /// counts. Counting it costs at most a retry; not counting it would break P7.
     pub fn is_pinned(&self, key: &Key) -> bool {
         self.seen.pin_counts.get(key).is_some_and(|&count| count > 0)
             || self.newly_pinned.get(key).is_some_and(|&count| count > 0)
     }
 
-    /// How many aliases `canonical` may have beside `alias`. Without a list of orphans the count may
-    /// be too high, because orphans are in it. Then the job is refused as full, and its caller looks
-    /// for orphans.
+    /// How many aliases `canonical` has besides `alias`.
+    ///
+    /// Without a list of orphans the count may be too high, because it includes them. If it reaches
+    /// the limit, the job is refused as full, and its caller looks for orphans.
     pub fn count_others(
         &self,
         canonical: &Key,
@@ -91,7 +93,7 @@ impl Overlay {
         self.unpinned.push(row);
     }
 
-    /// Replaces a forward row by a new one, which is made from its version and the time.
+    /// Replaces a forward row. `new` makes the new one from its version and the time.
     pub fn replace(
         &mut self,
         alias: &Key,

@@ -8,12 +8,16 @@ use crate::domain::{ForwardRow, Id, InverseRow, Key, Stamp};
 pub enum WriteStep {
     /// Inserts the write's own inverse row. While it is there, `canonical` cannot become an alias.
     Pin {
+        /// The id to pin.
         canonical: Key,
+        /// The alias that it is pinned for.
         alias: Id,
+        /// The write's own stamp.
         stamp: Stamp,
         /// How many aliases `canonical` may have.
         limit: u64,
-        /// Inverse rows that are known to be orphans, and are not counted. `None`: not known.
+        /// The alias ids and stamps of inverse rows that are known to be orphans, and so are not
+        /// counted. `None`: not known.
         orphans: Option<Vec<(Id, Stamp)>>,
     },
     /// Inserts the forward row, unless the id is pinned or is an alias already.
@@ -29,17 +33,14 @@ pub enum WriteStep {
 /// What a step did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
+    /// The inverse row was inserted.
     Pinned,
     /// The forward row was inserted or changed. `old_pin` is the inverse row of its old canonical
     /// id, if that is on another shard: the caller must remove it there.
-    Linked {
-        row: ForwardRow,
-        old_pin: Option<InverseRow>,
-    },
-    /// The forward row was removed. `old_pin` as above.
-    Unlinked {
-        old_pin: Option<InverseRow>,
-    },
+    Linked { row: ForwardRow, old_pin: Option<InverseRow> },
+    /// The forward row was removed. `old_pin`: as in [`Linked`](Self::Linked).
+    Unlinked { old_pin: Option<InverseRow> },
+    /// The inverse row was removed, or was gone already.
     Unpinned,
 }
 
@@ -48,7 +49,7 @@ pub enum Effect {
 pub enum StepRefusal {
     /// The id to be pinned is itself an alias of this id.
     IsAliasOf(Id),
-    /// The canonical id has the most inverse rows that it may have, or more. Some may be orphans.
+    /// The canonical id is at its limit of aliases. Orphans may be among those that were counted.
     Full,
     /// The alias id is pinned as canonical, by an alias or by an orphan.
     Pinned,
@@ -56,6 +57,7 @@ pub enum StepRefusal {
     Unchanged(ForwardRow),
     /// The alias exists with another canonical id.
     Taken(ForwardRow),
+    /// There is no such alias.
     NotFound,
     /// The alias does not have the expected version.
     VersionMismatch(ForwardRow),

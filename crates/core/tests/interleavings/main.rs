@@ -61,8 +61,8 @@ fn explore(name: &str, scenario: fn()) {
     println!("{name}: {} orders in {:.1} s", RUN.get(), started.elapsed().as_secs_f64());
 }
 
-/// Runs a scenario with a mutant. Returns how many orders were run before a promise was broken, and
-/// the message.
+/// Runs a scenario with a mutant. Returns the message of the first broken promise, and how many
+/// orders were run until then; `None` if no promise was broken.
 fn caught(mutant: Mutant, scenario: fn()) -> Option<(usize, String)> {
     mutant::set_thread_mutant(Some(mutant));
     let run = AssertUnwindSafe(|| run_all(FailurePersistence::None, scenario));

@@ -1,4 +1,4 @@
-//! Mutants: for each there must be an order in which a promise is broken.
+//! Tests of the interleavings themselves: with each mutant, some order must break a promise.
 
 use crate::caught;
 use crate::scenarios;
@@ -6,9 +6,8 @@ use aka_core::mutant::{CaughtBy, Mutant};
 
 macro_rules! caught {
     ($($mutant:ident: $scenario:ident)*) => {
-        /// The list below has every mutant that the interleavings are said to catch.
         #[test]
-        fn the_list_is_complete() {
+        fn every_mutant_that_interleavings_catch_is_listed() {
             let listed = [$(stringify!($mutant)),*];
             for mutant in Mutant::ALL {
                 let said = mutant.caught_by().contains(&CaughtBy::Interleavings);
@@ -37,8 +36,7 @@ caught! {
     filter_next_last: filter_against_write
     filter_in_neither: filter_against_load_and_feed
     snapshot_ends_at_cursor: restore_against_feed
-    // The simulation catches these too. Here they show that the scenarios test what they are meant
-    // to.
+    // The simulation catches these too. Here they show that each scenario can fail.
     no_fence: fill_against_feed
     feed_no_fence: refill_against_feed
     fence_with_entry: flight_against_leaving

@@ -26,7 +26,7 @@ pub fn fill_against_feed() {
     scene.is_quiet();
 }
 
-/// The same, but there is an entry that the load replaces, and the alias is deleted.
+/// As [`fill_against_feed`], but the load replaces an entry, and the alias is deleted.
 pub fn refill_against_feed() {
     let scene = Scene::new(&[None]);
     scene.read();
@@ -69,7 +69,7 @@ pub fn a_burst_of_misses() {
     assert_eq!(scene.loads(), 1, "a burst of misses on one key is one query");
 }
 
-/// The writer reports a change that the feed applies too, while there are readers.
+/// The writer tells memory of a change that the feed applies too, while there are readers.
 pub fn write_against_feed() {
     let scene = Scene::new(&[Some("a")]);
     let writer = |scene: &Scene| {
@@ -99,7 +99,8 @@ pub fn epoch_against_load() {
     scene.is_quiet();
 }
 
-/// The same, but the feed notices it, while a write goes to the new primary.
+/// As [`epoch_against_load`], but the feed notices the failover, while a write goes to the new
+/// primary.
 pub fn epoch_against_write() {
     let scene = Scene::new(&[Some("a")]);
     scene.change(Some("lost"));

@@ -3,8 +3,8 @@
 //! order.
 //!
 //! Every answer is checked. Before a reader comes, some seqs were acknowledged, applied by the
-//! feed, or shown to other readers. The reader must be shown the state of a seq that is not below
-//! any of them.
+//! feed, or shown to other readers. The reader must be shown the state of the greatest of them, or a
+//! later one.
 
 use aka_core::clock::Boottime;
 use aka_core::coherence::{Cache, Gather, Limits, Lookup, LookupFailure, Memory, Need, PollEnd};
@@ -27,7 +27,8 @@ pub struct Scene {
     primary: sync::Mutex<Primary>,
     /// The snapshot on disk.
     saved: Mutex<Vec<u8>>,
-    /// What the checks know. Its lock is not a step, and is not held during one.
+    /// The knowledge that answers are checked against. To take its lock is no step of the scheduler,
+    /// and it is not held during a step.
     known: Mutex<Known>,
 }
 
@@ -41,12 +42,12 @@ struct Primary {
 
 #[derive(Clone, Copy, Default)]
 struct Known {
-    /// A reader that comes now must not be shown an older state than that of this seq.
+    /// A reader that comes now must be shown the state of this seq, or a later one.
     seq: u64,
     history: u64,
     /// The last seq that survived the failover.
     kept: u64,
-    /// Memory knows of the failover.
+    /// Whether memory knows of the failover.
     told: bool,
 }
 
@@ -298,8 +299,8 @@ impl Scene {
 
     // ---- checks
 
-    /// All threads have ended. The feed applies what is left. Then memory must agree with the
-    /// primary (P4), and no flight may be left over.
+    /// The checks after all threads have ended. The feed applies the remaining changes. Then memory
+    /// must agree with the primary (P4), and no flight may be left over.
     pub fn is_quiet(&self) {
         self.follow();
         self.read();

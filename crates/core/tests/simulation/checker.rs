@@ -1,4 +1,4 @@
-//! The checker: compares every answer with the promises P2 to P6 and with all that the model knows.
+//! The checker: compares every answer with the promises P2 to P6, by all that the model knows.
 //!
 //! An answer is right if a primary that was alive late enough had this value late enough. So for
 //! each line the checker finds the first seq that the answer may be as of, and asks whether the key
@@ -30,14 +30,14 @@
 use crate::model::{Line, Micro, Value};
 use aka_core::domain::Position;
 
-/// A state that a reader must see, or a later one. It was committed at `time`.
+/// A reader must see the state at this position, or a later one. It was committed at `time`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bound {
     pub at: Position,
     pub time: Micro,
 }
 
-/// The states that a reader of one key must see, or later ones, as of its arrival.
+/// The states that a reader of one key must see, or later ones.
 #[derive(Clone, Debug, Default)]
 pub struct Promised {
     own: Vec<Bound>,
@@ -55,7 +55,7 @@ pub struct Answer<'a> {
     pub degraded: bool,
     /// The position of the request's token on this shard.
     pub token: Option<Bound>,
-    /// As of the arrival. `None` if the request arrives now.
+    /// The states that were promised when the request arrived. `None` if it arrives now.
     pub promised: Option<&'a Promised>,
 }
 
@@ -97,6 +97,7 @@ impl Checker {
         remember(&mut self.promised[instance][key].own, bound, lines);
     }
 
+    /// The instance has noticed a contradiction, while `primary` was the newest line of the shard.
     pub fn gave_up(&mut self, instance: usize, shard: usize, now: Micro, primary: usize) {
         self.given_up[instance][shard] = (now, primary);
     }
@@ -123,14 +124,14 @@ impl Checker {
         if !explained {
             return Err(self.explain(lines, answer));
         }
-        // If the answer may be of several states, nothing is known for later readers.
+        // If the answer fits several states, it promises nothing to later readers.
         if let Some(bound) = as_of.filter(|_| !ambiguous && !answer.degraded) {
             remember(&mut self.promised[answer.instance][answer.key].seen, bound, lines);
         }
         Ok(())
     }
 
-    /// The first seq of the line that the answer may be as of; `None`: it may not be of this line.
+    /// The first seq of the line that the answer may be as of; `None` if it may not be of this line.
     fn first_seq(&self, index: usize, lines: &[Line], answer: &Answer<'_>) -> Option<u64> {
         let line = &lines[index];
         let oldest = match answer.degraded {
@@ -144,7 +145,7 @@ impl Checker {
         if !late_enough(index) {
             return None;
         }
-        // Before it was the primary, another was. Its changes from then are in that line too.
+        // Before the fork another primary was the primary, and its line has those changes too.
         let mut from = line.forked_at.max(line.seq_at(oldest));
         // A memory that was fresh by an earlier line may have applied a few changes of this line
         // since. A poll brings a few at a time, and only the last one makes memory fresh by this
@@ -204,7 +205,7 @@ fn describe(answer: &Answer<'_>) -> String {
     )
 }
 
-/// Adds a bound, and drops those that others imply. About one for each line is left.
+/// Adds a bound, and drops bounds that others imply. About one for each line is left.
 fn remember(bounds: &mut Vec<Bound>, new: Bound, lines: &[Line]) {
     if new.at.seq == 0 {
         return;

@@ -100,7 +100,7 @@ impl World {
         self.read(instance, &keys, &marks);
     }
 
-    /// A request arrives. What memory has is checked, and the misses wait.
+    /// A request arrives. Answers from memory are checked at once, and the misses wait for loads.
     pub fn read(&mut self, instance: usize, keys: &[usize], marks: &[Mark]) {
         let arrived_clock = self.clock(instance);
         let token = join_tokens(marks);
@@ -214,16 +214,16 @@ impl World {
 
     /// Ends the requests of an instance that have all their answers.
     pub fn collect(&mut self, instance: usize) {
-        let mut place = 0;
-        while let Some(&index) = self.instances[instance].waiting.get(place) {
+        let mut next = 0;
+        while let Some(&index) = self.instances[instance].waiting.get(next) {
             match self.take_answers(index) {
                 true => self.settle(index),
-                false => place += 1,
+                false => next += 1,
             }
         }
     }
 
-    /// True if all answers have come.
+    /// Takes the answers that have come. Returns true if none is missing.
     fn take_answers(&mut self, index: usize) -> bool {
         let Some(request) = &mut self.requests[index] else { return false };
         for (at, answer) in request.gather.take() {
@@ -242,7 +242,7 @@ impl World {
         }
     }
 
-    /// The request is answered: with what has come, or with a degraded answer, or not at all.
+    /// Ends a request. Each miss gets the answer that has come, or a degraded one, or none.
     fn settle(&mut self, index: usize) {
         let Some(request) = self.requests[index].take() else { return };
         self.free.push(index);
@@ -307,7 +307,7 @@ fn join_tokens(marks: &[Mark]) -> Option<Token> {
     Some(rest.iter().fold(token(first), |joined, mark| joined.join(&token(mark))))
 }
 
-/// The position of a joined token on a shard: that with the greatest seq, of whatever history.
+/// The mark of a joined token on a shard: the one with the greatest seq, of any history.
 fn mark_of(token: Option<&Token>, marks: &[Mark], shard: usize) -> Option<Bound> {
     let at = token?.mark(ShardId(shard as u16))?;
     marks.iter().find(|mark| mark.shard == shard && mark.bound.at == at).map(|mark| mark.bound)

@@ -1,4 +1,4 @@
-//! What a shard's database does with a call: a snapshot of one line, or a commit.
+//! The database of a shard. It carries a call out on one line: a snapshot, or a commit.
 
 use crate::checker::Bound;
 use crate::instance::{Done, ScanPage, Shown, Task, Transaction, Write, WriteKind};

@@ -1,5 +1,5 @@
-//! The filter's task, step by step: what `shard::filter` does between two awaits. The snapshots are
-//! real, but are kept in memory.
+//! The filter's task, step by step, as `src/shard/filter.rs` of the service has it. The snapshots are
+//! real, but are kept in memory and not on disk.
 
 use crate::instance::{FILTER, ScanPage, Task};
 use crate::rng::Rng;
@@ -14,7 +14,7 @@ impl World {
         self.push(pause, Event::Filter { instance, life, shard });
     }
 
-    /// Restores or fills a filter if there is none. Sometimes fills another one.
+    /// Restores or fills a filter if none answers. Sometimes fills another one all the same.
     pub fn look_after_filter(&mut self, instance: usize, life: u64, shard: usize) {
         if self.instances[instance].life != life {
             return;

@@ -1,4 +1,4 @@
-//! One running `aka`: the real memory, and what its tasks hold between two steps.
+//! The state of one running `aka`: the real memory, and the variables of its tasks.
 
 use crate::checker::{Bound, Promised};
 use crate::model::Micro;
@@ -20,7 +20,7 @@ pub const ADMIN: usize = 2;
 pub const FILTER: usize = 3;
 pub const LANE: usize = 4;
 
-/// What a task does on its connection at the moment.
+/// The work of a task on its connection. The second part is the answer, once it is there.
 #[derive(Default)]
 pub enum Task {
     #[default]
@@ -60,7 +60,7 @@ pub enum WriteKind {
     Delete,
 }
 
-/// What a group of writes has done.
+/// The results of a group of writes.
 #[derive(Clone)]
 pub struct Transaction {
     pub log: Vec<Change>,
@@ -71,7 +71,7 @@ pub struct Transaction {
 /// The result of one write.
 #[derive(Clone, Copy)]
 pub struct Done {
-    /// If not, it was refused, and the row is shown.
+    /// If false, the write was refused, and the client is shown the row.
     pub written: bool,
     /// The position after the write, and when the last change up to there was committed.
     pub bound: Bound,
@@ -83,7 +83,7 @@ pub struct Done {
 pub struct Shown {
     pub at: Position,
     pub is_alias: bool,
-    /// When the change that it is as of was committed.
+    /// When the last change up to `at` was committed.
     pub committed: Micro,
 }
 
@@ -107,7 +107,7 @@ pub struct ShardConnection {
     pub serves: bool,
 }
 
-/// What an instance holds for one shard.
+/// The part of an instance that serves one shard.
 pub struct Side {
     pub memory: Arc<Memory>,
     pub queue: VecDeque<usize>,

@@ -8,10 +8,14 @@
 //! `AKA_SIM_OPS` how many operations each has. A seed that fails is printed with the command that
 //! replays it: `AKA_SIM_SEED` runs that seed alone and prints what happens.
 //!
-//! In reading order: `schedule` says what a seed stands for. `world` is the event loop. `model` is
-//! the truth of a shard, and `database` what it does with a call. `instance` is what one running
-//! aka holds, `tasks` and `filters` what it does. `client` reads and writes, `faults` break things.
-//! `checker` and `quiet` check. `mutants` and `scripts` break the program itself.
+//! The files, in reading order:
+//!
+//! - `schedule`: the parameters of a run, drawn from its seed. `world`: the event loop.
+//! - `model`: the true history of a shard. `database`: how its primary carries out a call.
+//! - `instance`: the state of one running aka. `tasks` and `filters`: its tasks, step by step.
+//! - `client`: reads and writes. `faults`: failovers, broken connections and other faults.
+//! - `checker`: checks every answer. `quiet`: checks the end of a run.
+//! - `mutants` and `scripts`: tests that run the program with a mutant, and must fail.
 
 mod checker;
 mod client;
@@ -91,7 +95,7 @@ fn every_answer_keeps_the_promises() {
 }
 
 #[test]
-fn a_seed_repeats_exactly() {
+fn the_same_seed_does_the_same() {
     for seed in 0..20 {
         let hash = || run(seed, operations(), false).map(|world| world.trace.hash());
         assert_eq!(hash(), hash());

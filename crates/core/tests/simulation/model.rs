@@ -1,15 +1,16 @@
-//! The model of a shard: the histories of its primaries, and which of them are alive.
+//! The model of a shard: the histories of its primaries, and until when each primary answers.
 //!
 //! A [`Line`] is the whole history of one primary. A failover begins another line with a prefix of
-//! the previous one. What came after the prefix is lost, and the same seqs are drawn again with
-//! other nonces. All lines are kept, because the checker asks what any of them said at any time.
+//! the previous one. The changes after the prefix are lost, and their seqs are drawn again with other
+//! nonces. All lines are kept, because the checker asks for the state of any line at any time.
 
 use aka_core::domain::Position;
 
 /// Microseconds of the simulated time.
 pub type Micro = u64;
 
-/// The canonical id of a key. Each write points a key at another one, so a value names its write.
+/// The canonical id of a key, as a number; `None` if the key is no alias. No two writes use the same
+/// canonical id, so a value names its write.
 pub type Value = Option<u32>;
 
 #[derive(Clone, Copy)]
@@ -30,7 +31,7 @@ pub struct Line {
     /// The change log was pruned below this seq.
     pub kept_from: u64,
     pub born: Micro,
-    /// The seq that it began with.
+    /// The seq of the last change that it has in common with the line before it.
     pub forked_at: u64,
     /// When the last connection to this primary was, or will be, cut.
     pub died: Micro,
@@ -84,7 +85,7 @@ impl Line {
         at.seq <= self.seq() && self.position(at.seq) == at
     }
 
-    /// How many changes were committed by then.
+    /// The seq of the last change that was committed by this time.
     pub fn seq_at(&self, time: Micro) -> u64 {
         self.log.partition_point(|change| change.time <= time) as u64
     }
@@ -117,7 +118,7 @@ impl Line {
 /// The primaries of one shard, in order. New connections lead to the last one.
 pub struct ShardModel {
     pub lines: Vec<Line>,
-    /// The shard cannot be reached until then.
+    /// The shard cannot be reached until this time.
     pub away_until: Micro,
 }
 
@@ -146,7 +147,7 @@ impl ShardModel {
         self.lines.push(new);
     }
 
-    /// The newest change is never pruned.
+    /// Prunes the change log below this seq. The newest change is never pruned.
     pub fn prune(&mut self, below: u64) {
         let primary = self.primary();
         let line = &mut self.lines[primary];

@@ -1,10 +1,12 @@
-//! Mutants: for each, one of the seeds that the right program passes must find a broken promise.
+//! Tests of the simulation itself: with each mutant, one of the seeds that the right program passes
+//! must find a broken promise.
 
 use crate::{SEEDS, number, operations, run};
 use aka_core::mutant::{self, CaughtBy, Mutant};
 
-/// Runs seeds until one finds a broken promise. If `AKA_SIM_SEEDS` is set, runs all of them and
-/// prints how many find one: look at the numbers after a change of the schedule.
+/// Runs seeds until one finds a broken promise; returns that seed and the message. If `AKA_SIM_SEEDS`
+/// is set, it runs all seeds and prints how many find one. Compare these numbers after a change of
+/// the schedule.
 fn caught(mutant: Mutant) -> Option<(u64, String)> {
     mutant::set_thread_mutant(Some(mutant));
     let seeds = number("AKA_SIM_SEEDS");
@@ -19,12 +21,11 @@ fn caught(mutant: Mutant) -> Option<(u64, String)> {
     found
 }
 
-/// Seeds that found a fault of the program once. Such seeds are too rare for the usual run to have
-/// one.
+/// Seeds that once found a fault of the program. The usual run is too short to have such a seed.
 const FAILED_ONCE: [u64; 4] = [5_014_281, 5_040_812, 5_045_553, 7_066_582];
 
 #[test]
-fn seeds_that_failed_once() {
+fn seeds_that_once_found_a_fault_pass() {
     for seed in FAILED_ONCE {
         run(seed, 1_000, false).expect("no promise is broken");
     }
@@ -32,9 +33,8 @@ fn seeds_that_failed_once() {
 
 macro_rules! caught {
     ($($mutant:ident)*) => {
-        /// The list below is that of the mutants that the simulation is said to catch.
         #[test]
-        fn the_list_is_complete() {
+        fn every_mutant_that_the_simulation_catches_is_listed() {
             let listed = [$(stringify!($mutant)),*];
             let said = Mutant::ALL.iter().filter(|it| it.caught_by().contains(&CaughtBy::Simulation));
             let said: Vec<_> = said.map(|it| it.name()).collect();
@@ -90,7 +90,7 @@ caught! {
     connections_stay
     epoch_keeps_entries
     // The hot table.
-    front_keeps_changes
+    hot_table_misses_changes
     // The filter.
     filter_too_early
     filter_registered_late

@@ -9,7 +9,7 @@ use aka_core::coherence::{Gather, Lookup, LookupFailure, Need};
 use aka_core::domain::Position;
 
 impl World {
-    /// From then on every read must be answered.
+    /// The time from which on every read must be answered.
     pub fn settled_at(&self) -> Micro {
         self.settled
     }
@@ -54,7 +54,7 @@ impl World {
         self.nobody_waits()
     }
 
-    /// What memory would answer is what the tables say.
+    /// Checks that memory answers every key as the tables do, or not at all.
     fn entries_agree(&self, instance: usize) -> Result<(), String> {
         for (index, key) in self.keys.iter().enumerate() {
             let shard = self.shard_of(index);
@@ -77,8 +77,8 @@ impl World {
         Ok(())
     }
 
-    /// A reader that memory cannot answer must start a flight. If it joins one, that flight was
-    /// left over.
+    /// Checks that no reader waits and that no flight is left over. A reader that memory cannot
+    /// answer must start a flight, and not join one.
     fn nobody_waits(&mut self) -> Result<(), String> {
         if self.requests.iter().any(Option::is_some) {
             return Err("a reader was left waiting".to_owned());

@@ -1,5 +1,5 @@
-//! The schedule: what a seed decides before the start. How large everything is, how long things
-//! take, and what goes wrong.
+//! The schedule: the parameters of a run, which its seed decides before the start. They say how large
+//! everything is, how long things take, and which faults happen.
 
 use crate::model::Micro;
 use crate::rng::Rng;
@@ -24,7 +24,7 @@ pub struct Schedule {
     pub query_timeout: Micro,
     pub feed_interval: Micro,
     pub reconnect_pause: Micro,
-    /// How long most messages take, at most.
+    /// The longest time that most messages take.
     pub delay: Micro,
     /// How many of a thousand messages are much slower.
     pub slow: u64,

@@ -1,6 +1,5 @@
-//! Scripts: sequences of events that need too many coincidences to be met by chance. Each is
-//! written down step by step, on the real memory. The right program and the mutant go through the
-//! same steps.
+//! Scripts: sequences of events that need too many coincidences to come up by chance. Each is written
+//! down step by step, on the real memory. The right program and a mutant go through the same steps.
 //!
 //! In the first three a failover lost the old primary's changes 6 to 9, and a load of the old
 //! primary, as of seq 9, lands while the feed polls the new one.
@@ -40,14 +39,14 @@ struct Script {
 impl Script {
     /// An instance that follows the shard up to the fork.
     fn new() -> Self {
-        let script = Self::unborn();
+        let script = Self::without_a_poll();
         let first = script.memory.begin_poll(at(1));
         assert_eq!(script.memory.end_poll(&first, &script.page(FORK, &[])), PollEnd::Complete(0));
         script
     }
 
     /// An instance that has not polled yet.
-    fn unborn() -> Self {
+    fn without_a_poll() -> Self {
         let cache = Arc::new(Cache::seeded(1 << 20, 1));
         let staleness = Duration::from_millis(STALENESS_MS);
         let limits = Limits { staleness, degraded: Duration::ZERO };
@@ -70,7 +69,7 @@ impl Script {
         LogPage { identity, at, now: Micros(0), changes: changes.iter().map(change).collect() }
     }
 
-    /// What the old primary says about the key.
+    /// The old primary's answer to a load of the key.
     fn old_row(&self) -> Loaded {
         let (stamp, time) = (Stamp(0), Micros(0));
         let canonical = id("old");
@@ -184,7 +183,7 @@ fn restored(lines: &[Position], made: Option<Position>) -> Option<Outcome> {
     for change in page.changes.iter_mut().filter(|change| Some(change.at) != made) {
         change.alias = change.alias.sibling(id("somebody else"));
     }
-    let now = Script::unborn();
+    let now = Script::without_a_poll();
     let first = now.memory.begin_poll(at(1));
     now.memory.end_poll(&first, &now.page(clock, &[]));
     let saved = SavedFilter::read(&identity, saved.len() as u64, &mut saved.as_slice());
@@ -195,7 +194,8 @@ fn restored(lines: &[Position], made: Option<Position>) -> Option<Outcome> {
     now.memory.get(now.key.id_hash(), footprint, &need).map(|found| found.outcome)
 }
 
-/// The mutant says that the key is surely no alias.
+/// Checks that the right program does not answer from the filter, and that the mutant says wrongly
+/// "surely not an alias".
 fn misled(mutant: Mutant, lines: &[Position], made: Position) {
     assert_eq!(restored(lines, Some(made)), None, "it is read from the primary");
     mutant::set_thread_mutant(Some(mutant));
@@ -205,26 +205,25 @@ fn misled(mutant: Mutant, lines: &[Position], made: Position) {
 }
 
 #[test]
-fn a_filter_is_brought_up_to_date() {
+fn a_saved_filter_is_brought_up_to_date() {
     assert_eq!(restored(&[FORK, NEW], None), Some(Outcome::Filtered), "it is used");
     assert_eq!(restored(&[FORK, NEW], Some(NEW)), None, "it knows the new alias");
 }
 
 #[test]
-fn a_filter_of_a_lost_history_is_not_used() {
+fn a_saved_filter_of_a_lost_history_is_not_used() {
     let instead = Position { nonce: FORK.nonce + 1, ..FORK };
     misled(Mutant::SnapshotIgnoresNonce, &[instead, NEW], instead);
 }
 
 #[test]
-fn a_filter_from_before_the_log_is_not_used() {
+fn a_saved_filter_from_before_the_log_is_not_used() {
     let pruned = Position { seq: 6, nonce: 60 };
     misled(Mutant::SnapshotIgnoresPruning, &[Position { seq: 7, nonce: 70 }], pruned);
 }
 
-/// The mutants of this file are those that the scripts are said to catch.
 #[test]
-fn the_list_is_complete() {
+fn every_mutant_that_the_scripts_catch_is_in_this_file() {
     let mutants = Mutant::ALL.iter().copied();
     let said: Vec<_> = mutants.filter(|it| it.caught_by().contains(&CaughtBy::Scripts)).collect();
     let here = [

@@ -1,5 +1,5 @@
-//! The tasks of an instance, step by step: what the lanes, the feed, the writer and the admin reads
-//! do between two awaits, around the real memory.
+//! The tasks of an instance, around the real memory: lanes, feed, writer and admin reads. A step here
+//! is the code of a task between two awaits.
 
 use crate::checker::Bound;
 use crate::client::Mark;
@@ -9,7 +9,7 @@ use crate::world::{CallRef, Event, World, key_index};
 use aka_core::coherence::{LookupFailure, PollEnd};
 use aka_core::domain::Loaded;
 
-/// How far a call on a connection is.
+/// The next step of a call on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// The connection reaches the database.
@@ -18,7 +18,7 @@ pub enum Phase {
     Connected,
     /// The database carries the call out: a snapshot, or a commit.
     Serve,
-    /// Its answer is here.
+    /// The answer has arrived.
     Answer,
     /// The connection was lost, or the answer did not come in time.
     Failed,
@@ -109,7 +109,7 @@ impl World {
         matches!(self.side(at.instance, at.shard).connections[at.connection].task, Task::Connect)
     }
 
-    /// What the database does.
+    /// The call reaches the database.
     fn serve(&mut self, at: CallRef) {
         let (now, away) = (self.now, self.is_away(at.shard));
         let state = &self.instances[at.instance].sides[at.shard].connections[at.connection];
@@ -191,7 +191,7 @@ impl World {
                 self.lane_done(at);
                 self.collect(instance);
             }
-            // The outcome is unknown, so nobody is answered.
+            // The outcome is unknown, so no client is answered.
             Task::Write(..) => self.write_next(instance, shard),
             Task::Show(..) => self.show_next(instance, shard),
             Task::Scan(..) | Task::Replay(..) => self.filter_later(instance, shard),
@@ -311,7 +311,7 @@ impl World {
         self.begin(instance, shard, WRITER, Task::Write(group, None));
     }
 
-    /// Tells memory, then the clients. A client may read at once.
+    /// Tells memory of the writes, and then answers the clients. A client may read at once.
     fn acknowledge(&mut self, at: CallRef, writes: &[Write], done: Transaction) {
         let CallRef { instance, shard, .. } = at;
         let memory = self.side(instance, shard).memory.clone();

@@ -1,4 +1,5 @@
-//! The trace: what happened, as a hash. It is printed as text when one seed is replayed.
+//! The trace of a run: a hash of all its events. When one seed is replayed, the events are printed
+//! too.
 
 use crate::model::Micro;
 

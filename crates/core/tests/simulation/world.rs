@@ -44,7 +44,7 @@ pub enum Event {
         at: CallRef,
         phase: Phase,
     },
-    /// A commit whose writer has given up waiting.
+    /// A commit is carried out although its writer has given up waiting.
     LateCommit {
         index: usize,
     },
@@ -82,7 +82,7 @@ pub struct World {
     pub operations: u64,
     pub calls: u64,
     pub violation: Option<String>,
-    /// When everything had settled after the last change.
+    /// When everything had settled after the last change. From then on every read must be answered.
     pub settled: Micro,
     events: BinaryHeap<Reverse<(Micro, u64, Event)>>,
     pushed: u64,
@@ -250,7 +250,7 @@ impl World {
         }
     }
 
-    /// A process starts, with an empty memory.
+    /// Starts the tasks of a process, which has an empty memory.
     pub fn start(&mut self, instance: usize) {
         let life = self.instances[instance].life;
         for shard in 0..self.schedule.shards {
@@ -279,7 +279,7 @@ impl World {
         clock
     }
 
-    /// To be called after every step that may have begun a new epoch by a contradiction.
+    /// Tells the checker of a new contradiction. Call it after every step that may have found one.
     pub fn note_contradictions(&mut self, instance: usize, shard: usize) {
         let side = &mut self.instances[instance].sides[shard];
         let count = side.memory.contradictions();
@@ -325,7 +325,7 @@ impl World {
     }
 }
 
-/// The key of this simulation that an id names.
+/// The index of a key in [`World::keys`], from its id.
 pub fn key_index(key: &Key) -> usize {
     usize::from(key.id().as_bytes()[1] - b'0')
 }

@@ -1,28 +1,29 @@
 //! A cell of the hot table: one entry with its canonical id, in two lines of the processor's cache.
 //!
-//! Invariant: a reader gets a whole entry or none. A sequence lock sees to that: a writer makes the
-//! count of writes odd while it writes, and a reader that finds the count odd, or changed, has read
-//! nothing. All words are atomic, so such a read is not undefined. (After H.-J. Boehm, "Can
-//! Seqlocks Get Along With Programming Language Memory Models?", 2012.)
+//! Invariant: a reader gets a whole entry or none. A sequence lock keeps it: the count of writes is
+//! odd while a writer is at work. A reader that finds the count odd, or changed after its read,
+//! discards what it read. All words are atomic, so such a read is not undefined behaviour. (After
+//! H.-J. Boehm, "Can Seqlocks Get Along With Programming Language Memory Models?", 2012.)
 
 use crate::coherence::entry::View;
 use crate::coherence::footprint::Footprint;
-// These are not the atomics of `crate::sync`, so the interleavings do not explore them. A test of the
-// hot table with real threads looks for torn entries.
+// These are not the atomics of `crate::sync`, so the interleavings do not explore them. A test of
+// the hot table with real threads looks for torn entries.
 pub(super) use std::sync::atomic::{AtomicU64 as Word, Ordering, fence};
 
-/// The words of a cell, and how many of them hold the canonical id.
+/// How many words a cell has.
 pub(super) const WORDS: usize = 16;
+/// How many of them hold the canonical id.
 const ID_WORDS: usize = 10;
 
 /// The length of the longest canonical id that fits, in bytes.
 pub(super) const LONGEST: usize = 8 * ID_WORDS;
 
-/// The type is an array and not a struct, so that a table of zeros can be allocated without
-/// touching it.
+/// The words of a cell. The type is an array and not a struct, so that a table of zeros can be
+/// allocated without touching its memory.
 pub(super) type Cell = [Word; WORDS];
 
-// What the words are. A cell without an entry has the tag 0 in the table and is never read.
+// The word at each index. A cell without an entry has the tag 0 in the table and is never read.
 pub(super) const WRITES: usize = 0;
 const HASH: usize = 1;
 const CHECK: usize = 2;
@@ -35,7 +36,7 @@ const ID: usize = WORDS - ID_WORDS;
 const IS_ALIAS: u64 = 1 << 8;
 const EPOCH_SHIFT: u32 = 9;
 
-/// What was read of a cell, without the canonical id.
+/// The words that were read of a cell, without the canonical id.
 #[derive(Clone, Copy)]
 pub(super) struct Copied {
     as_of: u64,
@@ -43,8 +44,8 @@ pub(super) struct Copied {
 }
 
 impl Copied {
-    /// The length of the canonical id. A torn read may bring any number here: it is thrown away
-    /// later, but must not lead out of bounds now.
+    /// The length of the canonical id. A torn read may bring any number here. It is discarded later,
+    /// but must not lead out of bounds now.
     fn length(self) -> usize {
         LONGEST.min(usize::from(self.kind as u8))
     }
@@ -85,7 +86,7 @@ pub(super) fn read_cell(
     (cell[WRITES].load(Ordering::Relaxed) == writes).then_some(copied)
 }
 
-/// Writes an entry. The caller sees to it that no other thread writes the cell meanwhile.
+/// Writes an entry. The caller holds the lock of the cell's set, so no other thread writes it.
 pub(super) fn write_cell(cell: &Cell, footprint: Footprint, entry: View<'_>) {
     let writes = cell[WRITES].load(Ordering::Relaxed);
     cell[WRITES].store(writes + 1, Ordering::Relaxed);

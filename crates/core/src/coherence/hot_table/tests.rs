@@ -1,3 +1,6 @@
+//! Tests of the hot table: one thread against the rules of a set, and many threads against torn
+//! entries.
+
 use super::{Footprint, HotTable, LONGEST, View, WAYS, ways_with};
 
 fn view(canonical: Option<&[u8]>) -> View<'_> {
@@ -118,8 +121,7 @@ fn tags_are_found_wherever_they_are() {
 }
 
 /// Threads put and read entries of a few keys. Returns how many entries were read, and how many of
-/// them nobody had put. An entry's seq, epoch and id are all made from one number, so a torn one is
-/// noticed.
+/// them were torn. An entry's seq, epoch and id are all made from one number, so a torn one shows.
 fn torn(rounds: u64) -> (u64, u64) {
     let table = HotTable::new(8);
     let footprint = |n: u64| Footprint::of(n % 2, 1);
@@ -159,7 +161,7 @@ fn torn(rounds: u64) -> (u64, u64) {
 }
 
 #[test]
-fn no_entry_is_read_in_part() {
+fn no_entry_is_read_torn() {
     let (read, torn) = torn(300_000);
     assert!(read > 0);
     assert_eq!(torn, 0, "of {read}");

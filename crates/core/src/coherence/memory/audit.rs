@@ -1,9 +1,9 @@
-//! The auditor asks whether what is remembered of a key equals what the primary says.
+//! The auditor compares memory with the primary, key by key.
 //!
-//! Invariant: there is no false alarm, however many writes there are. `docs/design.md`, section 5,
-//! says why its three steps see to that: the auditor reads the row and the position in one
-//! snapshot, waits until memory has [caught up](Memory::caught_up), and lets it
-//! [judge](Memory::judge).
+//! Invariant: there is no false alarm, however many writes there are. The auditor takes three steps
+//! for that: it reads the row and the position in one snapshot, waits until memory has
+//! [caught up](Memory::caught_up), and lets it [judge](Memory::judge). `docs/design.md`, section 5,
+//! says why they suffice.
 
 use super::Memory;
 use crate::coherence::footprint::Footprint;
@@ -27,16 +27,16 @@ pub struct Recalled {
 pub enum Verdict {
     /// Memory and the primary agree.
     Right,
-    /// They differ. What was remembered is dropped.
+    /// They differ. Memory has dropped its state of the key.
     Wrong {
         /// What was remembered.
         recalled: Recalled,
-        /// Names the key in the log of this process without its id.
+        /// Stands for the key in the service's log, which must not show ids.
         footprint: Footprint,
         /// The last position that was applied.
         cursor: Option<Position>,
     },
-    /// Nothing is remembered any more that can be compared.
+    /// Memory has nothing, or nothing more, that can be compared.
     Gone,
 }
 
@@ -59,8 +59,8 @@ impl Memory {
         (epoch == self.epoch()).then_some(Recalled { canonical: entry.canonical, as_of, epoch })
     }
 
-    /// Whether the feed has applied a position that a load brought. `None` if that cannot be said:
-    /// the position belongs to another history or is forgotten (rule 7).
+    /// Whether the feed has applied a position that a load brought. `None` if that cannot be known:
+    /// the position belongs to another history or is forgotten, or no cursor is set (rule 7).
     pub fn caught_up(&self, at: Position) -> Option<bool> {
         match self.observe(at) {
             Standing::Applied => Some(true),
@@ -81,8 +81,8 @@ impl Memory {
             let history = self.history.lock();
             (history.standing(at), history.cursor())
         };
-        // The filter holds every id that was an alias at any time up to the cursor. So what it says
-        // can be compared with any earlier row.
+        // The filter holds every id that was an alias at any time up to the cursor. So its "surely
+        // not an alias" can be compared with the row at any earlier position.
         let by_filter = self.is_surely_none(key.id_hash());
         let comparable = |it: &Recalled| {
             let as_of = if by_filter { 0 } else { it.as_of };

@@ -1,8 +1,8 @@
-//! Epochs: one ends and the next begins when the history turns out to be another one (rule 7).
+//! Epochs: a new one begins when the shard turns out to have another history (rule 7).
 //!
 //! Invariant: an epoch begins under the history's lock, and the stripes are restarted after the
-//! epoch has risen. So a caller that holds a stripe's lock sees the new
-//! epoch, or the stripe is restarted after it.
+//! epoch has risen. So a caller that holds a stripe's lock sees the new epoch, or the stripe is
+//! restarted after the caller is done.
 
 use super::Memory;
 use crate::coherence::law::Standing;
@@ -21,15 +21,15 @@ impl Memory {
         standing
     }
 
-    /// The shard's history is not the one that was followed: all that is known of the shard is
-    /// dropped.
+    /// Begins a new epoch, because the shard's history is not the one that was followed. Drops all
+    /// that is known of the shard. `reason` is logged.
     pub fn contradicted(&self, reason: &'static str) {
         let beginning = self.beginning.lock();
         let mut history = self.history.lock();
         self.freshness.never();
         history.forget();
-        // Before the epoch rises. No query of the new epoch is sent over a connection that may lead
-        // to the old primary.
+        // Before the epoch rises, so that no query of the new epoch is sent over a connection that
+        // may lead to the old primary.
         self.contradictions.fetch_add(1, Ordering::AcqRel);
         self.next_epoch();
         drop(history);

@@ -1,4 +1,4 @@
-//! The filter's task fills a filter with a scan, and asks whether one is needed (`docs/design.md`,
+//! The filter's task asks whether a filter is needed, and fills one with a scan (`docs/design.md`,
 //! section 4).
 //!
 //! Invariant: the filter is registered before the first page of its scan is read, and answers only
@@ -38,8 +38,8 @@ impl Memory {
         step!(FilterRegisteredLate => self.filters.register(filter.clone()));
     }
 
-    /// Adds a page of the table of aliases, which was read as of `at` after the scan began. False
-    /// if the page may not be added: then the scan is worthless.
+    /// Adds a page of the table of aliases, which was read as of `at` after the scan began. Returns
+    /// false if the page may not be added. The scan is worthless then.
     pub fn add_filter_page<'a>(
         &self,
         scan: &mut FilterScan,
@@ -77,13 +77,13 @@ impl Memory {
         }
     }
 
-    /// Whether a filter should be filled: there is none of this epoch, or it is worn, and none
-    /// [waits](Self::filter_waits).
+    /// Whether a filter should be filled now. It should if the filter that answers is worn or
+    /// missing, unless another one [waits](Self::filter_waits) to take its place.
     pub fn wants_filter(&self) -> bool {
         !self.filter_waits() && self.filter().is_none_or(|filter| filter.is_worn())
     }
 
-    /// Whether a filter is filled, and waits for the feed before it may answer.
+    /// Whether a filter is filled and only waits for the feed before it answers.
     pub fn filter_waits(&self) -> bool {
         let next = self.filters.next();
         next.is_some_and(|next| next.is_filled() && next.epoch == self.epoch())

@@ -21,8 +21,8 @@ pub enum Lookup {
 }
 
 impl Memory {
-    /// Answers from memory, or makes the reader wait for a load. Then the answer is delivered to
-    /// `gather`, at `index`.
+    /// Answers from memory, or makes the reader wait for a load. In the second case the answer is
+    /// delivered to `gather`, at `index`.
     pub fn join(&self, key: &Key, need: &Need, gather: &Arc<Gather>, index: u32) -> Lookup {
         let footprint = self.cache.footprint_of(key);
         let mut stripe = self.stripes.lock(footprint);
@@ -45,7 +45,8 @@ impl Memory {
         if is_first { Lookup::Started } else { Lookup::Joined }
     }
 
-    /// The last known state, for a reader that the database does not answer (rules 6 and 8).
+    /// The last known state as a degraded answer, for a reader that the database did not answer
+    /// (rules 6 and 8). `None` if the reader may not have it, or nothing is known.
     pub fn get_degraded(&self, key: &Key, need: &Need, now: Boottime) -> Option<Found> {
         if !law::may_degrade(need.mark, self.freshness.age(now), self.limits.degraded) {
             return None;

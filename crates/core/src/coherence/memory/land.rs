@@ -24,8 +24,8 @@ pub struct Batch {
 }
 
 impl Memory {
-    /// To be called before a lane asks for these keys. Keys that nobody waits for any more are left
-    /// out.
+    /// Begins a query of a lane. Call it before the query is sent. Keys that no reader waits for any
+    /// more are left out.
     pub fn send(&self, keys: Vec<Key>, now: Boottime) -> Batch {
         // Both are noted before the query is sent. What happens while it is out counts against it.
         let (epoch, polls) = (self.epoch(), self.polls_begun.load(Ordering::Acquire));
@@ -42,7 +42,7 @@ impl Memory {
         batch
     }
 
-    /// A lane's query was answered. Returns the keys that must be asked for again.
+    /// Ends a query: `loaded` is its answer. Returns the keys that must be asked for again.
     pub fn land(&self, batch: Batch, loaded: &Loaded) -> Vec<Key> {
         let standing = self.observe(loaded.at);
         let epoch = value!(batch.epoch, OldEpochEnters => self.epoch());
@@ -55,7 +55,7 @@ impl Memory {
             let canonical = detached(loaded.rows.get(&key).map(|row| &row.canonical));
             if canonical.is_some() {
                 // The load may be ahead of the feed. A reader that has seen the alias must not be
-                // told "surely no alias" afterwards.
+                // told "surely not an alias" afterwards.
                 step!(FilterMissesLoads => self.filters.add(key.id_hash()));
             }
             let landing = Landing {
@@ -77,8 +77,8 @@ impl Memory {
         again
     }
 
-    /// Keeps the load of one key if it may be kept, and gives it to the waiters that it satisfies.
-    /// True if nobody waits any more. The stripe's lock is held.
+    /// Keeps the load of one key if it may enter the cache, and gives it to the waiters that it
+    /// satisfies. Returns true if no waiter is left. The stripe's lock is held.
     fn land_one(
         &self,
         footprint: Footprint,
@@ -112,7 +112,8 @@ impl Memory {
         }
     }
 
-    /// The keys could not be asked for. Their waiters fail, and nothing is remembered of it.
+    /// Fails all waiters of these keys, because the query could not be answered. The failure is not
+    /// remembered.
     pub fn fail(&self, keys: &[Key], failure: LookupFailure) {
         for key in keys {
             let flight = self.stripes.lock(self.cache.footprint_of(key)).flights.remove(key);

@@ -11,11 +11,11 @@ use crate::domain::{Change, LogPage, Position};
 use crate::mutant::{sabotage, step};
 use crate::sync::Ordering;
 
-/// A poll of the change log that is about to be sent.
+/// A poll of the change log that is about to be sent, or is out.
 pub struct PendingPoll {
     started: Boottime,
     epoch: u64,
-    /// The greatest seq that is known.
+    /// The greatest seq that was known before the poll was sent.
     greatest: u64,
     /// The position to read from. `None`: only the clock is needed.
     pub cursor: Option<Position>,
@@ -24,9 +24,9 @@ pub struct PendingPoll {
 /// How a poll ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PollEnd {
-    /// All changes up to the clock are applied. There were this many.
+    /// All changes up to the shard's clock are applied. There were this many.
     Complete(usize),
-    /// There are more changes, so poll again at once. This many are applied.
+    /// This many changes are applied, and there are more. Poll again at once.
     More(usize),
     /// A new epoch began, for this reason.
     NewEpoch(&'static str),
@@ -42,7 +42,7 @@ enum Applied {
 }
 
 impl Memory {
-    /// To be called before a poll is sent.
+    /// Begins a poll. Call it before the query is sent.
     pub fn begin_poll(&self, now: Boottime) -> PendingPoll {
         let history = self.history.lock();
         self.polls_begun.fetch_add(1, Ordering::AcqRel);
@@ -54,7 +54,7 @@ impl Memory {
         }
     }
 
-    /// A poll was answered.
+    /// Ends a poll: `page` is its answer. Applies the changes.
     pub fn end_poll(&self, poll: &PendingPoll, page: &LogPage) -> PollEnd {
         if poll.epoch != self.epoch() {
             // A new epoch began meanwhile. The next poll belongs to it.
@@ -101,7 +101,8 @@ impl Memory {
                 Applied::Yes => {}
                 Applied::OtherEpoch => return Err(PollEnd::More(0)),
                 Applied::Contradiction => {
-                    let reason = "the log holds a change that others saw differently";
+                    let reason =
+                        "the log holds another change than a load or a write saw at its seq";
                     return Err(self.give_up(reason));
                 }
             }
@@ -161,7 +162,8 @@ impl Memory {
         }
         if !history.start(at) {
             drop((history, beginning));
-            return self.give_up("the shard's clock is not the one that was seen before");
+            return self
+                .give_up("the shard's clock contradicts a position that a load or a write saw");
         }
         step!(StartKeepsEpoch, EpochKeepsEntries => self.next_epoch());
         self.freshness.polled_at(law::fresh_since(poll.started));

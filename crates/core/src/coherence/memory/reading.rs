@@ -1,7 +1,7 @@
-//! Reading from memory (rules 6, 7, 8).
+//! Readers ask memory (rules 6, 7, 8).
 //!
-//! Invariant: what is the same for all ids of a request is checked once, before the first entry is
-//! read.
+//! Invariant: freshness and token are the same for all ids of a request. They are checked once,
+//! before the first entry is read.
 
 use super::{Memory, Need};
 use crate::coherence::answer::{Found, Outcome};
@@ -15,27 +15,27 @@ use crate::sync::Guard;
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// A memory that may answer a request. It is meant for one run over the request's ids without a
-/// pause.
+/// A memory that may answer a request. Use it for one pass over the request's ids, without an await.
 ///
 /// An id is answered in three steps: [`is_surely_none`](Self::is_surely_none),
-/// [`touch`](Self::touch) and [`entry`](Self::entry). Many ids can take each step together. Then
-/// the machine's memory serves them at the same time, and waiting for it is most of what an answer
-/// costs. (The idea is that of S. Chen and others, "Improving Hash Join Performance through
-/// Prefetching", 2004.)
+/// [`touch`](Self::touch) and [`entry`](Self::entry). A batch takes each step for many ids before
+/// the next step, so that their accesses to the machine's memory overlap. Waiting for those is most
+/// of what an answer costs. (The idea is that of S. Chen and others, "Improving Hash Join
+/// Performance through Prefetching", 2004.)
 pub struct Reading<'a> {
     memory: &'a Memory,
     /// The epoch that the cursor belongs to.
     epoch: u64,
     /// The cursor, for a reader with a token.
     cursor: Option<Position>,
-    /// The filter that answers. Another one may take its place meanwhile. That one knows more, but
-    /// nothing that anybody was told before this request came.
+    /// The filter that answered when the reading began. Another one may have taken its place since.
+    /// Every alias that anybody was told of before this request came is in both.
     filter: Guard<Option<Arc<Filter>>>,
 }
 
 impl Memory {
-    /// `None` if memory may not answer (rule 6), or has not applied the token's position (rule 8).
+    /// Begins to answer a request from memory. `None` if memory is not fresh enough (rule 6), or has
+    /// not applied the token's position (rule 8).
     #[inline]
     pub fn read(&self, need: &Need) -> Option<Reading<'_>> {
         if !law::may_answer(self.freshness.age(need.arrived), self.limits.staleness) {
@@ -76,8 +76,9 @@ impl Memory {
         self.rules_out(&self.filters.answering(), hash)
     }
 
-    /// Whether this filter says so. It speaks of the state at the cursor when it was taken, or of a
-    /// later one: an id that became known since is in it, or in the filter that took its place.
+    /// Whether this filter says that the id is surely not an alias. That holds for the cursor at the
+    /// time when the filter was taken, or for a later one. An alias that became known since is in
+    /// this filter or in the one that took its place.
     #[inline]
     fn rules_out(&self, filter: &Option<Arc<Filter>>, hash: IdHash) -> bool {
         filter.as_deref().is_some_and(|filter| {
@@ -97,8 +98,8 @@ impl Memory {
         }
     }
 
-    /// The cursor, for a reader with a token that is applied here. `Some(None)` for a reader
-    /// without a token, `None` if the token is not applied.
+    /// The cursor, for a reader whose token is applied here. `Some(None)`: the reader has no token.
+    /// `None`: its token is not applied.
     #[inline]
     fn reached(&self, need: &Need) -> Option<Option<Position>> {
         let Some(mark) = need.mark else { return Some(None) };
@@ -128,14 +129,15 @@ impl Reading<'_> {
         self.memory.cache.touch(footprint);
     }
 
-    /// Answers a key from its entry, if there is one that may be told. The canonical id of an alias
-    /// is given to `canonical`, which copies it to its place. A buffer of its own for each would
-    /// cost more than the lookup.
+    /// Answers a key from its entry. `None` if there is no entry that the reader may be told.
+    ///
+    /// The canonical id of an alias is given to `canonical`, which copies it to where it is needed.
+    /// A buffer for each canonical id would cost more than the lookup.
     #[inline]
     pub fn entry(&self, footprint: Footprint, canonical: impl FnOnce(&[u8])) -> Option<Outcome> {
         let cache = &self.memory.cache;
         let mut canonical = Some(canonical);
-        // Called once: with the entry of the hot table, or with that of moka.
+        // Called at most once: with the entry of the hot table, or else with that of moka.
         let mut tell = |entry: View<'_>| {
             let outcome = self.told(entry)?;
             if let Some((id, canonical)) = entry.canonical.zip(canonical.take()) {
@@ -154,10 +156,10 @@ impl Reading<'_> {
         tell(entry.view())
     }
 
-    /// The outcome, if the entry may be told.
+    /// The outcome, if the reader may be told the entry.
     #[inline]
     fn told(&self, entry: View<'_>) -> Option<Outcome> {
-        // The epoch is read last. So the cursor and the entry belong to the same one.
+        // Memory's epoch is read last. So the cursor and the entry belong to the same epoch.
         let same_epoch = entry.epoch == self.epoch && self.epoch == self.memory.epoch();
         let outcome = if entry.canonical.is_some() { Outcome::Hit } else { Outcome::NegativeHit };
         law::may_tell(entry.as_of, same_epoch, self.cursor).then_some(outcome)

@@ -1,8 +1,8 @@
 //! The filter's task brings a saved filter up to date with the change log (`docs/design.md`,
 //! section 4, "Filter snapshot").
 //!
-//! Invariant: as that of [`filters`](super::filters). Here the pages are those of the log, from the
-//! snapshot's position on, without a gap.
+//! Invariant: the one of [`filters`](super::filters). The pages here are pages of the change log,
+//! from the snapshot's position on, without a gap.
 
 use super::Memory;
 use crate::coherence::filter::Filter;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// A saved filter that is brought up to date.
 pub struct FilterReplay {
     filter: Arc<Filter>,
-    /// The cursor when the replay began. The feed adds what comes after it.
+    /// The cursor when the replay began. The feed adds the changes after it.
     from: u64,
     /// The position that the filter is complete up to.
     at: Position,
@@ -37,20 +37,21 @@ pub enum Replayed {
     More,
     /// The filter is complete.
     Done,
-    /// The epoch is over, or the page is too old. The replay may be tried again.
+    /// The epoch is over, or the page is too old. The replay may be begun again.
     Over,
-    /// The log does not continue from the snapshot's position, so the snapshot is worthless. It
-    /// says why.
+    /// The log does not continue from the snapshot's position, for this reason. The snapshot is
+    /// worthless.
     Unfit(&'static str),
 }
 
 impl Memory {
-    /// The filter that answers, to be saved; `None` if there is none that could be used later.
+    /// The filter that answers, to be saved. `None` if none answers, or before the shard's first
+    /// change.
     pub fn filter_image(&self) -> Option<FilterImage> {
         // The epoch does not change while the history is held. The position is read before the
         // bits: an id that is added in between is in the snapshot too early, which is harmless.
         let history = self.history.lock();
-        // Seq 0 has no line in the log that could be compared later.
+        // Seq 0 has no line in the log, so a later process could not check the position.
         let at = history.cursor().filter(|at| at.seq > 0)?;
         Some(FilterImage { at, filter: self.filter()? })
     }

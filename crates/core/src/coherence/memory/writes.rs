@@ -8,8 +8,9 @@ use crate::domain::{Change, Key, Position};
 use crate::mutant::{in_order, sabotage, step};
 
 impl Memory {
-    /// A transaction of this instance was committed. `acknowledge` is called once memory knows of
-    /// it. So a client that is answered and then reads here sees its write (P2).
+    /// Tells memory of a committed transaction of this instance, and then calls `acknowledge`. So a
+    /// client that is answered and then reads here sees its write (P2). `log`: the lines that the
+    /// transaction added to the change log.
     pub fn committed(&self, log: &[Change], acknowledge: impl FnOnce()) {
         in_order!(AcknowledgedFirst =>
             log.iter().for_each(|change| self.committed_one(change)),
@@ -29,8 +30,9 @@ impl Memory {
         ));
     }
 
-    /// A write of `key` was committed at `at`, or an admin is about to be shown the row as of `at`.
-    /// To be called before the acknowledgement: a read after it gets no older answer.
+    /// Tells memory of a local write of `key` at `at`: a committed write, or a row as of `at` that an
+    /// admin is about to be shown. Call it before the client is answered. A later read gets no older
+    /// answer.
     pub fn wrote(&self, key: &Key, at: Position, is_alias: bool) {
         let epoch = self.epoch();
         let standing = self.observe(at);
@@ -40,8 +42,9 @@ impl Memory {
         }
         let mut stripe = self.stripes.lock(footprint);
         if epoch != self.epoch() {
-            // An epoch began after the commit. Nothing older is left, and every load of the new
-            // epoch is sent after the commit. The new history may not even have this seq.
+            // A new epoch began after the commit. No older entry is left, and every load of the new
+            // epoch is sent after the commit. The new history may not have this seq at all, so the
+            // fence must not rise to it.
             return;
         }
         step!(WriteNoFence => stripe.raise(key, at.seq));

@@ -1,4 +1,4 @@
-//! The snapshot, and its replay by [`Memory`].
+//! Tests of snapshots, and of their replay by [`Memory`].
 
 use super::{Fill, SavedFilter, SnapshotFault};
 use crate::clock::Boottime;
@@ -72,7 +72,7 @@ fn a_written_snapshot_can_be_read() {
     assert!(perhaps.count() < 10);
 }
 
-/// The files of other versions of this program are read too. If this fails, raise `VERSION`.
+/// This program reads the files of other versions of itself. If the test fails, raise `VERSION`.
 #[test]
 fn the_format_does_not_change() {
     let sum = xxhash_rust::xxh3::xxh3_64(&snapshot());
