@@ -13,7 +13,7 @@ pub const SLOTS: u16 = 4096;
 /// followed by the id. Its top 12 bits are the [`Slot`].
 ///
 /// The hash is frozen: another one would give stored rows other slots, and no read would find them.
-/// `tests/golden/slots.txt` pins it.
+/// `crates/core/tests/golden/slots.txt` pins it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdHash(u64);
 
