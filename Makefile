@@ -20,10 +20,11 @@ test: ## Install the test databases if need be, then run all tests
 	cargo test --locked --workspace --features aka/test-hooks
 	cargo test --locked -p aka-core --features shuttle --test interleavings
 
-lint: ## Check the formatting, and run clippy with warnings as errors
+lint: ## Check the formatting, and run clippy and rustdoc with warnings as errors
 	cargo fmt --check
 	cargo clippy --locked --workspace --features aka/test-hooks --all-targets -- -D warnings
 	cargo clippy --locked -p aka-core --features shuttle --test interleavings -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --features aka/test-hooks --no-deps --document-private-items
 
 fmt: ## Format the code
 	cargo fmt

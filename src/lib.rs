@@ -31,7 +31,7 @@
 //! 1. `src/server/connection.rs` takes the RPC from its connection.
 //! 2. `src/rpc/dispatcher.rs` counts it, takes its deadline, and routes it to the lookups in
 //!    `src/rpc`.
-//! 3. `src/resolve.rs` validates each id. The slot of the id names its shard.
+//! 3. `src/resolve/read.rs` validates each id. The slot of the id names its shard.
 //! 4. `aka_core::coherence` asks the filter and the cache. They answer only under rules 6, 7 and 8.
 //!    A miss joins the flight of its key (rule 4).
 //! 5. `src/shard/lane.rs` asks the database for all keys that wait, in one query.
@@ -39,7 +39,7 @@
 //!
 //! # The path of a write
 //!
-//! 1. `src/rpc/admin.rs` decodes the message, and starts the write as a task.
+//! 1. `src/rpc/tonic_services/admin.rs` takes the decoded message, and starts the write as a task.
 //! 2. `src/admin/create.rs` (or `update.rs`, `delete.rs`) turns it into write steps: one job for
 //!    each shard, first on the shard of the canonical id (`docs/design.md`, section 3).
 //! 3. `src/shard/writer.rs` takes all jobs that wait, and writes them in one transaction.

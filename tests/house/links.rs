@@ -1,10 +1,16 @@
-//! Relative links and anchors in the documentation lead somewhere.
+//! Relative links, anchors and paths in the documentation and in comments lead somewhere.
 
 use crate::assert_none;
 use crate::tree::{exists, files, read, root};
 use regex::Regex;
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::LazyLock;
+
+static PATH: LazyLock<Regex> = LazyLock::new(|| {
+    let folder = "src|crates|tests|benches|docs|scripts|migrations|proto|deploy";
+    Regex::new(&format!(r"`((?:{folder})/[\w./-]*)(?:\{{([\w,]+)\}})?`")).expect("a pattern")
+});
 
 #[test]
 fn links_lead_somewhere() {
@@ -31,6 +37,26 @@ fn links_lead_somewhere() {
     assert_none("links", &findings);
 }
 
+/// A file that was moved or renamed is still named where somebody explains it.
+#[test]
+fn paths_lead_somewhere() {
+    let mut findings = Vec::new();
+    for file in files() {
+        let is_page = file.path.ends_with(".md") && file.path != "CHANGELOG.md";
+        for line in file.text.lines().filter(|line| is_page || line.trim().starts_with("//")) {
+            let lost = paths(line).into_iter().filter(|path| !exists(path));
+            findings.extend(lost.map(|path| format!("{}: there is no {path}", file.path)));
+        }
+    }
+    assert_none("paths", &findings);
+}
+
+#[test]
+fn paths_are_found() {
+    let line = "`src/a.rs`, `migrations/{mysql,sqlite}`, `make test`, src/b.rs, `tests/it/c/`";
+    assert_eq!(paths(line), ["src/a.rs", "migrations/mysql", "migrations/sqlite", "tests/it/c/"]);
+}
+
 #[test]
 fn anchors_are_as_on_the_web() {
     let text = "# A `b`: c, d_e\n```\n# no\n```\n## Rule 7: epochs\n## Rule 7: epochs\n";
@@ -43,6 +69,16 @@ fn links(text: &str) -> Vec<&str> {
     let targets = pattern.captures_iter(text).filter_map(|found| found.get(1).or(found.get(2)));
     let targets = targets.map(|target| target.as_str());
     targets.filter(|target| !target.contains("://") && !target.starts_with("mailto:")).collect()
+}
+
+/// Quoted paths that begin with a folder of the root. `{a,b}` stands for two of them.
+fn paths(line: &str) -> Vec<String> {
+    let found = PATH.captures_iter(line).flat_map(|found| {
+        let start = found[1].to_owned();
+        let ends = found.get(2).map_or("", |ends| ends.as_str()).to_owned();
+        ends.split(',').map(|end| format!("{start}{end}")).collect::<Vec<_>>()
+    });
+    found.collect()
 }
 
 /// The anchors of a page's headings, as GitHub makes them.

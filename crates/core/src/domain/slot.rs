@@ -12,9 +12,8 @@ pub const SLOTS: u16 = 4096;
 /// The hash of an id in its project: XXH3-64 (seed 0) over the project, 8 bytes big-endian,
 /// followed by the id. Its top 12 bits are the [`Slot`].
 ///
-/// The hash is frozen. With another one, ids would have other slots than their stored rows, and no
-/// read would find them.
-/// `tests/golden/slots.txt` pins it.
+/// The hash is frozen: another one would give stored rows other slots, and no read would find them.
+/// `crates/core/tests/golden/slots.txt` pins it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdHash(u64);
 
