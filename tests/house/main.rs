@@ -20,7 +20,6 @@ mod imports;
 mod links;
 mod mutants;
 mod names;
-mod paths;
 mod promises;
 mod sizes;
 mod tree;
