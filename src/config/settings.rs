@@ -93,7 +93,7 @@ settings! {
         max_aliases: u64 [COUNT] = 500, in 1..=1_000_000;
 
         /// Ids that must not be aliased, in place of the built-in list; case is ignored [default: a
-        /// list of 62]
+        /// list of 65]
         #[arg(long = "placeholder", value_delimiter = ',')]
         placeholders: Vec<String> [ID];
 

@@ -117,10 +117,19 @@ impl Judge<'_> {
     ) -> Result<(), (&'static str, String)> {
         let timed_out = matches!(code, Code::DeadlineExceeded | Code::Cancelled);
         let hurried = read.deadline < Duration::from_secs(1) && timed_out;
-        if hurried || self.excused(read) {
+        if hurried || self.excused(read) || self.lost_its_token(read, code) {
             return Ok(());
         }
         Err(("P8", format!("a read failed without a reason ({why})")))
+    }
+
+    /// Whether a failover may have lost the write of the read's token. Until the new primary's clock
+    /// has passed the write's seq, the answer is `TOKEN_AHEAD`.
+    fn lost_its_token(&self, read: &Read, code: Code) -> bool {
+        let Some(write) = read.token_of.filter(|_| code == Code::Unavailable) else { return false };
+        let ended = self.key.writes()[write].ended;
+        let failovers = self.history.failovers(self.key.shard);
+        failovers.iter().any(|it| it.copied.0 < ended && it.replaced < read.answered)
     }
 
     fn excused(&self, read: &Read) -> bool {

@@ -52,7 +52,7 @@ async fn it_shows_an_instance_and_its_shards(backend: Backend) {
     assert_eq!((&seen["retention_seconds"], &seen["audit_sample"]), (&7200.into(), &1.0.into()));
     assert_eq!(seen["cache"]["budget_bytes"], 3 << 20);
     let lookups = seen["lookups"].as_object().expect("an object");
-    assert_eq!((lookups.len(), &lookups["invalid"]), (10, &1.into()), "{seen}");
+    assert_eq!((lookups.len(), &lookups["invalid"]), (11, &1.into()), "{seen}");
     assert!(lookups["hit"].as_u64() > Some(0), "{seen}");
     let shards = seen["shards"].as_array().expect("a list");
     assert_eq!(shards.len(), database.shards());

@@ -12,8 +12,7 @@ use std::collections::HashSet;
 /// The placeholders of the default configuration: the union of what analytics vendors refuse or
 /// advise to block, and of what languages print for "no value".
 ///
-/// An entry of zeros and dashes stands for all ids of zeros and dashes.
-pub const DEFAULT_PLACEHOLDERS: [&str; 62] = [
+pub const DEFAULT_PLACEHOLDERS: [&str; 65] = [
     // Nobody in particular.
     "anonymous",
     "anonymous_id",
@@ -76,7 +75,11 @@ pub const DEFAULT_PLACEHOLDERS: [&str; 62] = [
     "deviceid",
     "alias",
     "email",
-    // What many devices say of themselves: a build number, an Android id, a hidden MAC address.
+    // What many devices say of themselves: a UUID or an IMEI of zeros, a build number, an Android id,
+    // a hidden MAC address.
+    "00000000-0000-0000-0000-000000000000",
+    "00000000000000000000000000000000",
+    "000000000000000",
     "lmy47d",
     "9774d56d682e549c",
     "02:00:00:00:00:00",
@@ -93,8 +96,6 @@ pub struct Placeholders {
     /// By length: a bit for the first byte of each placeholder. Nearly every id is settled by this,
     /// without a hash.
     starts: [u32; MAX_ID_BYTES + 1],
-    /// Whether ids of zeros and dashes are placeholders.
-    zeros: bool,
 }
 
 impl Placeholders {
@@ -104,21 +105,17 @@ impl Placeholders {
             list.into_iter().map(|entry| entry.as_ref().to_ascii_lowercase()).collect();
         shown.sort_unstable();
         shown.dedup();
-        let (mut starts, mut zeros) = ([0; MAX_ID_BYTES + 1], false);
+        let mut starts = [0; MAX_ID_BYTES + 1];
         let mut bare = HashSet::new();
         for entry in shown.iter().map(|entry| self::bare(entry)) {
             // The rules have what is empty, and no id is longer.
             if entry.is_empty() || entry.len() > MAX_ID_BYTES {
                 continue;
             }
-            if is_zeros(entry) {
-                zeros = true;
-            } else {
-                starts[entry.len()] |= start_bit(entry.as_bytes());
-                bare.insert(entry.as_bytes().into());
-            }
+            starts[entry.len()] |= start_bit(entry.as_bytes());
+            bare.insert(entry.as_bytes().into());
         }
-        Self { shown, bare, starts, zeros }
+        Self { shown, bare, starts }
     }
 
     /// The list, sorted.
@@ -144,10 +141,7 @@ impl Placeholders {
             return false;
         };
         let text = bare(text);
-        text.is_empty()
-            || self.contains_bare(text.as_bytes())
-            || (self.zeros && is_zeros(text))
-            || is_unfilled(text)
+        text.is_empty() || self.contains_bare(text.as_bytes()) || is_unfilled(text)
     }
 
     #[inline]
@@ -188,7 +182,7 @@ static EDGES: [u8; 256] = {
             edge = FIRST | LAST;
         }
         // The first bytes of Unicode's blanks, and what all of them end with.
-        if matches!(it, 0xc2 | 0xe1 | 0xe2 | 0xe3 | 0xef | b'%' | b'0' | b'-') {
+        if matches!(it, 0xc2 | 0xe1 | 0xe2 | 0xe3 | 0xef | b'%') {
             edge |= FIRST;
         }
         if it >= 0x80 || may_end(it) {
@@ -214,10 +208,6 @@ fn bare(text: &str) -> &str {
 fn unquoted(text: &str) -> Option<&str> {
     let within = |quote| text.strip_prefix(quote)?.strip_suffix(quote);
     within('"').or_else(|| within('\''))
-}
-
-fn is_zeros(text: &str) -> bool {
-    text.bytes().all(|byte| matches!(byte, b'0' | b'-'))
 }
 
 #[cfg(test)]
@@ -266,15 +256,12 @@ mod tests {
     }
 
     #[test]
-    fn zeros_stand_for_each_other() {
+    fn only_known_zeros_are_placeholders() {
         let placeholders = Placeholders::default();
-        let zeros = "00000000-0000-0000-0000-000000000000";
-        for id in [zeros, "000000000000000", "-", "\"0\"", "0 "] {
+        for id in ["0", "\"0\"", "00000000-0000-0000-0000-000000000000"] {
             assert!(placeholders.contains(id.as_bytes()), "{id:?}");
-            assert!(Placeholders::new([zeros]).contains(id.as_bytes()), "{id:?}");
-            assert!(!Placeholders::new(["null"]).contains(id.as_bytes()), "{id:?}");
         }
-        for id in ["01", "00000000-0000-0000-0000-000000000001", "-bob", "-2"] {
+        for id in ["00", "0-0", "00000000", "01", "00000000-0000-0000-0000-000000000001", "-2"] {
             assert!(!placeholders.contains(id.as_bytes()), "{id:?}");
         }
     }
