@@ -1,8 +1,8 @@
 //! Compiles the wire contract without `protoc`.
 //!
 //! The contract declares ids as `string`, and reflection shows that. The Rust types decode the same
-//! fields as bytes, which is the same on the wire. So one id that is not UTF-8 does not fail a whole
-//! batch.
+//! fields as bytes, which is the same on the wire. So one id that is not UTF-8 does not fail a
+//! whole batch.
 
 use prost::Message;
 use prost_types::field_descriptor_proto::Type;

@@ -42,9 +42,9 @@ impl Admin {
 
     /// Creates the requests of one stage, and answers in order.
     ///
-    /// If only some of the aliases of a canonical id fit, those that come first in the batch must get
-    /// the places. The jobs queue up in the order of the batch. So either all requests of a canonical
-    /// id are created optimistically, or all begin with a precheck.
+    /// If only some aliases of a canonical id fit, the first ones in the batch must be created.
+    /// Jobs of one kind keep the order of the batch. So for one canonical id, either all requests
+    /// are tried without a precheck, or all begin with one.
     async fn create_stage(
         &self,
         stage: &[&Item],

@@ -12,7 +12,8 @@ use aka_core::domain::{ForwardRow, Id, Key, Micros, Position, Stamp};
 use aka_core::write::{StepRefusal, WriteStep};
 
 impl Admin {
-    /// Makes `alias_id` an alias of `canonical_id`, or of the id that `canonical_id` is an alias of.
+    /// Makes `alias_id` an alias of `canonical_id`, or of the id that `canonical_id` is an alias
+    /// of.
     ///
     /// # Errors
     /// As `docs/design.md`, section 2, lists them.
@@ -34,8 +35,8 @@ impl Admin {
         shard(&pair.alias).is_some_and(|id| shard(&pair.canonical) == Some(id))
     }
 
-    /// Creates in one transaction, without a read before it, if one shard has both ids. Most aliases
-    /// are new, and the transaction sees all that a read would see.
+    /// Creates in one transaction, without a read before it, if one shard has both ids. Most
+    /// aliases are new, and the transaction sees all that a read would see.
     ///
     /// `None`: nothing was written, and a [`precheck`](Self::precheck) must find out more.
     pub(super) async fn create_optimistically(
@@ -53,7 +54,8 @@ impl Admin {
         let Written { effects, at } = self.write(alias, steps, LastStart::before(deadline)).await?;
         match effects {
             Ok(effects) => self.written(alias, effects, at).map(Some),
-            // Final: the pin step was possible, so the canonical id is not an alias.
+            // This refusal is final, because the pin step succeeded: the canonical id is not an
+            // alias.
             Err(StepRefusal::Unchanged(row) | StepRefusal::Taken(row)) => {
                 self.unchanged_or_taken(alias, row, canonical.id(), at).map(Some)
             }
@@ -122,7 +124,7 @@ impl Admin {
             }
             Err(StepRefusal::Pinned) => {
                 self.refuse_if_pinned(alias).await?;
-                // The pin was an orphan, or it is gone by now.
+                // The id was pinned by an orphan, or is no longer pinned.
                 Err(Refusal::RetryLater)
             }
             Err(_) => Err(Refusal::RetryLater),

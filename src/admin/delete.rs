@@ -1,7 +1,7 @@
 //! Deleting an alias.
 
 use super::handle::{Admin, LastStart};
-use super::refusal::{Refusal, Subject};
+use super::refusal::{Refusal, WhichId};
 use super::request::key;
 use crate::shard::Written;
 use aka_core::clock::Boottime;
@@ -21,7 +21,7 @@ impl Admin {
         expected_version: u64,
         deadline: Boottime,
     ) -> Result<Token, Refusal> {
-        let alias = key(project_id, Subject::Alias, alias_id)?;
+        let alias = key(project_id, WhichId::Alias, alias_id)?;
         let unlink = WriteStep::Unlink { alias: alias.clone(), expected_version };
         let Written { effects, at } =
             self.write(&alias, vec![unlink], LastStart::before(deadline)).await?;

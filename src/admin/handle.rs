@@ -62,8 +62,8 @@ impl Admin {
         Ok((loaded.rows.get(key).cloned(), loaded.at))
     }
 
-    /// Carries out one job on the shard of `key`. A job whose time is over is not queued: its client
-    /// must hear that, and not that the queue is full.
+    /// Carries out one job on the shard of `key`. A job whose time is over is not queued: its
+    /// client must hear that, and not that the queue is full.
     pub(super) async fn write(
         &self,
         key: &Key,
@@ -84,11 +84,11 @@ impl Admin {
         })
     }
 
-    /// Tells memory that a client is about to be shown the state of a key as of `at`. It counts as a
-    /// local write (rule 5): a client that has seen it must not be answered an older state.
+    /// Tells memory that a client is about to be shown the state of a key as of `at`. It counts as
+    /// a local write (rule 5): a client that has seen it must not be answered an older state.
     pub(super) fn note_shown(&self, key: &Key, at: Position, is_alias: bool) {
         if let Ok(shard) = self.shard(key) {
-            shard.memory.wrote(key, at, is_alias);
+            shard.memory.note_local_write(key, at, is_alias);
         }
     }
 
@@ -108,7 +108,7 @@ impl Admin {
             Effect::Linked { row, .. } => Some(row),
             _ => None,
         });
-        // Never missing: the job had a step that links.
+        // A job with a link or relink step always has this effect.
         let row = row.ok_or(Refusal::Unknown)?;
         self.answer(alias, row, at, true)
     }
@@ -153,8 +153,8 @@ pub(super) struct LastStart {
 }
 
 impl LastStart {
-    /// That of a write which begins now: the client's deadline, or [`STEP_LIMIT`] if that is sooner.
-    /// Only a job that waited for the whole of [`STEP_LIMIT`] is the queue's fault.
+    /// That of a write which begins now: the client's deadline, or [`STEP_LIMIT`] if that is
+    /// sooner. Only a job that waited for the whole of [`STEP_LIMIT`] is the queue's fault.
     pub fn before(deadline: Boottime) -> Self {
         let limit = Self::from_now();
         match deadline <= limit.not_after {

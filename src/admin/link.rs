@@ -10,9 +10,8 @@ use aka_core::domain::{Id, InverseRow, Key, Micros, Stamp};
 use aka_core::write::{StepRefusal, WriteStep};
 
 impl Admin {
-    /// Pins `canonical`, following it as needed, and then takes the second step, which `link` makes
-    /// for the canonical id and the stamp. Returns the canonical id at the end, and what came of the
-    /// second step.
+    /// Pins `canonical`, or the end of its chain, and then does the second step, which `link`
+    /// builds. Returns the canonical id at the end, and the result of the second step.
     pub(super) async fn pin_and_link(
         &self,
         alias: &Key,
@@ -33,7 +32,7 @@ impl Admin {
             Err(refusal) => *refusal != Refusal::Unknown,
         };
         if surely_not_linked {
-            // The stamp rule: after an unknown outcome the pin stays.
+            // After an unknown outcome the pin must stay (section 3, the stamp rule).
             let (canonical, alias) = (canonical.clone(), alias.id().clone());
             let own_pin = InverseRow { canonical, alias, stamp, created: Micros(0) };
             self.unpin_in_background(own_pin).await;

@@ -1,7 +1,7 @@
 //! Listing the aliases of a canonical id, page by page.
 
 use super::handle::{Admin, AliasView};
-use super::refusal::{Refusal, Subject, unavailable};
+use super::refusal::{Refusal, WhichId, unavailable};
 use super::request::key;
 use aka_core::domain::{Id, Key, Stamp};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -33,7 +33,7 @@ impl Admin {
         page_size: i32,
         page_token: &str,
     ) -> Result<Page, Refusal> {
-        let canonical = key(project_id, Subject::Canonical, canonical_id)?;
+        let canonical = key(project_id, WhichId::Canonical, canonical_id)?;
         let size = match u32::try_from(page_size).map_err(|_| Refusal::PageSize)? {
             0 => DEFAULT_PAGE,
             size => size.min(MAX_PAGE),
@@ -41,7 +41,7 @@ impl Admin {
         let after = PageToken::parse(page_token, &canonical)?;
         let after = after.as_ref().map(|token| (&token.alias, token.stamp));
         let pool = self.pool(&canonical)?;
-        // One row more than the page holds: it tells whether there is another page.
+        // Reads one row more than the page holds, which shows whether there is another page.
         let mut rows = pool.inverse_rows(&canonical, after, size + 1).await.map_err(unavailable)?;
         let more = rows.len() > size as usize;
         rows.truncate(size as usize);
@@ -63,8 +63,8 @@ impl Admin {
     }
 }
 
-/// The last row of a page. Its text is base64url of a format byte, a checksum that ties the token to
-/// its list, the stamp, and the alias id.
+/// The last row of a page. Its text is base64url of a format byte, a checksum that ties the token
+/// to its list, the stamp, and the alias id.
 struct PageToken {
     alias: Id,
     stamp: Stamp,

@@ -13,13 +13,15 @@ const PAGE: u32 = 1_000;
 /// Forward rows that one query reads.
 const KEYS: usize = 128;
 
-/// At this age an inverse row without a forward row is an orphan. A write that has not begun its
-/// second step within [`STEP_LIMIT`] never begins it. The rest is time for the transaction.
-const SURELY_ORPHAN: Duration = Duration::from_secs(2 * STEP_LIMIT.as_secs());
+/// At this age the write of an inverse row has ended, so without a forward row it does not count
+/// for the limit. A write that has not begun its second step within [`STEP_LIMIT`] never begins it;
+/// the rest is time for the transaction. (The sweeper removes the row much later: `ORPHAN_AGE`.)
+const WRITE_HAS_ENDED: Duration = Duration::from_secs(2 * STEP_LIMIT.as_secs());
 
 /// Whether a canonical id may have one more alias.
 pub(super) enum Capacity {
-    /// It may, if these orphans are not counted.
+    /// It may, if these are not counted: the inverse rows of writes that ended without a forward
+    /// row.
     Free(Vec<(Id, Stamp)>),
     Full,
     /// It depends on writes that are still under way.
@@ -33,7 +35,7 @@ pub(super) struct ForwardRows(HashMap<Id, (ForwardRow, Position)>);
 impl ForwardRows {
     /// The forward row that bears the stamp of the inverse row.
     pub fn of(&self, inverse: &InverseRow) -> Option<&(ForwardRow, Position)> {
-        self.0.get(&inverse.alias).filter(|(row, _)| inverse.is_pinned_by(row))
+        self.0.get(&inverse.alias).filter(|(row, _)| inverse.belongs_to(row))
     }
 
     /// Whether the forward row bears the stamp of the inverse row, whatever its canonical id is.
@@ -56,7 +58,7 @@ impl Admin {
         for row in rows.iter().filter(|row| row.alias != *alias) {
             if forward.pins(row) {
                 live.insert(&row.alias);
-            } else if now.since(row.created) < SURELY_ORPHAN {
+            } else if now.since(row.created) < WRITE_HAS_ENDED {
                 young.insert(&row.alias);
             } else {
                 orphans.push((row.alias.clone(), row.stamp));
@@ -72,8 +74,8 @@ impl Admin {
     }
 
     /// # Errors
-    /// [`Refusal::AliasIsCanonical`] if an alias pins the id. [`Refusal::RetryLater`] if only orphans
-    /// or writes under way pin it.
+    /// [`Refusal::AliasIsCanonical`] if an alias pins the id. [`Refusal::RetryLater`] if only
+    /// orphans or writes under way pin it.
     pub(super) async fn refuse_if_pinned(&self, id: &Key) -> Result<(), Refusal> {
         let (_, rows) = self.all_pins(id).await?;
         let forward = self.forward_rows(&rows).await?;

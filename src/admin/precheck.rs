@@ -5,8 +5,8 @@ use super::refusal::Refusal;
 use super::request::AliasPair;
 use aka_core::domain::{ForwardRow, Key, Position};
 
-/// How many times a canonical id that is an alias is followed. Aliases never lead to aliases, so one
-/// hop is enough; more hops mean that other writes move the alias at this moment.
+/// How many times a canonical id that is an alias is followed. One hop is enough, because an alias
+/// never points at an alias. More hops are needed only while other writes move it.
 pub(super) const FOLLOWS: u32 = 4;
 
 /// The state that a write starts from.

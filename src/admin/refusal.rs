@@ -7,12 +7,12 @@ use std::fmt;
 
 /// Which of the two ids of an alias.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Subject {
+pub enum WhichId {
     Alias,
     Canonical,
 }
 
-impl Subject {
+impl WhichId {
     /// The name of the id's field in the contract.
     pub fn field(self) -> &'static str {
         match self {
@@ -22,7 +22,7 @@ impl Subject {
     }
 }
 
-impl fmt::Display for Subject {
+impl fmt::Display for WhichId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.field())
     }
@@ -34,11 +34,11 @@ pub enum Refusal {
     #[error("project_id is 0 or above 2^63 - 1")]
     Project,
     #[error("{0} {1}")]
-    Id(Subject, IdFault),
+    Id(WhichId, IdFault),
     #[error(
         "{0} is a placeholder that broken clients send; an alias of it would merge strangers. Send the real id"
     )]
-    Placeholder(Subject),
+    Placeholder(WhichId),
     #[error("an id cannot be an alias of itself, and canonical_id is, or leads to, alias_id")]
     SelfAlias,
     #[error(
@@ -93,7 +93,7 @@ pub(super) fn unavailable(error: StoreError) -> Refusal {
     error.bar().map_or(Refusal::Unavailable, Refusal::Barred)
 }
 
-/// What a client is told of a shard that lets aka not read or write. It does not say what the
+/// What a client is told of a shard that does not let aka read or write. It does not say what the
 /// database said.
 fn barred_write(bar: Bar) -> &'static str {
     match bar {

@@ -1,10 +1,10 @@
 //! Parses a request once, into keys that are valid by type.
 
-use super::refusal::{Refusal, Subject};
+use super::refusal::{Refusal, WhichId};
 use aka_core::domain::{Id, Key, Placeholders, Project};
 use bytes::Bytes;
 
-/// Which aliases may be made.
+/// The rules for new aliases.
 #[derive(Clone, Debug)]
 pub struct Rules {
     pub placeholders: Placeholders,
@@ -52,15 +52,15 @@ impl AliasPair {
         alias_id: Bytes,
         canonical_id: Bytes,
     ) -> Result<Self, Refusal> {
-        let parse = |subject, bytes| {
-            let key = key(project_id, subject, bytes)?;
+        let parse = |which, bytes| {
+            let key = key(project_id, which, bytes)?;
             match rules.placeholders.contains(key.id().as_bytes()) {
-                true => Err(Refusal::Placeholder(subject)),
+                true => Err(Refusal::Placeholder(which)),
                 false => Ok(key),
             }
         };
-        let alias = parse(Subject::Alias, alias_id)?;
-        let canonical = parse(Subject::Canonical, canonical_id)?;
+        let alias = parse(WhichId::Alias, alias_id)?;
+        let canonical = parse(WhichId::Canonical, canonical_id)?;
         if alias == canonical { Err(Refusal::SelfAlias) } else { Ok(Self { alias, canonical }) }
     }
 }
@@ -69,9 +69,9 @@ impl AliasPair {
 ///
 /// # Errors
 /// [`Refusal::Project`] or [`Refusal::Id`].
-pub(super) fn key(project_id: u64, subject: Subject, id: Bytes) -> Result<Key, Refusal> {
+pub(super) fn key(project_id: u64, which: WhichId, id: Bytes) -> Result<Key, Refusal> {
     let project = Project::new(project_id).ok_or(Refusal::Project)?;
-    let id = Id::new(id).map_err(|fault| Refusal::Id(subject, fault))?;
+    let id = Id::new(id).map_err(|fault| Refusal::Id(which, fault))?;
     Ok(Key::new(project, id.detached()))
 }
 
@@ -86,12 +86,12 @@ mod tests {
             let (alias, canonical) = (Bytes::from(alias), Bytes::from(canonical));
             AliasPair::parse(&rules, project, alias, canonical).map(|_| ())
         };
-        let is_id = |refused, subject| matches!(refused, Err(Refusal::Id(s, _)) if s == subject);
+        let is_id = |refused, which| matches!(refused, Err(Refusal::Id(s, _)) if s == which);
         assert_eq!(parse(0, "", ""), Err(Refusal::Project));
-        assert!(is_id(parse(1, "", ""), Subject::Alias));
-        assert_eq!(parse(1, "null", ""), Err(Refusal::Placeholder(Subject::Alias)));
-        assert!(is_id(parse(1, "a", ""), Subject::Canonical));
-        assert_eq!(parse(1, "a", "null"), Err(Refusal::Placeholder(Subject::Canonical)));
+        assert!(is_id(parse(1, "", ""), WhichId::Alias));
+        assert_eq!(parse(1, "null", ""), Err(Refusal::Placeholder(WhichId::Alias)));
+        assert!(is_id(parse(1, "a", ""), WhichId::Canonical));
+        assert_eq!(parse(1, "a", "null"), Err(Refusal::Placeholder(WhichId::Canonical)));
         assert_eq!(parse(1, "a", "a"), Err(Refusal::SelfAlias));
         assert_eq!(parse(1, "a", "b"), Ok(()));
     }

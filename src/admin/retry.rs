@@ -23,7 +23,7 @@ where
             Err(Refusal::RetryLater) => {}
             done => return done,
         }
-        // Random, so that two writes that met once do not meet again.
+        // The pause is random, so that two writes that collided do not collide again.
         let pause = Duration::from_millis(rand::random_range(5..=20) << retried);
         if Boottime::now().plus(pause) >= deadline {
             return Err(Refusal::RetryLater);

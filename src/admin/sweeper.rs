@@ -12,6 +12,7 @@ use aka_core::write::ORPHAN_AGE;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Inverse rows that one query reads.
 const PAGE: u32 = 1_000;
 
 /// Sweeps all shards without end, with a pause after each page.
@@ -26,7 +27,7 @@ async fn walk(admin: &Admin, pool: &ReadPool, metrics: &Metrics, pause: Duration
         tokio::time::sleep(pause).await;
         match sweep_page(admin, pool, after.as_ref(), metrics).await {
             Ok(last) => after = last,
-            // This shard, or one that holds a forward row, cannot be reached: the same page again.
+            // This shard, or one with a forward row, cannot be reached. Sweep the same page again.
             Err(error) => tracing::debug!(shard = pool.shard().id.0, error, "the sweeper waits"),
         }
     }

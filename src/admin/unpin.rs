@@ -9,8 +9,8 @@ use std::time::Duration;
 const CLEAN_UP: Duration = Duration::from_millis(250);
 
 impl Admin {
-    /// Removes an inverse row, if its shard can be reached; false if not. The row is an orphan then:
-    /// it does no harm, and the sweeper removes it.
+    /// Removes an inverse row. Returns false if its shard cannot be reached. The row then stays as
+    /// an orphan until the sweeper removes it.
     pub(super) async fn unpin(&self, row: InverseRow) -> bool {
         let key = row.canonical.clone();
         let last_start = LastStart::from_now();
@@ -21,8 +21,8 @@ impl Admin {
         done.is_ok()
     }
 
-    /// [`unpin`](Self::unpin) in a task of its own, with a short wait for it. A write that succeeded
-    /// must not fail, or hang, because the shard of the old canonical id is sick (P8).
+    /// [`unpin`](Self::unpin) in a task of its own, with a short wait for it. A write that
+    /// succeeded must not fail, or hang, because the shard of the old canonical id is sick (P8).
     pub(super) async fn unpin_in_background(&self, row: InverseRow) {
         let admin = self.clone();
         let done = self.cluster.run_to_completion(async move { admin.unpin(row).await });

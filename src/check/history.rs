@@ -1,13 +1,14 @@
-//! What the change log says of the aliases that look wrong.
+//! Compares the aliases that look wrong with the change log.
 //!
-//! A repair must not make the damage of somebody who changed rows by hand look right. So rows are
-//! compared with the newest lines of the change log about them.
+//! Somebody may have changed rows by hand. A repair must not make such damage look right, so rows
+//! are compared with the newest lines of the change log about them.
 
 use super::shards::ShardSessions;
 use crate::store::StoreError;
 use aka_core::domain::{Change, ForwardRow, Id, Key};
 use std::collections::{HashMap, HashSet};
 
+/// Lines of the log that one query reads.
 const PAGE: u32 = 5_000;
 
 /// The newest line of the change log about each alias that is looked at.
@@ -19,7 +20,7 @@ pub(super) struct History {
     next: Vec<u64>,
 }
 
-/// What a line of the change log says an alias is.
+/// The state of an alias after a line of the change log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggedState {
     pub version: u64,
@@ -40,7 +41,7 @@ impl LoggedState {
     }
 }
 
-/// What the change log says of a row.
+/// A row, compared with the newest line about it.
 pub(super) enum Verdict {
     /// The row is as its write left it.
     Confirmed,
@@ -89,7 +90,7 @@ impl History {
         Ok((rows, verdicts))
     }
 
-    /// Reads the lines that are new since.
+    /// Reads the lines that were added since.
     async fn catch_up(&mut self, shards: &mut ShardSessions) -> Result<(), StoreError> {
         for shard in 0..self.next.len() {
             loop {

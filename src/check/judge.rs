@@ -1,4 +1,4 @@
-//! Tells what was changed by hand from what a write that died has left.
+//! Tells rows that were changed by hand from those that a write left when it died.
 
 use super::history::{History, Verdict};
 use super::problem::{Findings, Problem, Witness};
@@ -18,8 +18,8 @@ pub(super) fn suspects(report: &Findings, unmatched: &[Unmatched]) -> HashSet<Ke
     forward.chain(unmatched.iter().map(|unmatched| alias_of(&unmatched.row))).collect()
 }
 
-/// Adds a problem for each row that is not as its write left it, and for each orphan. What is not
-/// as its write left it is not called by another name, because that may be repaired.
+/// Adds a problem for each row that is not as its write left it, and for each orphan. A row that is
+/// not as its write left it is reported as that alone, because the other problems may be repaired.
 pub(super) async fn judge(
     shards: &mut ShardSessions,
     history: History,
@@ -70,7 +70,7 @@ fn alias_of(row: &InverseRow) -> Key {
     row.canonical.sibling(row.alias.clone())
 }
 
-/// Whether both rows are of one write, but name two canonical ids.
+/// Whether both rows have the stamp of one write, but different canonical ids.
 fn is_torn(inverse: &InverseRow, forward: &ForwardRow) -> bool {
-    inverse.stamp == forward.stamp && !inverse.is_pinned_by(forward)
+    inverse.stamp == forward.stamp && !inverse.belongs_to(forward)
 }

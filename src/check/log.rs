@@ -6,6 +6,7 @@ use super::shards::ShardSessions;
 use crate::store::StoreError;
 use aka_core::domain::Position;
 
+/// Lines of the log that one query reads.
 const PAGE: u32 = 5_000;
 
 pub(super) async fn check_log(
@@ -19,8 +20,8 @@ pub(super) async fn check_log(
         let from = last.map_or(0, |at: Position| at.seq + 1);
         let page = shards.session(shard).read_log(from, PAGE).await?;
         for change in &page.changes {
-            // The oldest lines may have been pruned. After the first line that is left, none may
-            // lack.
+            // The oldest lines may have been pruned. After the first line that is left, none may be
+            // missing.
             if let Some(last) = last.filter(|last| last.seq + 1 < change.at.seq) {
                 // The log may have been pruned since the last page. Then the line before is gone
                 // too.

@@ -33,7 +33,7 @@ pub enum Problem {
     /// An old inverse row has no forward row.
     Orphan { row: InverseRow },
     /// The version of an alias is above the shard's clock.
-    FromTheFuture { shard: usize, key: Key, version: u64, clock: u64 },
+    VersionAboveClock { shard: usize, key: Key, version: u64, clock: u64 },
     /// The change log lacks a seq.
     LogGap { shard: usize, from: u64, to: u64 },
     /// The newest line of the change log does not have the position of the clock row.
@@ -73,7 +73,7 @@ impl Problem {
             Self::Unpinned { .. } => "unpinned",
             Self::RowDiffers { .. } => "row_differs",
             Self::Orphan { .. } => "orphan",
-            Self::FromTheFuture { .. } => "version_above_clock",
+            Self::VersionAboveClock { .. } => "version_above_clock",
             Self::LogGap { .. } => "log_gap",
             Self::LogEnd { .. } => "log_end",
         }
@@ -117,7 +117,7 @@ impl fmt::Display for Problem {
                 "{:?} has an old inverse row for {:?} without a forward row",
                 row.canonical, row.alias
             ),
-            Self::FromTheFuture { shard, key, version, clock } => write!(
+            Self::VersionAboveClock { shard, key, version, clock } => write!(
                 f,
                 "shard {shard}: {key:?} has version {version}, but the shard's clock stands at {clock}"
             ),

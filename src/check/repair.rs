@@ -1,8 +1,8 @@
 //! Repairs what can be repaired safely: it removes orphans, and pins unpinned canonical ids.
 //!
-//! Nothing is repaired by guess. A row that somebody changed by hand looks like one that lacks its
-//! inverse row. So an inverse row is restored only if the change log confirms the forward row. Where
-//! the log has no line about it, a person may.
+//! No repair is a guess. A row that somebody changed by hand looks like one that lacks its inverse
+//! row. So an inverse row is restored only if the change log confirms the forward row. Where the
+//! log has no line about it, a person may vouch for it.
 
 use super::problem::{Findings, Problem};
 use super::shards::ShardSessions;
@@ -17,13 +17,13 @@ pub enum Repair {
     Nothing,
     /// What is safe to repair.
     Safe,
-    /// Besides, inverse rows of aliases that the change log does not confirm: somebody vouches for
-    /// them.
+    /// Also inverse rows of aliases that the change log does not confirm, because somebody vouches
+    /// for them.
     TrustRows,
 }
 
-/// Removes orphans, and gives an alias that is not pinned its inverse row, if the change log confirms
-/// the alias. Any other problem needs a person who finds out how it arose.
+/// Removes orphans, and gives an alias that is not pinned its inverse row, if the change log
+/// confirms the alias. All other problems need a person, who must find their cause first.
 pub(super) async fn repair(
     shards: &mut ShardSessions,
     stores: &[Box<dyn Store>],

@@ -8,6 +8,7 @@ use aka_core::domain::{ForwardRow, InverseRow, Key};
 use aka_core::write::{ORPHAN_AGE, STEP_LIMIT};
 use std::collections::HashSet;
 
+/// Rows that one query reads.
 const PAGE: u32 = 2_000;
 
 /// Checks that every forward row is in the right place and pinned, and that its canonical id is no
@@ -80,7 +81,7 @@ async fn check_versions(
     let clock = shards.session(shard).load(&[]).await?.at.seq;
     for (key, row) in rows.iter().filter(|(_, row)| row.version > clock) {
         let (key, version) = (key.clone(), row.version);
-        report.problems.push(Problem::FromTheFuture { shard, key, version, clock });
+        report.problems.push(Problem::VersionAboveClock { shard, key, version, clock });
     }
     Ok(())
 }
@@ -108,7 +109,7 @@ pub(super) async fn check_inverse(
         let alias = |row: &InverseRow| row.canonical.sibling(row.alias.clone());
         let forward = shards.forward(page.iter().map(|stored| alias(&stored.row))).await?;
         for Stored { row, .. } in &page {
-            if forward.get(&alias(row)).is_some_and(|forward| row.is_pinned_by(forward)) {
+            if forward.get(&alias(row)).is_some_and(|forward| row.belongs_to(forward)) {
                 continue;
             }
             let old = now.since(row.created) >= ORPHAN_AGE;

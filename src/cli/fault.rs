@@ -24,7 +24,7 @@ pub enum CliFault {
     Unreachable { server: String, message: String },
     /// A database cannot be reached, or the service cannot listen.
     Unavailable(String),
-    /// The server said no.
+    /// The server refused the request, or failed.
     Refused(Box<ServerError>),
     /// The command ran to its end, but some items failed. Each was reported where it happened.
     Partly { failed: u64, total: u64 },
@@ -41,7 +41,7 @@ pub enum CliFault {
 }
 
 impl CliFault {
-    /// An answer that breaks the contract: better no answer than a wrong one.
+    /// The server's answer breaks the contract, so nothing of it is shown.
     pub fn malformed(what: &str) -> Self {
         ServerError::new(Code::Internal, "MALFORMED_ANSWER", what).into()
     }
@@ -56,7 +56,7 @@ impl CliFault {
             let message = format!("no answer within {timeout_ms} ms");
             return ServerError::new(Code::DeadlineExceeded, "", &message).into();
         }
-        // Only a status that was made on this side of the wire has a source.
+        // A status with a source was made here, not by the server.
         if status.code() == Code::Unavailable || status.source().is_some() {
             let message = status.source().map_or_else(|| status.message().to_owned(), root_cause);
             return Self::Unreachable { server: server.to_owned(), message };

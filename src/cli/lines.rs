@@ -2,6 +2,7 @@
 
 use super::fault::CliFault;
 use super::print::to_stderr;
+use aka_wire::MAX_CREATES;
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, stream, stream::BoxStream};
 use std::ffi::OsString;
@@ -10,8 +11,8 @@ use std::{mem, thread};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-/// Lines in a batch at most; the server takes 1,000 creates in one call.
-const BATCH_LINES: usize = 1_000;
+/// The most lines in a batch: as many as the server takes in one call that creates aliases.
+const BATCH_LINES: usize = MAX_CREATES;
 /// A batch is sent when it holds this much, so that with a last long line it still fits a message.
 const BATCH_BYTES: usize = 512 * 1024;
 /// The longest line, far longer than any id: a file without line ends must not fill the memory.
@@ -107,8 +108,8 @@ fn read_batches(
             batch.take().map(emit);
             return Ok(());
         }
-        // The part before was searched when it was read. To search it again would make the cost of a
-        // long line grow with the square of its length.
+        // Only the new bytes are searched. Searching a long line from its beginning at each read
+        // would take quadratic time.
         let mut from = searched;
         while let Some(end) = buffer[from..].iter().position(|&byte| byte == b'\n') {
             let mut line = buffer.split_to(from + end + 1).freeze();

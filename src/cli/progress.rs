@@ -1,4 +1,5 @@
-//! How far a command is: one line a second on a terminal, nothing in a file or a pipe.
+//! Progress of a command: a line on the terminal, once a second. Nothing is written if stderr is a
+//! file or a pipe.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -24,7 +25,7 @@ impl Progress {
         Self { last: watched.then(|| LastLine { at: Instant::now(), rows: 0 }) }
     }
 
-    /// So many rows are done by now.
+    /// Sets the number of rows that are done.
     pub fn show(&mut self, rows: u64, note: &str) {
         let Some(last) = &mut self.last else { return };
         let (now, passed) = (Instant::now(), last.at.elapsed());

@@ -1,5 +1,5 @@
-//! Cuts the bytes of a file into records, in bounded memory: lines, or what CSV puts between two line
-//! ends outside of quotes.
+//! Cuts the bytes of a file into records, in bounded memory: lines, or what CSV puts between two
+//! line ends outside of quotes.
 
 use super::fault::CliFault;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
@@ -27,11 +27,11 @@ pub(super) struct Record {
     /// The lines that it begins and ends on, from 1.
     pub first_line: u64,
     pub last_line: u64,
-    /// Why its text must not be believed.
+    /// Why its text must not be read as a row.
     pub fault: Option<String>,
 }
 
-/// Where in a record of CSV the next byte stands.
+/// The place of the next byte in a record of CSV.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     FieldStart,
@@ -40,7 +40,8 @@ enum Place {
     Quoted {
         opened: u64,
     },
-    /// Behind a quote inside a quoted field: its end, or the first half of a doubled quote.
+    /// After a quote in a quoted field. It closes the field, or is the first half of a doubled
+    /// quote.
     AfterQuote {
         opened: u64,
     },
@@ -99,7 +100,7 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// What stands behind the last line end.
+    /// The record after the last line end, if the file does not end there.
     fn last(&mut self, mut record: Record, place: Place) -> Option<Record> {
         if record.text.is_empty() {
             return None;
@@ -121,7 +122,7 @@ impl<R: Read> Records<R> {
 }
 
 impl Record {
-    /// Without the byte order mark and the carriage return of its line end.
+    /// The record without a byte order mark, and without the carriage return of its line end.
     fn trimmed(mut self) -> Self {
         if self.text.last() == Some(&b'\r') {
             self.text.pop();
@@ -134,7 +135,7 @@ impl Record {
 }
 
 /// Whether a byte belongs to the byte order mark at the start of the file, so that a quote right
-/// behind it opens the first field.
+/// after it opens the first field.
 fn is_in_mark(record: &Record, byte: u8) -> bool {
     let at = record.text.len();
     record.first_line == 1
@@ -143,7 +144,7 @@ fn is_in_mark(record: &Record, byte: u8) -> bool {
 }
 
 impl Place {
-    /// The place behind a byte that stands on `line`.
+    /// The place after a byte of line `line`.
     fn after(self, byte: u8, line: u64, fault: &mut Option<String>) -> Self {
         match (self, byte) {
             (Self::FieldStart, b'"') => Self::Quoted { opened: line },
@@ -187,7 +188,7 @@ mod tests {
     use super::*;
 
     fn records(csv: bool, text: &[u8]) -> Vec<(u64, u64, String, bool)> {
-        // A byte at a read, so that every state survives the end of a buffer.
+        // Reads one byte at a time, so that every state meets the end of a buffer.
         let mut records = Records { input: BufReader::with_capacity(1, text), csv, line: 1 };
         let next = || records.next().expect("it can be read");
         std::iter::from_fn(next)

@@ -43,8 +43,7 @@ pub struct ResolveArgs {
     #[command(flatten)]
     pub project: ProjectArgs,
 
-    /// Print each line as INPUT<TAB>CANONICAL
-    #[arg(long)]
+    #[arg(long, help = "Print each line as INPUT<TAB>CANONICAL")]
     pub with_input: bool,
 
     /// Report an id that could not be resolved on stderr, leave out its line, and go on

@@ -98,7 +98,8 @@ pub(super) fn read(
             }
             (Format::Csv, Some(header)) => csv_row(&text, header),
         };
-        // If the first row is wrong, the whole file is: a million refused rows would help nobody.
+        // If the first row is wrong, the format is wrong. One error is more useful than a million
+        // refused rows.
         if let (Err(why), true) = (&row, first) {
             let message = format!("line {first_line}: {why}; is it the right --format?");
             return Err(CliFault::Usage(message));

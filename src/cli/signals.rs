@@ -21,7 +21,7 @@ impl StopSignals {
         })
     }
 
-    /// Ends at the first signal. A second one ends the process at once, whatever it waits for.
+    /// Returns at the first signal. A second one ends the process at once, whatever it waits for.
     pub async fn first(mut self) {
         self.next().await;
         tokio::spawn(async move {

@@ -13,10 +13,11 @@ use std::sync::Arc;
 use std::thread;
 use tokio::sync::oneshot;
 
-/// How much is read back at a time. Afterwards its place on disk is given back.
+/// How much is read back at a time. Its space on disk is freed afterwards.
 const CHUNK: usize = 1 << 20;
 
-/// Takes bytes as fast as the disk does. A thread writes them to stdout as fast as its reader reads.
+/// Takes bytes as fast as the disk does. A thread writes them to stdout as fast as its reader
+/// reads.
 pub(super) struct Spool {
     file: Arc<File>,
     written: u64,
@@ -27,13 +28,14 @@ pub(super) struct Spool {
 /// How far the file is filled.
 #[derive(Default)]
 struct Filled {
+    /// The length in bytes, and whether it is final.
     state: Mutex<(u64, bool)>,
     changed: Condvar,
 }
 
 impl Spool {
-    /// The file has no name, and nobody else can open it. It vanishes with the process, however that
-    /// ends.
+    /// Makes the file and starts the thread. The file has no name, so nobody else can open it, and
+    /// it vanishes with the process, however that ends.
     pub fn new() -> Result<Self, CliFault> {
         let file = Arc::new(tempfile::tempfile_in(folder()).map_err(cannot_spool)?);
         let (filled, (end, drained)) = (Arc::<Filled>::default(), oneshot::channel());
@@ -45,6 +47,8 @@ impl Spool {
         Ok(Self { file, written: 0, filled, drained })
     }
 
+    /// Adds bytes to the end.
+    ///
     /// # Errors
     /// If the disk is full, or stdout can no longer be written to.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), CliFault> {
@@ -77,7 +81,7 @@ impl Filled {
         self.changed.notify_one();
     }
 
-    /// Waits until there is more than `at` bytes, or no more to come.
+    /// Waits until there are more than `at` bytes, or the length is final. Returns the length.
     fn beyond(&self, at: u64) -> u64 {
         let mut state = self.state.lock();
         self.changed.wait_while(&mut state, |(bytes, whole)| *bytes <= at && !*whole);

@@ -7,7 +7,7 @@ use crate::store::{SqliteStore, Store};
 /// The stores that the flags name. Reading makes no folder and no file.
 pub(super) fn open(flags: DatabaseFlags) -> Result<Vec<Box<dyn Store>>, CliFault> {
     match Database::load(flags)? {
-        // `Database::sqlite` would make the folder.
+        // Not `Database::sqlite`, which would make the folder.
         Database::Sqlite(path) => Ok(vec![Box::new(SqliteStore::new(path))]),
         Database::MySql { shards, password, connect_timeout } => {
             let stores = Database::mysql(&shards, password.as_ref(), connect_timeout)

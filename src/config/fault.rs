@@ -1,4 +1,4 @@
-//! What can be wrong with the configuration.
+//! Faults of the configuration.
 
 /// Why the configuration cannot be used. One clear sentence; it never quotes a password.
 #[derive(Debug, thiserror::Error)]

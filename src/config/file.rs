@@ -1,5 +1,5 @@
-//! Reads the configuration file. A fault names the line and the key, but not the value, which may be
-//! a password.
+//! Reads the configuration file. A fault names the line and the key, but not the value, which may
+//! be a password.
 
 use super::fault::ConfigFault;
 use super::settings::{DatabaseLayer, ServiceLayer};

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 
 /// Which databases: the flags that `serve`, `migrate`, `check` and `export` share.
 #[derive(Clone)]
-pub struct DatabaseFlags(Named);
+pub struct DatabaseFlags(LayerAndFile);
 
 #[derive(Args, Clone)]
-struct Named {
+struct LayerAndFile {
     #[command(flatten)]
     layer: DatabaseLayer,
 
@@ -72,17 +72,17 @@ impl FromArgMatches for DatabaseFlags {
     /// environment is dropped here if a flag names the other kind.
     fn from_arg_matches_mut(matches: &mut ArgMatches) -> Result<Self, Error> {
         let (sqlite, shards) = (matches.value_source("sqlite"), matches.value_source("shards"));
-        let mut named = Named::from_arg_matches_mut(matches)?;
+        let mut flags = LayerAndFile::from_arg_matches_mut(matches)?;
         match (sqlite, shards) {
             (Some(ValueSource::CommandLine), Some(ValueSource::EnvVariable)) => {
-                named.layer.shards = None;
+                flags.layer.shards = None;
             }
             (Some(ValueSource::EnvVariable), Some(ValueSource::CommandLine)) => {
-                named.layer.sqlite = None;
+                flags.layer.sqlite = None;
             }
             _ => {}
         }
-        Ok(Self(named))
+        Ok(Self(flags))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
@@ -93,10 +93,10 @@ impl FromArgMatches for DatabaseFlags {
 
 impl Args for DatabaseFlags {
     fn augment_args(command: Command) -> Command {
-        Named::augment_args(command)
+        LayerAndFile::augment_args(command)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
-        Named::augment_args_for_update(command)
+        LayerAndFile::augment_args_for_update(command)
     }
 }

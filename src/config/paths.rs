@@ -1,4 +1,4 @@
-//! The files and folders of a configuration.
+//! The files and folders of a configuration, and their checks.
 
 use super::database::Database;
 use super::fault::ConfigFault;

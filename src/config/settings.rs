@@ -9,18 +9,19 @@
 //! - which layer wins: flags over environment over file;
 //! - the check of the bounds, and the line of `--print-config`.
 //!
-//! A setting without a default here is an `Option`; `load.rs`, `database.rs` and `paths.rs` say what
-//! its absence means. The tests in `readme.rs` compare the table of README.md with these entries.
+//! A setting without a default here is an `Option`; `load.rs`, `database.rs` and `paths.rs` say
+//! what its absence means. The tests in `readme.rs` compare the table of README.md with these
+//! entries.
 
 use super::table::settings;
 use crate::ops::logging::LogFormat;
 use std::path::PathBuf;
 
-/// A day, in milliseconds: no wait is longer.
+/// The longest wait that can be set: a day, in milliseconds.
 const DAY_MS: u64 = 86_400_000;
-/// The sweeper counts on the second step of a write coming within seconds.
+/// The sweeper relies on this: the second step of a write begins within seconds of its first.
 const MINUTE_MS: u64 = 60_000;
-/// Enough to keep everything, and still a number.
+/// Ten years, in seconds: long enough to keep every line.
 const TEN_YEARS_S: u64 = 315_360_000;
 
 settings! {

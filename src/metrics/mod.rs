@@ -53,7 +53,7 @@ series! {
             "aka_write_transaction_seconds", "Duration of a write transaction.";
         write_queue: Gauge = "aka_write_queue_jobs", "Writes that wait for a transaction.";
 
-        polls: Counter = "aka_feed_looks_total", "Looks at the shard's change log.";
+        polls: Counter = "aka_feed_looks_total", "Polls of the shard's change log.";
         changes: Counter =
             "aka_feed_changes_total", "Changes applied from the shard's change log.";
         epochs: Counter = "aka_feed_epochs_total",
@@ -61,7 +61,7 @@ series! {
         propagation_seconds: Histogram = "aka_feed_propagation_seconds",
             "From the begin of a change's transaction until it was applied here.";
         feed_staleness_seconds: Gauge =
-            "aka_feed_staleness_seconds", "Age of the last complete look at the change log.";
+            "aka_feed_staleness_seconds", "Age of the last complete poll of the change log.";
         applied_seq: Gauge = "aka_feed_applied_seq", "The last change applied.";
         log_pruned: Counter = "aka_log_pruned_total",
             "Old lines that this instance removed from the change log.";
@@ -115,7 +115,7 @@ impl Metrics {
     }
 
     /// Counts a write.
-    pub fn wrote(&self, result: WriteResult) {
+    pub fn count_write(&self, result: WriteResult) {
         self.writes.of(result).increment(1);
     }
 

@@ -1,4 +1,4 @@
-//! Says that connections cannot be accepted, but not each time.
+//! Logs that connections cannot be accepted, but not each time.
 
 use std::io::Error;
 use std::time::{Duration, Instant};

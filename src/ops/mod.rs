@@ -1,6 +1,6 @@
-//! What operators look at: the operations port, the status of an instance, and logs.
+//! For operators: the operations port, the status of an instance, and logs.
 //!
-//! It reads `shard` and `metrics`; neither knows of it.
+//! It reads `shard` and `metrics`. Neither of them uses it.
 
 mod accept_errors;
 pub mod http;

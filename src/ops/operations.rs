@@ -1,4 +1,4 @@
-//! What the operations port reads its answers from.
+//! The operations port's view of an instance.
 
 use crate::metrics::Metrics;
 use crate::shard::Cluster;

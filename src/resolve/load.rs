@@ -60,7 +60,8 @@ impl Read<'_> {
         }
     }
 
-    /// Adds one answer to the resolution. A failure is replaced by a degraded answer if there is one.
+    /// Adds one answer to the resolution. A failure is replaced by a degraded answer if there is
+    /// one.
     fn settle(
         &self,
         index: u32,

@@ -10,11 +10,9 @@ pub use resolution::{Aliases, Resolution};
 use crate::metrics::Metrics;
 use crate::shard::Cluster;
 use aka_core::domain::{MalformedToken, Placeholders, Project, Token};
+use aka_wire::MAX_BATCH;
 use read::{Read, TURN};
 use std::sync::Arc;
-
-/// Ids that one batch may hold.
-pub const MAX_BATCH: usize = 10_000;
 
 /// Answers reads. There is one for the service.
 pub struct Resolver {
@@ -39,8 +37,8 @@ impl Resolver {
         Self { cluster, placeholders, metrics }
     }
 
-    /// Resolves the ids of one request together. The answer comes by the deadline. An id that is not
-    /// known by then is a failure of its own.
+    /// Resolves the ids of one request together. The answer comes by the deadline. An id that is
+    /// not known by then is a failure of its own.
     ///
     /// # Errors
     /// Only if the request as a whole is wrong.
@@ -76,7 +74,7 @@ impl Resolver {
             tokio::task::yield_now().await;
         }
         if !misses.is_empty() {
-            // Boxed, because most requests have no misses, and should not carry the room for waiting.
+            // Boxed, so that a request without misses does not carry the state of the wait.
             Box::pin(read.load(misses, &mut resolution)).await;
             // Loads are answered in any order, and clients rely on the order of indexes.
             resolution.aliases.sort();

@@ -13,14 +13,16 @@ use std::cell::OnceCell;
 /// After this many ids the other tasks of the thread have their turn: a fraction of a millisecond.
 pub(super) const TURN: usize = 1_000;
 
-/// Ids that take each step together. A core has fewer memory accesses under way at once, and what they
-/// fetched is still in its caches when it is used.
+/// Ids that take each step together. More than 32 would not help: a core has fewer memory accesses
+/// under way at once. With 32, the fetched lines are still in its caches when they are used.
 const GROUP: usize = 32;
 
-/// When a read arrived, and until when its answer is awaited.
+/// The times of one read.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
+    /// When the request arrived. Staleness counts from then.
     pub arrived: Boottime,
+    /// An id that is not known by then is a failure.
     pub until: Boottime,
 }
 
@@ -71,7 +73,7 @@ impl MemoryCounts {
             (LookupResult::Answered(Outcome::Hit), self.hit),
             (LookupResult::Answered(Outcome::NegativeHit), self.negative_hit),
         ] {
-            // All cores share a counter, so it is touched only if it changes.
+            // A counter is shared by all cores, so it is written only if the count is not 0.
             if count > 0 {
                 lookups.of(result).increment(count);
             }
@@ -98,7 +100,8 @@ impl Read<'_> {
             let mut ended = true;
             for (index, id) in ids.by_ref().take(GROUP) {
                 ended = false;
-                // Such an id is never an alias. It is no error: an event must not be lost.
+                // An invalid id is never an alias. It is answered unchanged and not refused,
+                // because a pipeline must not lose the event.
                 if domain::validate(id).is_err() || self.placeholders.contains(id) {
                     counts.invalid += 1;
                     continue;

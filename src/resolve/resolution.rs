@@ -15,15 +15,15 @@ pub struct Resolution {
 
 /// The canonical ids of a batch's aliases, by index.
 ///
-/// All canonical ids are in one buffer. Half of a batch may be aliases, and an allocation or a reference
-/// count for each would cost more than its lookup.
+/// All canonical ids are in one buffer. Half of a batch may be aliases, and an allocation or a
+/// reference count for each would cost more than its lookup.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Aliases {
     spans: Vec<Span>,
     canonical_ids: Vec<u8>,
 }
 
-/// Where the canonical id of one index is in the buffer.
+/// The index of one id in the batch, and the place of its canonical id in the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Span {
     index: u32,
@@ -45,6 +45,7 @@ impl Aliases {
         self.spans.sort_unstable_by_key(|span| span.index);
     }
 
+    /// The index of each alias in the batch, with its canonical id.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (u32, &[u8])> {
         self.spans.iter().map(|&Span { index, start, length }| {
             let start = start as usize;

@@ -1,4 +1,4 @@
-//! The way of each call: counted, limited, and given to its handler.
+//! The dispatcher: counts each call, limits it, and gives it to its handler.
 
 use super::counters::{CallCounters, CountedCall};
 use super::limits::MethodLimits;

@@ -23,9 +23,9 @@ pub struct MethodLimits {
 enum DeadlineKind {
     /// The client's timeout, but at most the server's own limit.
     Call,
-    /// The client's timeout alone. Each message of the stream has the server's limit besides.
+    /// The client's timeout for the whole stream. Each message has the server's limit.
     Stream,
-    /// None: the answer is always in memory.
+    /// No deadline, because the answer is always in memory.
     Never,
 }
 

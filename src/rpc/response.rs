@@ -22,7 +22,8 @@ pub fn answer(
     match reply {
         Ok(message) => {
             let mut stream = begin(respond)?;
-            // h2 keeps it until the client reads it. Waiting for that here would keep it as well.
+            // h2 holds the message until the client reads it. To wait here would hold it a second
+            // time.
             stream.send_data(message, false)?;
             end(&mut stream, None)
         }

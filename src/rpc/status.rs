@@ -3,7 +3,7 @@
 //! On the server an error changes its type at most twice: a store error becomes a refusal or a
 //! fault, and a refusal or a fault becomes a status here.
 
-use crate::admin::{Refusal, Subject};
+use crate::admin::{Refusal, WhichId};
 use crate::resolve::ReadRefusal;
 use aka_core::coherence::LookupFailure;
 use aka_core::domain::Bar;
@@ -27,7 +27,7 @@ const TONIC_NO_ENCODING: &str = "no grpc-encoding was specified";
 /// After which time a client should repeat a call that failed for lack of a shard or of room.
 const RETRY_DELAY: Duration = Duration::from_millis(250);
 
-/// Why a call failed, apart from what it asks for.
+/// Why a call failed for a reason that does not depend on its ids.
 #[derive(Debug, thiserror::Error)]
 pub enum CallFault {
     #[error("the bytes are not the message that this method takes: {0}")]
@@ -184,8 +184,9 @@ pub fn lookup(failure: LookupFailure) -> Described {
     }
 }
 
-/// A shard that lets aka not read or write. The code is that of a fault of the service, so that no
-/// client takes it for one of its requests. A retry helps where a failover may end the condition.
+/// A shard that does not let aka read or write. The code is that of a fault of the service, so that
+/// no client takes it for one of its requests. A retry helps where a failover may end the
+/// condition.
 fn barred(bar: Bar, message: impl ToString) -> Described {
     let described = |reason| Described::new(Code::Unavailable, reason, message);
     match bar {
@@ -211,9 +212,9 @@ pub fn refusal(refusal: &Refusal) -> Described {
     let invalid = |reason, field| described(Code::InvalidArgument, reason).field(field);
     match refusal {
         Refusal::Project => invalid("INVALID_PROJECT", "project_id"),
-        Refusal::Id(subject, _) => invalid("INVALID_ID", subject.field()),
-        Refusal::Placeholder(subject) => invalid("PLACEHOLDER_ID", subject.field()),
-        Refusal::SelfAlias => invalid("SELF_ALIAS", Subject::Canonical.field()),
+        Refusal::Id(which, _) => invalid("INVALID_ID", which.field()),
+        Refusal::Placeholder(which) => invalid("PLACEHOLDER_ID", which.field()),
+        Refusal::SelfAlias => invalid("SELF_ALIAS", WhichId::Canonical.field()),
         Refusal::VersionRequired => invalid("VERSION_REQUIRED", "expected_version"),
         Refusal::PageSize => invalid("INVALID_PAGE_SIZE", "page_size"),
         Refusal::PageToken => invalid("INVALID_PAGE_TOKEN", "page_token"),

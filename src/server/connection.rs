@@ -39,9 +39,9 @@ const STREAMS: u32 = 1_024;
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 
-/// h2 closes a connection on which too many small DATA frames are unread. Each frame uses up this
-/// budget by the bytes that it is short of 256. This is enough for a stream's window of messages
-/// with one short id each; h2's default is an eighth of it.
+/// h2 closes a connection with too many small DATA frames that are not read yet. A frame of n < 256
+/// bytes takes 256 - n from this budget. The budget allows a full stream window of messages with
+/// one short id each. h2's default is an eighth of it.
 const SMALL_FRAMES: usize = 16 << 20;
 
 /// The most bytes of headers of one call.
@@ -64,7 +64,7 @@ pub(super) async fn serve(
 ) -> Result<()> {
     let stopped = async {
         stopping.cancelled().await;
-        // The client's preface may be on its way.
+        // Waits a moment longer, because the client's preface may be on its way.
         sleep(LAST_ARRIVALS).await;
     };
     let opened = tokio::select! {
@@ -115,7 +115,7 @@ async fn answer<T: AsyncRead + AsyncWrite + Unpin>(
         error = &mut vanished => return Err(error),
         () = stopping.cancelled() => {}
     }
-    // GOAWAY: calls that were begun are answered; the client sends later ones elsewhere.
+    // Sends GOAWAY. Calls that have begun are answered, and the client sends later ones elsewhere.
     connection.graceful_shutdown();
     tokio::select! {
         biased;
@@ -139,7 +139,7 @@ async fn calls<T: AsyncRead + AsyncWrite + Unpin>(
 
 /// How a turn of a connection ended.
 enum Turn {
-    /// Its time is over.
+    /// Its time is used up, and more calls may wait.
     Over,
     /// The connection has ended.
     Last,

@@ -5,19 +5,21 @@ use crate::ops::http;
 use crate::shard::ShardSettings;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Standard streams, sockets that listen, runtimes, the filter's snapshots, look-ups of names.
+/// Descriptors for all the rest: standard streams, listening sockets, runtimes, filter snapshots,
+/// name lookups.
 const OTHERS: usize = 40;
 
-/// A connection of SQLite has the file, its log, its shared memory, and perhaps a journal.
+/// Descriptors of one SQLite connection: the file, its log, its shared memory, perhaps a journal.
 const OF_SQLITE: usize = 4;
-/// A connection of MySQL is one socket. While it is closed, another may be opened in its place.
+/// Descriptors of one MySQL connection: its socket, and that of a new connection which is opened
+/// while the old one closes.
 const OF_MYSQL: usize = 2;
 
 /// Lets the process have as many descriptors as the system allows, and returns their number.
 pub(super) fn raise() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    // Not every system allows what it calls the most. The limit stays as it was then.
+    // Some systems refuse the maximum that they name. Then the limit stays as it was.
     let limit = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => limit.maximum,
         Err(error) => {
@@ -35,7 +37,7 @@ pub(super) fn reserved(shards: usize, sqlite: bool, settings: &ShardSettings) ->
     OTHERS + workers::descriptors() + http::CONNECTIONS + databases
 }
 
-/// How many gRPC connections are accepted. One line says so if they are fewer than was wanted.
+/// How many gRPC connections are accepted. Logs a warning if they are fewer than were wanted.
 pub(super) fn connections(wanted: usize, limit: usize, reserved: usize) -> usize {
     let accepted = wanted.min(limit.saturating_sub(reserved)).max(1);
     if accepted < wanted {

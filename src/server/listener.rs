@@ -87,7 +87,8 @@ impl Drop for Admission {
     }
 }
 
-/// Accepts one connection. It is not registered with this runtime, because a worker's serves it.
+/// Accepts one connection. The socket is not registered with this runtime, because the runtime of a
+/// worker will serve it.
 async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
@@ -103,7 +104,7 @@ async fn accept(
         Ok(stream) => Some((stream, permit)),
         Err(error) => {
             errors.note(&error);
-            // Without a pause this would spin.
+            // Without a pause this loop would use up the CPU.
             tokio::time::sleep(Duration::from_millis(100)).await;
             None
         }

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite;
 
-/// The most bytes that are gathered before a write, as many as h2 gathers of small frames.
+/// The most bytes that are gathered before a write: the same limit as h2's own buffer for small
+/// frames.
 const MOST: usize = 16 << 10;
 
 /// The writing half of a connection, shared by h2 and the task that runs the connection.

@@ -24,9 +24,9 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// The addresses that a server listens on. Port 0 is replaced by the real port.
 #[derive(Clone, Copy, Debug)]
 pub struct Addresses {
-    /// Of the gRPC socket.
+    /// The address of the gRPC socket.
     pub grpc: SocketAddr,
-    /// Of the HTTP socket for metrics and probes.
+    /// The address of the operations port: metrics, probes and status.
     pub metrics: SocketAddr,
 }
 

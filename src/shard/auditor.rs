@@ -1,8 +1,9 @@
 //! The auditor: compares a sample of the answers from memory, and every change of a remembered key,
 //! with the primary.
 //!
-//! It finds wrong answers, which must never be. It has a bounded backlog, a connection and a rate of
-//! its own, so it slows no answer. Keys that find no room are dropped and counted.
+//! A wrong answer is a fault of aka, or of somebody who changed rows past it. The auditor has a
+//! bounded backlog, a connection and a rate of its own, so it slows no answer. Keys that find no
+//! room are dropped and counted.
 
 use super::connection::{ShardConnection, ask};
 use super::state::Shard;
@@ -22,10 +23,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const RECHECK: Duration = Duration::from_millis(5);
 
 impl Shard {
-    /// Whether an answer that was just given from memory shall be [audited](Self::audit). Cheap.
+    /// Whether to [audit](Self::audit) an answer that memory has just given. It costs a branch and
+    /// a counter.
     #[inline]
     pub fn samples(&self) -> bool {
-        self.audit_sample.takes()
+        self.audit_sample.picks_next()
     }
 
     /// Gives keys to the auditor.
@@ -80,8 +82,8 @@ pub(super) async fn run(shard: Arc<Shard>) {
     }
 }
 
-/// Compares some keys. Returns the greatest staleness of memory that was seen, or `None` if the keys
-/// could not be compared.
+/// Compares some keys. Returns the greatest staleness of memory that was seen, or `None` if the
+/// keys could not be compared.
 async fn audit(
     shard: &Shard,
     connection: &mut ShardConnection,
@@ -116,8 +118,8 @@ async fn audit(
     Ok(staleness)
 }
 
-/// How long memory has been behind the primary, as far as the row can tell. Being behind is allowed,
-/// because the feed may not have applied the change yet.
+/// How long memory has been behind the primary, as far as the row's last change shows. Being behind
+/// is allowed, because the feed may not have applied the change yet.
 fn behind(shard: &Shard, key: &Key, loaded: &Loaded) -> Duration {
     let row = loaded.rows.get(key);
     let primary = row.map(|row| row.canonical.as_bytes());
@@ -137,8 +139,8 @@ fn missed(recalled: &Recalled, row: Option<&ForwardRow>, loaded: &Loaded) -> Dur
     newer.map_or(Duration::ZERO, |row| loaded.now.since(row.updated))
 }
 
-/// Waits until the feed has applied the position that was read. False if it does not in time, or if
-/// it follows another history.
+/// Waits until the feed has applied the position that was read. Returns false if that takes too
+/// long, or if it follows another history.
 async fn feed_reaches(shard: &Shard, at: Position) -> bool {
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
@@ -153,9 +155,10 @@ async fn feed_reaches(shard: &Shard, at: Position) -> bool {
 
 /// Logs a wrong answer with all that helps to find its cause.
 ///
-/// Ids are personal data, and logs are copied to more places than databases are. So ids are logged at
-/// the debug level only. A plain hash of an id is not logged either, because a list of e-mail addresses
-/// undoes it. The slot, the seqs and the footprint lead to the row and its lines in the change log.
+/// Ids are personal data, and logs are copied to more places than databases are. So ids are logged
+/// at the debug level only. A plain hash of an id is not logged either, because a list of e-mail
+/// addresses undoes it. The slot, the seqs and the footprint lead to the row and its lines in the
+/// change log.
 fn log_wrong(
     shard: &Shard,
     key: &Key,

@@ -60,7 +60,8 @@ impl Cluster {
     /// reached hurts only its own ids, and is checked when it is back.
     ///
     /// # Errors
-    /// If the databases are not the shards of one cluster in shard order, or if none can be reached.
+    /// If the databases are not the shards of one cluster in shard order, or if none can be
+    /// reached.
     pub async fn start(
         stores: Vec<Box<dyn Store>>,
         settings: &ClusterSettings,

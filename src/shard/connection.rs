@@ -15,7 +15,8 @@ pub(super) struct ShardConnection {
     pub shard: Arc<Shard>,
     role: Role,
     session: Option<Box<dyn Session>>,
-    /// What memory knew when the session was opened: a contradiction since then ends the session.
+    /// The number of contradictions when the session was opened. A later one ends the session (rule
+    /// 7).
     opened: Opened,
     last_failure: Option<(Instant, StoreError)>,
 }
@@ -30,7 +31,8 @@ impl ShardConnection {
         self.session.is_some() && self.shard.memory.may_use(self.opened)
     }
 
-    /// The session. If there is none, one is opened, and checked to lead to the right shard (rule 9).
+    /// The session. If there is none, one is opened, and checked to lead to the right shard (rule
+    /// 9).
     ///
     /// # Errors
     /// At once if an attempt failed a moment ago, or else within the connect timeout.
@@ -131,8 +133,8 @@ async fn connect(shard: &Shard, role: Role) -> Result<Box<dyn Session>, StoreErr
     }
 }
 
-/// Bounds a call on a database in time. If the call takes too long, it is given up, and its connection
-/// must be closed, as [`ShardConnection::settle`] does.
+/// Bounds a call on a database in time. If the call takes too long, it is given up, and its
+/// connection must be closed, as [`ShardConnection::settle`] does.
 pub(super) async fn in_time<T>(
     limit: Duration,
     address: &str,

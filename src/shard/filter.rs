@@ -1,5 +1,6 @@
-//! Keeps the filter of a shard: fills it from a snapshot on disk or by a scan, fills another when it is
-//! worn, and saves snapshots. Meanwhile the service goes on with the last filter, or without one.
+//! Keeps the filter of a shard: fills it from a snapshot on disk or by a scan, fills another when
+//! it is worn, and saves snapshots. Meanwhile the service goes on with the last filter, or without
+//! one.
 
 mod disk;
 mod restore;
@@ -25,8 +26,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// A snapshot is written this long after the last one if a hundredth of the filter has changed.
 const SAVE_PAUSE: Duration = Duration::from_secs(300);
 
-/// A snapshot is written this long after the last one if anything has changed. It is written sooner if
-/// the change log is kept for less than four times this long.
+/// A snapshot is written this long after the last one if anything has changed. With a retention
+/// below four times this, a quarter of the retention counts.
 const LONGEST_SAVE_PAUSE: Duration = Duration::from_secs(3_600);
 
 /// Keeps a filter until `stop` is cancelled, and then saves it.
@@ -50,7 +51,8 @@ struct Keeper {
     connection: ShardConnection,
     /// The shard's identity when the filter was filled.
     identity: Option<Identity>,
-    /// The position of the snapshot on disk, and when it was written. `None`: it is of another filter.
+    /// The position of the snapshot on disk, and when it was written. `None`: there is none, or it
+    /// is of an older filter.
     saved: Option<(Position, Instant)>,
 }
 

@@ -10,7 +10,8 @@ use tokio_util::task::TaskTracker;
 /// The sessions of one shard that are being closed.
 pub(super) struct Goodbyes {
     closing: TaskTracker,
-    /// Where they are closed. The runtime of a client's connection may end before.
+    /// The runtime that closes them. It outlives those that serve clients, on which a session may
+    /// be given up.
     runtime: Handle,
 }
 
@@ -25,7 +26,8 @@ impl Goodbyes {
         self.closing.spawn_on(session.close(), &self.runtime);
     }
 
-    /// Waits until all sessions are closed that were given so far. Closing one is bounded in time.
+    /// Waits until every session that was given so far is closed. Each of them closes within a
+    /// bounded time.
     pub async fn wait(&self) {
         self.closing.close();
         self.closing.wait().await;

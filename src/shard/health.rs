@@ -1,7 +1,8 @@
-//! How a shard is, as its connections find out. Other tasks need not wait to find out.
+//! The health of a shard, as its connections find it. Other tasks ask here, and need not wait for a
+//! connection.
 //!
-//! A lane that has nothing to do would not find out. So every connection that fails, first of all the
-//! feed's, makes the idle lanes try theirs.
+//! An idle lane would not notice that the shard is down. So every connection that fails (usually
+//! the feed's is the first) makes the idle lanes try theirs.
 
 use crate::store::StoreError;
 use aka_core::coherence::LookupFailure;
@@ -18,12 +19,12 @@ pub(super) struct Health {
     connected: AtomicUsize,
     /// Whether a lane failed to connect while no other lane was connected.
     down: AtomicBool,
-    /// Why the last lane failed, if the database said so.
+    /// Why the last lane could not connect, if the database answered.
     bar: Mutex<Option<Bar>>,
     last_error: Mutex<Option<ShardError>>,
     /// Why the database refused the last write transaction. `None` if it was committed.
     write_error: Mutex<Option<ShardError>>,
-    /// Idle lanes wait for it.
+    /// Wakes the idle lanes when a connection has failed.
     doubts: Notify,
 }
 
@@ -82,7 +83,7 @@ impl Health {
     pub fn connected(&self) {
         self.connected.fetch_add(1, Ordering::AcqRel);
         if self.down.swap(false, Ordering::AcqRel) {
-            // Writes that failed for want of a connection say nothing about the next one.
+            // A write that was refused while the shard was down says nothing about the next one.
             self.note_write(None);
             tracing::info!(shard = self.shard.0, address = self.address, "the shard is back");
         }
@@ -92,7 +93,8 @@ impl Health {
         self.connected.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Notes that a lane could not connect. True if no lane is connected, so no key can be loaded.
+    /// Notes that a lane could not connect. Returns true if no lane is connected, so that no key
+    /// can be loaded.
     pub fn failed(&self, error: &StoreError) -> bool {
         let alone = self.connected.load(Ordering::Acquire) == 0;
         if alone {
@@ -103,7 +105,8 @@ impl Health {
             }
         }
         if self.connected.load(Ordering::Acquire) > 0 {
-            // Another lane connected between the check and the store, which would hide it.
+            // Another lane may have connected between the check and the store. The store would hide
+            // that.
             self.down.store(false, Ordering::Release);
             return false;
         }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 impl Shard {
     /// Gives keys that were [started](aka_core::coherence::Lookup::Started) to the lanes. Keys that
-    /// find no room fail at once. If the shard is known to be down, all do.
+    /// find no room fail at once. If the shard is known to be down, all keys fail at once.
     pub fn enqueue(&self, mut keys: Vec<Key>) {
         if keys.is_empty() {
             return;
@@ -32,8 +32,9 @@ impl Shard {
         let refused = self.lane_backlog.push(keys);
         self.memory.fail(&refused, LookupFailure::Overloaded);
         if self.health.is_down() {
-            // The shard went down after the first check, and its lanes may have emptied the backlog
-            // before these keys came. No lane would take them until the shard is back.
+            // Checked again: the shard went down after the first check, and its lanes may have
+            // emptied the backlog before these keys came. No lane would take them until the shard
+            // is back.
             self.fail_backlog();
         }
     }

@@ -1,7 +1,8 @@
-//! When a shard may be asked for another login after it has refused one.
+//! Decides when aka may log in to a shard again after the shard has refused a login.
 //!
-//! Each connection of a shard would ask again by itself, some twenty at once. Servers lock accounts,
-//! or block hosts, after too many refused logins. So all connections share one pause, which doubles.
+//! A shard has some twenty connections. If each logged in again by itself, the server would soon
+//! lock the account or block the host. So all connections share one pause, which doubles with each
+//! refusal.
 
 use crate::store::StoreError;
 use aka_core::domain::Bar;
@@ -19,7 +20,9 @@ pub(super) struct Logins {
 
 struct RefusedLogin {
     error: StoreError,
+    /// The pause before the next attempt, without its random part.
     pause: Duration,
+    /// No attempt begins before this time.
     next: Instant,
 }
 
@@ -28,12 +31,12 @@ struct RefusedLogin {
 pub(super) enum Attempt {
     /// No login is known to be refused. Others may be under way.
     Usual,
-    /// The only one after a pause.
+    /// The only attempt after a pause. No other begins until it has ended.
     AfterPause,
 }
 
 impl Logins {
-    /// `longest` is the longest pause.
+    /// The pause doubles up to `longest`.
     pub fn new(longest: Duration) -> Self {
         Self { longest, refused: Mutex::default() }
     }
@@ -67,7 +70,7 @@ impl Logins {
             Some(refused) => (2 * refused.pause).min(self.longest),
             None => FIRST_PAUSE,
         };
-        // The end is random, so that the instances do not come at once.
+        // A random part is cut off, so that the instances do not all log in at the same moment.
         let next = Instant::now() + pause.mul_f64(rand::random_range(0.5..=1.0));
         *refused = Some(RefusedLogin { error: error.clone(), pause, next });
     }

@@ -1,11 +1,12 @@
 //! The shards of the cluster: their shared state, and the tasks that serve them.
 //!
-//! - [`state`] is what all tasks of one shard share. It knows none of the tasks.
-//! - Lookups that memory does not answer go through a [`lane`], and changes come in through the
-//!   [`feed`]. Jobs of writes go through a [`writer`].
-//! - The admin service reads forward rows through a [`reader`], and inverse rows through the [`pool`].
-//! - The [`filter`], the [`pruner`] and the [`auditor`] have a task each.
-//! - The [`cluster`] starts and stops all of it.
+//! - `state` is what all tasks of one shard share. It knows none of the tasks.
+//! - Lookups that memory does not answer go through a `lane`, and changes come in through the
+//!   `feed`. Jobs of writes go through a `writer`.
+//! - The admin service reads forward rows through a `reader`, and inverse rows through the
+//!   `pool`.
+//! - The `filter`, the `pruner` and the `auditor` have a task each.
+//! - The `cluster` starts and stops all of it.
 
 mod auditor;
 mod cluster;

@@ -3,13 +3,13 @@
 //! Every instance runs one, and one of them prunes a shard at a time. A line may be deleted only if
 //! both bounds allow it (`docs/design.md`, "The end of the change log"):
 //!
-//! - **Its age, by the database's time**: it is older than the retention, and than [`WINDOW`]. A feed
-//!   that is alive has polled within seconds, so it is past such lines. A feed that was away for longer
-//!   finds the log pruned past its cursor and begins a new epoch (rule 7), which is right.
+//! - **Its age, by the database's time**: it is older than the retention, and than [`WINDOW`]. A
+//!   feed that is alive has polled within seconds, so it is past such lines. A feed that was away
+//!   for longer finds the log pruned past its cursor and begins a new epoch (rule 7).
 //! - **What this instance had applied a [`WINDOW`] ago, by its own clock.** If the database's clock
-//!   jumps ahead, every line looks old at once, also lines that feeds have yet to read. But a change
-//!   that was applied here that long ago has been visible to every instance for that long. So an
-//!   instance prunes nothing in its first minutes.
+//!   jumps ahead, every line looks old at once, also lines that feeds have yet to read. But a
+//!   change that was applied here that long ago has been visible to every instance for that long.
+//!   So an instance prunes nothing in its first minutes.
 //!
 //! The newest line is never deleted. No list of instances is needed.
 
@@ -22,7 +22,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A feed that has not polled for this long may have to begin a new epoch.
+/// How long ago a change must have been applied here before it may be pruned. A feed that was away
+/// for longer may have to begin a new epoch.
 const WINDOW: Duration = Duration::from_secs(600);
 
 /// Rounds in a window.
@@ -54,7 +55,8 @@ pub(super) async fn run(shard: Arc<Shard>) {
     }
 }
 
-/// Deletes all lines that may be deleted, step by step. The lock is freed when the connection closes.
+/// Deletes all lines that may be deleted, step by step. The lock is freed when the connection
+/// closes.
 async fn round(shard: &Arc<Shard>, mut what: Prune) -> Result<(), StoreError> {
     let limit = shard.settings.query_timeout;
     let mut connection = ShardConnection::new(shard.clone(), Role::Write);
@@ -89,8 +91,8 @@ impl AppliedSeqs {
         if std::mem::replace(&mut self.history, history) != history {
             self.cursors.clear();
         }
-        // Read after the count. If a history began in between, the next note finds out, and this
-        // cursor is not used before that.
+        // The cursor is read after the count. If a new epoch begins in between, the next call sees
+        // another count and drops this entry before it is used.
         if let Some(cursor) = shard.memory.cursor() {
             self.cursors.push_back((now, cursor.seq));
         }

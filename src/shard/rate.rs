@@ -3,24 +3,25 @@
 use aka_core::clock::Boottime;
 use parking_lot::Mutex;
 
-/// A token bucket that holds the keys of one second.
+/// A bucket of permits, one for each key. It is refilled all the time, and holds those of one
+/// second.
 ///
-/// While the feed of a shard stands still, every instance looks all its ids up in the database. That
-/// is the load that memory keeps away otherwise (rule 6).
+/// While the feed of a shard stands still, every instance looks all its ids up in the database.
+/// That is the load that memory keeps away otherwise (rule 6).
 pub(super) struct RateLimit {
     per_second: u64,
     bucket: Mutex<Bucket>,
 }
 
 struct Bucket {
-    tokens: f64,
+    permits: f64,
     filled: Boottime,
 }
 
 impl RateLimit {
     /// 0: no limit.
     pub fn new(per_second: u64) -> Self {
-        let bucket = Bucket { tokens: per_second as f64, filled: Boottime::default() };
+        let bucket = Bucket { permits: per_second as f64, filled: Boottime::default() };
         Self { per_second, bucket: Mutex::new(bucket) }
     }
 
@@ -32,10 +33,10 @@ impl RateLimit {
         let mut bucket = self.bucket.lock();
         let most = self.per_second as f64;
         let gained = now.since(bucket.filled).as_secs_f64() * most;
-        bucket.tokens = (bucket.tokens + gained).min(most);
+        bucket.permits = (bucket.permits + gained).min(most);
         bucket.filled = now;
-        let granted = wanted.min(bucket.tokens as usize);
-        bucket.tokens -= granted as f64;
+        let granted = wanted.min(bucket.permits as usize);
+        bucket.permits -= granted as f64;
         granted
     }
 }

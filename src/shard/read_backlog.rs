@@ -12,21 +12,25 @@ pub enum ReadFault {
     Overloaded,
     /// The shard did not answer.
     Unavailable,
-    /// The shard's database answered, and lets aka not read.
+    /// The shard's database answered, and does not let aka read.
     Barred(Bar),
 }
 
 pub(super) type ReadReply = oneshot::Sender<Result<Arc<Loaded>, ReadFault>>;
 
-/// Waiting reads. Each is a list of keys.
-pub(super) struct ReadBacklog(pub Queue<(Vec<Key>, ReadReply)>);
+/// The keys of one read, and where its answer goes.
+pub(super) type WaitingRead = (Vec<Key>, ReadReply);
+
+/// The reads that wait.
+pub(super) struct ReadBacklog(pub Queue<WaitingRead>);
 
 impl ReadBacklog {
     pub fn new(capacity: usize) -> Self {
         Self(Queue::new(capacity))
     }
 
-    /// Hands keys to a reader, and waits for the answer. It may hold rows that others asked for.
+    /// Hands keys to a reader, and waits for the answer. The answer may also hold rows that other
+    /// callers asked for.
     pub async fn load(&self, keys: Vec<Key>) -> Result<Arc<Loaded>, ReadFault> {
         let (reply, answer) = oneshot::channel();
         if !self.0.push(vec![(keys, reply)]).is_empty() {

@@ -1,7 +1,8 @@
 //! Readers: tasks that read forward rows for the admin service, many in one query.
 //!
 //! A reader is like a [lane](super::lane), with two differences. Nothing is remembered. And no
-//! request joins a query that is out already: an admin is shown a row that was read after the request.
+//! request joins a query that is out already: an admin is shown a row that was read after the
+//! request.
 
 use super::connection::{ShardConnection, ask};
 use super::read_backlog::ReadFault;
@@ -44,9 +45,9 @@ pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
     }
 }
 
-/// Reads rows, by several queries if there are too many keys for one. The position is that of the last
-/// query. Rows of earlier queries seem newer than they are, so memory drops too much rather than too
-/// little.
+/// Reads rows, by several queries if there are too many keys for one. The position is that of the
+/// last query. Rows of earlier queries seem newer than they are, so memory drops too much rather
+/// than too little.
 async fn load(connection: &mut ShardConnection, keys: &[Key]) -> Result<Loaded, StoreError> {
     connection.open().await?;
     let most = KEYS.min(connection.most_keys());

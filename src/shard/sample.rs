@@ -3,8 +3,8 @@
 use std::cell::Cell;
 
 thread_local! {
-    /// How many answers of this thread are skipped until the next is picked. All shards share the
-    /// count: each answer is still as likely as any other.
+    /// How many answers of this thread are skipped until the next is picked. One count serves all
+    /// shards, because each answer must be equally likely.
     static SKIP: Cell<u64> = const { Cell::new(UNDRAWN) };
 }
 
@@ -25,9 +25,9 @@ impl Sample {
         self.ratio <= 0.0
     }
 
-    /// Whether this answer is in the sample.
+    /// Whether to pick the next answer. Each call counts one answer.
     #[inline]
-    pub fn takes(&self) -> bool {
+    pub fn picks_next(&self) -> bool {
         if self.is_off() {
             return false;
         }
@@ -38,7 +38,7 @@ impl Sample {
             }
             UNDRAWN => {
                 SKIP.set(self.draw());
-                self.takes()
+                self.picks_next()
             }
             left => {
                 SKIP.set(left - 1);
@@ -63,7 +63,7 @@ mod tests {
     fn taken(ratio: f64, of: u32) -> u32 {
         SKIP.set(UNDRAWN);
         let sample = Sample::new(ratio);
-        (0..of).map(|_| u32::from(sample.takes())).sum()
+        (0..of).map(|_| u32::from(sample.picks_next())).sum()
     }
 
     #[test]

@@ -19,8 +19,8 @@ pub struct ShardSettings {
     pub feed_interval: Duration,
     /// The age at which lines of the change log are pruned. Zero: never.
     pub retention: Duration,
-    /// The share of the answers from memory that is compared with the primary. 0: nothing is audited,
-    /// not even changes.
+    /// The share of the answers from memory that is compared with the primary. 0: nothing is
+    /// audited, not even changes.
     pub audit_sample: f64,
     /// Whether a filter of all alias ids is kept.
     pub filter: bool,

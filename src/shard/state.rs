@@ -102,7 +102,8 @@ impl Shard {
         self.health.failure()
     }
 
-    /// Reads forward rows from the primary, for the admin service. The answer may hold more rows.
+    /// Reads forward rows from the primary, for the admin service. The answer may also hold rows
+    /// that other callers asked for.
     ///
     /// # Errors
     /// If too many reads wait, or the shard does not answer.

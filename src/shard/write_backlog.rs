@@ -11,15 +11,17 @@ use tokio::sync::oneshot;
 /// The steps of one write on one shard. They happen whole or not at all.
 #[derive(Debug)]
 pub struct Job {
+    /// They are carried out in this order.
     pub steps: Vec<WriteStep>,
-    /// No transaction begins for the job after this time. So the second step of a write comes within
-    /// seconds of its first or never, and deadlines are kept.
+    /// No transaction begins for the job after this time. So the second step of a write comes
+    /// within seconds of its first or never, and deadlines are kept.
     pub not_after: Boottime,
 }
 
 /// The answer to a job that was carried out, or definitely refused.
 #[derive(Clone, Debug)]
 pub struct Written {
+    /// The effect of each step, or the refusal of the first step that was not possible.
     pub effects: Result<Vec<Effect>, StepRefusal>,
     /// A position of the shard that includes the job.
     pub at: Position,
@@ -37,7 +39,7 @@ pub enum WriteFault {
     /// The shard could not be reached, or failed before the commit. Nothing was written.
     #[error("the shard could not be reached")]
     NotWritten,
-    /// The shard's database answered, and lets aka not write. Nothing was written.
+    /// The shard's database answered, and does not let aka write. Nothing was written.
     #[error("the shard's database {0}")]
     Barred(Bar),
     /// The commit was sent and its answer was lost: it happened whole or not at all.
@@ -67,8 +69,8 @@ impl WriteBacklog {
         Self { jobs: Queue::new(capacity), writing: AtomicUsize::new(0) }
     }
 
-    /// Hands a job to the shard's writer, and waits for its answer. If the caller stops waiting, the
-    /// job goes on.
+    /// Hands a job to the shard's writer, and waits for its answer. If the caller stops waiting,
+    /// the job goes on.
     ///
     /// # Errors
     /// Each [`WriteFault`].

@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Runs one writer of a shard. After `stop` is cancelled it finishes its transaction and ends.
 ///
-/// If a shard has two writers, one waits for the clock row while the other writes, and goes on at the
-/// moment of the other's commit.
+/// If a shard has two writers, one waits for the clock row while the other writes, and goes on at
+/// the moment of the other's commit.
 pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
     let mut connection = ShardConnection::new(shard.clone(), Role::Write);
     loop {
@@ -35,14 +35,15 @@ pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
 
 /// Carries out the next group.
 ///
-/// The clock row is locked before the jobs are taken. So the group is as large as possible, jobs are
-/// carried out in the order in which they came, and no job begins after its time.
+/// The clock row is locked before the jobs are taken. So the group is as large as possible, jobs
+/// are carried out in the order in which they came, and no job begins after its time.
 async fn commit_next(shard: &Shard, connection: &mut ShardConnection) {
     let backlog = &shard.write_backlog;
     let began = ask!(&mut *connection, |session| session.begin());
     let slow = matches!(&began, Err(StoreError::TimedOut { .. } | StoreError::Busy { .. }));
     if slow && backlog.is_writing() {
-        // The other writer has held the clock row for long. The jobs wait for it, up to their limits.
+        // The other writer has held the clock row for long. The jobs wait for it, up to their
+        // limits.
         return connection.close();
     }
     let _at_work = backlog.begin_writing();
@@ -54,15 +55,16 @@ async fn commit_next(shard: &Shard, connection: &mut ShardConnection) {
             None => ask!(&mut *connection, |session| session.begin()),
         };
         if let Some(mut group) = carry_out(shard, connection, group, began).await {
-            // One of the jobs needs a longer statement than the server takes. Only that one may fail.
+            // One of the jobs needs a longer statement than the server takes. Only that one may
+            // fail.
             let second_half = group.split_off(group.len() / 2);
             groups.extend([second_half, group]);
         }
     }
 }
 
-/// Carries out a group of jobs in the transaction that has begun, and answers them. Returns the group
-/// if one of its statements was too long for the server, and there is more than one job.
+/// Carries out a group of jobs in the transaction that has begun, and answers them. Returns the
+/// group if one of its statements was too long for the server, and there is more than one job.
 async fn carry_out(
     shard: &Shard,
     connection: &mut ShardConnection,
@@ -114,8 +116,8 @@ async fn carry_out(
     None
 }
 
-/// Rolls back a transaction that has nothing to do. If that fails, the connection is closed, and the
-/// transaction ends with it.
+/// Rolls back a transaction that has nothing to do. If that fails, the connection is closed, and
+/// the transaction ends with it.
 async fn roll_back(shard: &Shard, connection: &mut ShardConnection) {
     let limit = shard.settings.query_timeout;
     let rolled_back = match connection.session() {
@@ -171,8 +173,8 @@ async fn commit(session: &mut dyn Session, limit: Duration) -> Result<(), Commit
     committed.unwrap_or_else(|error| Err(CommitFailure { error, rolled_back: false }))
 }
 
-/// Tells memory what was committed, and then answers the jobs. The order is rule 5: a client that was
-/// answered and then reads here must see its write.
+/// Tells memory what was committed, and then answers the jobs. The order is rule 5: a client that
+/// was answered and then reads here must see its write.
 fn acknowledge(shard: &Shard, group: Vec<WaitingJob>, answers: JobAnswers, changes: &ChangeSet) {
     shard.memory.committed(&changes.log, || {
         for ((_, reply), effects) in group.into_iter().zip(answers) {

@@ -1,4 +1,4 @@
-//! What can go wrong between aka and a database.
+//! The errors of a database.
 
 use aka_core::domain::Bar;
 
@@ -21,7 +21,7 @@ pub enum StoreError {
     /// The database is not the one that the configuration means. The text says so in one sentence.
     #[error("{0}")]
     WrongShard(String),
-    /// The database answered, and lets aka not read or write. Nothing was written.
+    /// The database answered, and does not let aka read or write. Nothing was written.
     #[error("{address} {bar}: {cause}")]
     Barred { address: String, bar: Bar, cause: String },
     /// A statement would be longer than the server takes. It was not sent.

@@ -39,7 +39,7 @@ static SQLITE: LazyLock<Migrator> = migrations!("sqlite");
 /// How often a migration of the embedded store is repeated if another one was in the way.
 const FIRST_STARTS: u32 = 5;
 
-/// What a migration did with one shard.
+/// The result of migrating one shard.
 #[derive(Clone, Debug)]
 pub struct Migrated {
     pub address: String,

@@ -1,4 +1,4 @@
-//! What scans and pruning take and return.
+//! The arguments and results of scans and of pruning.
 
 use aka_core::domain::Key;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub struct Prune {
     pub limit: u32,
 }
 
-/// What one step of pruning did.
+/// The result of one step of pruning.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pruned {
     /// How many lines it deleted.

@@ -34,10 +34,13 @@ pub trait Store: Send + Sync + 'static {
     fn address(&self) -> String;
 }
 
-/// What a session is for. It decides the isolation level, and how long the session may hold a lock.
+/// The purpose of a session. It decides the isolation level, and how long the session may hold a
+/// lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
+    /// Reads only.
     Read,
+    /// Write transactions, and reads inside them.
     Write,
 }
 
@@ -122,7 +125,7 @@ pub trait Session: Send {
         limit: u32,
     ) -> Result<(Position, Vec<FiledKey>), StoreError>;
 
-    /// Of the first `limit` aliases in the order of the table: how many are in each slot.
+    /// Counts the first `limit` aliases in the order of the table, by slot.
     async fn count_first(&mut self, limit: u32) -> Result<Vec<(u16, u64)>, StoreError>;
 
     /// The database's time, and inverse rows in the order of the table: those after `after`, at

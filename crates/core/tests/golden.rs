@@ -1,6 +1,6 @@
 //! The slot of an id never changes, because every stored row carries it. This test compares slots
-//! with `golden/slots.txt`, which was written once and checked against an independent implementation
-//! of the hash.
+//! with `golden/slots.txt`, which was written once and checked against an independent
+//! implementation of the hash.
 
 use aka_core::domain::{Project, Slot};
 

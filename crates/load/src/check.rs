@@ -25,7 +25,8 @@ pub(crate) struct Checked {
     pub first_wrong: Option<WrongAnswer>,
 }
 
-/// A wrong answer, as an example for people. It is serialized as the sentence that `Display` writes.
+/// A wrong answer, as an example for people. It is serialized as the sentence that `Display`
+/// writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WrongAnswer {
     /// An id resolved to a wrong canonical id.
@@ -154,8 +155,8 @@ impl Checker {
         Ok(checked)
     }
 
-    /// Notes a wrong answer. `answered`: `None` if a batch answer left the id out, which means that it
-    /// resolves to itself.
+    /// Notes a wrong answer. `answered`: `None` if a batch answer left the id out, which means that
+    /// it resolves to itself.
     fn note_wrong(&self, checked: &mut Checked, id: LoadId, answered: Option<&Bytes>) {
         checked.wrong += 1;
         checked.first_wrong.get_or_insert_with(|| {

@@ -2,8 +2,8 @@
 
 use std::io;
 
-/// Why a load could not be run to its end. Wrong answers and failed calls are not errors: the outcome
-/// counts them.
+/// Why a load could not be run to its end. Wrong answers and failed calls are not errors: the
+/// outcome counts them.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The plan contradicts itself.

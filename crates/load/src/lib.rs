@@ -12,9 +12,9 @@
 //!    [`LiveCounts`] show the progress.
 //! 3. Each thread has its own runtime, its own connections (`connection`, `call`: gRPC over bare
 //!    HTTP/2) and its own callers (`callers`). `pace` says when the next call is due.
-//! 4. The ids come from `draw`. They are drawn from an [`IdSet`], evenly or by Zipf's law (`zipf`), or
-//!    are [unseen](UnseenIds): no run has asked for them before. The right answer for a [`LoadId`]
-//!    follows from its number.
+//! 4. The ids come from `draw`. They are drawn from an [`IdSet`], evenly or by Zipf's law (`zipf`),
+//!    or are [unseen](UnseenIds): no run has asked for them before. The right answer for a
+//!    [`LoadId`] follows from its number.
 //! 5. `request` writes ids into a message. `check` compares each answer with the right one.
 //! 6. `tally` counts calls, ids, errors and latencies. [`Process`] reads the CPU time of the
 //!    server.

@@ -35,8 +35,8 @@ pub struct LoadServer {
     pub url: String,
     /// How long the server may take for a call, in milliseconds.
     pub timeout_ms: u64,
-    /// The processes whose CPU time is read. If none is named and the address is a loopback address,
-    /// it is the process that listens there.
+    /// The processes whose CPU time is read. If none is named and the address is a loopback
+    /// address, it is the process that listens there.
     pub pids: Vec<u32>,
 }
 

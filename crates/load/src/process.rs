@@ -27,8 +27,8 @@ impl Process {
         pids.find(|pid| has_one_open(*pid, &sockets)).map(Self)
     }
 
-    /// The CPU time that it has used, in user and in system mode, all threads together. `None` if it
-    /// has ended.
+    /// The CPU time that it has used, in user and in system mode, all threads together. `None` if
+    /// it has ended.
     pub fn cpu_time(self) -> Option<Duration> {
         ticks(&fs::read_to_string(format!("/proc/{}/stat", self.0)).ok()?)
     }

@@ -65,7 +65,8 @@ impl ConnectedLoad {
     /// Runs the load: the warm-up, then the measured time, then the wait for the last answers.
     ///
     /// # Errors
-    /// If a thread of the generator fails. Wrong answers and failed calls are counted in the outcome.
+    /// If a thread of the generator fails. Wrong answers and failed calls are counted in the
+    /// outcome.
     pub async fn run(self) -> Result<LoadOutcome, LoadError> {
         let start = Instant::now() + HEAD_START;
         let begin = start + self.plan.warm_up;

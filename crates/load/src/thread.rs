@@ -129,8 +129,8 @@ impl ThreadPlan {
         Ok(connections)
     }
 
-    /// The shared state of some callers. Together they make `rate` calls a second; `None`: as many as
-    /// are answered.
+    /// The shared state of some callers. Together they make `rate` calls a second; `None`: as many
+    /// as are answered.
     fn callers(
         &self,
         operation: Operation,

@@ -5,7 +5,7 @@ use flate2::bufread::GzDecoder;
 use http::{HeaderMap, HeaderName};
 use std::io::Read;
 
-/// What `grpc-accept-encoding` says: the encodings that messages may have.
+/// The value of `grpc-accept-encoding`: the encodings that messages may have.
 pub const ACCEPTED_ENCODINGS: &str = "gzip,identity";
 
 static GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
@@ -13,10 +13,10 @@ static GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 /// The encoding of a call's messages that are marked as compressed: the header `grpc-encoding`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
-    /// None: no message may be marked.
+    /// None. A message that is marked as compressed is a fault.
     Identity,
     Gzip,
-    /// One that is not read.
+    /// An encoding that is not supported.
     Other,
 }
 

@@ -48,7 +48,8 @@ pub struct Frames {
     encoding: Encoding,
     /// Received bytes that are not yet read. A message that lies in one chunk is not copied.
     chunk: Bytes,
-    /// The received part of a message that spans several chunks. One of `chunk` and `parts` is empty.
+    /// The received part of a message that spans several chunks. One of `chunk` and `parts` is
+    /// empty.
     parts: BytesMut,
 }
 

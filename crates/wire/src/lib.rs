@@ -1,7 +1,7 @@
 //! The wire contract of aka in Rust.
 //!
-//! The contract itself is `proto/aka/v1`. The server, the commands, the load generator and the tests
-//! all use this crate, so each fact of the contract is written once.
+//! The contract itself is `proto/aka/v1`. The server, the commands, the load generator and the
+//! tests all use this crate, so each fact of the contract is written once.
 //!
 //! | part | holds |
 //! |---|---|
@@ -29,3 +29,9 @@ pub mod pb {
 
 /// The longest message of the contract, in bytes. The limit of a `Resolve` request is lower.
 pub const MAX_MESSAGE: usize = 4 << 20;
+
+/// The most ids in one batch of `BatchResolve` or `StreamResolve`.
+pub const MAX_BATCH: usize = 10_000;
+
+/// The most aliases in one `BatchCreateAliases`.
+pub const MAX_CREATES: usize = 1_000;

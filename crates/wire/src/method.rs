@@ -37,7 +37,8 @@ macro_rules! methods {
         }
 
         impl Method {
-            /// All methods, in the order of their numbers (`method as usize`). The busiest is first.
+            /// All methods, in the order of their numbers (`method as usize`). The busiest is
+            /// first.
             pub const ALL: &[Self] = &[$(Self::$method),*];
 
             /// The path of its HTTP/2 requests, `/service/name`.

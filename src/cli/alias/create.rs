@@ -91,7 +91,7 @@ fn view(
     Ok((view, change))
 }
 
-/// One batch at a time: a line may build on the lines before it, also across batches.
+/// One batch at a time, because a line may depend on lines of an earlier batch.
 async fn create_from_stdin(args: &CreateArgs) -> Result<(), CliFault> {
     let mut admin = AdminSession::connect(&args.shared).await?;
     let mut batches = lines::stdin("ALIAS<TAB>CANONICAL lines");

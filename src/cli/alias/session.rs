@@ -1,4 +1,4 @@
-//! What the alias commands share: options, the connection, and the loop over ids.
+//! The shared parts of the alias commands: options, the connection, and the loop over ids.
 
 use crate::cli::client::{ClientArgs, Connection, ProjectArgs};
 use crate::cli::fault::CliFault;

@@ -4,6 +4,7 @@ use crate::cli::client::{ClientArgs, ProjectArgs};
 use crate::cli::fault::CliFault;
 use crate::cli::output::OutputArgs;
 use aka_load::{IdSet, LoadPlan};
+use aka_wire::MAX_BATCH;
 use clap::{Args, ValueEnum};
 use std::time::Duration;
 
@@ -14,9 +15,9 @@ Examples:
   aka bench --project 9 --mode stream --zipf 1.1 --aliases 0.1 --cold 0.01 --writes 200
   aka bench --project 9 --connections 8 --concurrency 50 --output json
 
-Key 26 is the id bench-000000000000001a. If it is an alias, its canonical id is
-user-000000000000001a. Which keys are aliases follows from --aliases alone, so every answer can be
-checked. Run once with --prepare, which creates the aliases and reads every key once. Then run as
+Id 26 is bench-000000000000001a. If it is an alias, its canonical id is
+user-000000000000001a. Which ids are aliases follows from --aliases alone, so every answer can be
+checked. Run once with --prepare, which creates the aliases and reads every id once. Then run as
 often as you like with the same --keys and --aliases. Use a project of its own.
 
 With --rate, calls are made when they are due, whether or not the calls before them are answered,
@@ -35,7 +36,7 @@ pub struct BenchArgs {
     pub mode: Mode,
 
     /// Ids of a batch [default: 100]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_BATCH as i64))]
     pub batch: Option<u32>,
 
     /// Ids a second, all callers together (open loop); without it, as many as are answered
@@ -56,16 +57,16 @@ pub struct BenchArgs {
     #[arg(value_parser = clap::value_parser!(u16).range(1..=64))]
     pub threads: u16,
 
-    /// Keys that are asked for
+    /// Ids that are asked for
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     pub keys: u32,
 
-    /// Skew: key k is asked for in proportion to 1 / k^S; 0: all alike
+    /// Skew: id k is asked for in proportion to 1 / k^S; 0: all alike
     #[arg(long, value_name = "S", default_value_t = 0.0, value_parser = skew)]
     pub zipf: f64,
 
-    /// Share of the keys that are aliases
+    /// Share of these ids that are aliases
     #[arg(long, value_name = "RATIO", default_value_t = 0.5, value_parser = ratio)]
     pub aliases: f64,
 
@@ -85,7 +86,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
     pub warm_up: Duration,
 
-    /// First create the aliases that the run expects, and read every key once
+    /// First create the aliases that the run expects, and read every id once
     #[arg(long)]
     pub prepare: bool,
 
@@ -93,7 +94,7 @@ pub struct BenchArgs {
     #[arg(long, conflicts_with_all = ["prepare", "writes"])]
     pub no_check: bool,
 
-    /// The same seed asks for the same keys
+    /// The same seed asks for the same ids
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
 

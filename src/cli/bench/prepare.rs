@@ -1,9 +1,10 @@
-//! `--prepare`: creates the aliases that the run expects, and reads every key once.
+//! `--prepare`: creates the aliases that the run expects, and reads every id once.
 
 use crate::cli::client::Connection;
 use crate::cli::fault::CliFault;
 use crate::cli::server_error::ServerError;
 use aka_load::{LoadId, LoadPlan};
+use aka_wire::MAX_CREATES;
 use aka_wire::pb::alias_admin_client::AliasAdminClient;
 use aka_wire::pb::resolver_client::ResolverClient;
 use aka_wire::pb::{BatchCreateAliasesRequest, BatchResolveRequest, CreateAliasRequest};
@@ -11,8 +12,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
-/// As many as the server accepts in one call.
-const CREATES: usize = 1_000;
+/// The ids of one call that reads.
 const READS: usize = 1_000;
 
 /// Calls at a time. The server writes what waits in one transaction, so a few are faster than one.
@@ -30,7 +30,7 @@ pub(super) async fn prepare(
     connection: &Connection,
 ) -> Result<Prepared, CliFault> {
     let project_id = plan.project_id;
-    let created = stream::iter(chunks(plan.ids.aliases(), CREATES))
+    let created = stream::iter(chunks(plan.ids.aliases(), MAX_CREATES))
         .map(|chunk| create(connection, project_id, chunk))
         .buffer_unordered(AT_ONCE)
         .try_fold(Prepared::default(), async |sum, one| {

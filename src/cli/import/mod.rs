@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
 
-/// Calls at a time: the server's writers group the jobs that wait for them.
+/// Calls at a time. Several are faster, because the server commits waiting jobs together.
 const AT_ONCE: usize = 4;
 
 /// Create the aliases that a file lists, one a row.

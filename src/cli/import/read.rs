@@ -2,20 +2,19 @@
 
 use crate::cli::fault::CliFault;
 use crate::cli::rows::{self, AliasRow, Format, Line};
+use aka_wire::MAX_CREATES;
 use futures::{StreamExt, stream::BoxStream};
 use std::io::Read;
 use std::thread;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-/// As many rows as the server takes in one call.
-const BATCH: usize = 1_000;
-
-/// A batch is sent when it has this many bytes: with a last long row it still fits a message.
+/// A batch is also sent when it has this many bytes, so that with a last long row it still fits a
+/// message.
 const BATCH_BYTES: usize = 512 * 1024;
 
-/// The rows of the input that begin on line `from_line` or later, in batches. A thread of its own reads up to `ahead`
-/// batches ahead.
+/// The rows of the input that begin on line `from_line` or later, in batches. A thread of its own
+/// reads up to `ahead` batches ahead.
 pub(super) fn batches(
     format: Format,
     input: Box<dyn Read + Send>,
@@ -30,7 +29,7 @@ pub(super) fn batches(
                 bytes += line.row.as_ref().map_or(0, AliasRow::bytes);
                 batch.push(line);
             }
-            if batch.len() < BATCH && bytes < BATCH_BYTES {
+            if batch.len() < MAX_CREATES && bytes < BATCH_BYTES {
                 return true;
             }
             bytes = 0;

@@ -103,7 +103,7 @@ impl BatchAnswer {
 const RESOLVED_HEAD: usize = 3 + 3 * 5;
 
 fn put_resolved(index: u32, canonical: &[u8], buffer: &mut impl BufMut) {
-    // Gathered first: each write to a growing buffer checks its room again.
+    // Collected in an array first, because each write to a growing buffer checks its capacity.
     let mut head = [0; RESOLVED_HEAD];
     let mut room = &mut head[..];
     let (index, length) = (u64::from(index), canonical.len() as u64);

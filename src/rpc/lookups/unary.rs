@@ -69,8 +69,8 @@ pub(super) async fn batch(
     Ok(framed(answer.length_at_most(), |buffer| answer.encode(buffer)))
 }
 
-/// Answers a call that memory can most of the time answer at once. Then the call needs no task and
-/// no wake-up, and its answer leaves in one write with those of the calls beside it.
+/// Answers a call that memory can usually answer at once. Then the call needs no task and no
+/// wake-up, and its answer leaves in one write with those of the calls beside it.
 pub fn answer_at_once<F>(call: CountedCall, respond: SendResponse<Bytes>, reply: F)
 where
     F: Future<Output = Result<Bytes, Status>> + Send + 'static,

@@ -5,6 +5,7 @@ use crate::metrics::{Metrics, WriteResult};
 use crate::rpc::status::{self, CallFault};
 use aka_core::clock::Boottime;
 use aka_core::domain::{Micros, Token};
+use aka_wire::MAX_CREATES;
 use aka_wire::pb::alias_admin_server::AliasAdmin;
 use aka_wire::pb::{
     Alias, BatchCreateAliasesRequest, BatchCreateAliasesResponse, CreateAliasRequest,
@@ -14,9 +15,6 @@ use aka_wire::pb::{
 };
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
-
-/// The most creates in one batch.
-const MAX_BATCH: usize = 1_000;
 
 /// One call of the service.
 pub(super) struct AdminCall {
@@ -39,7 +37,7 @@ impl AdminCall {
             Ok(done) => done.map_err(|refusal| status::refusal(&refusal).into()),
             Err(error) => Err(internal(&error)),
         });
-        self.metrics.wrote(match &outcome {
+        self.metrics.count_write(match &outcome {
             Ok(done) => result(done),
             Err(status) => failed_or_refused(status.code()),
         });
@@ -74,8 +72,8 @@ impl AliasAdmin for AdminCall {
         request: Request<BatchCreateAliasesRequest>,
     ) -> Result<Response<BatchCreateAliasesResponse>, Status> {
         let requests = request.into_inner().requests;
-        if requests.len() > MAX_BATCH {
-            return Err(CallFault::BatchTooLarge(requests.len(), MAX_BATCH).into());
+        if requests.len() > MAX_CREATES {
+            return Err(CallFault::BatchTooLarge(requests.len(), MAX_CREATES).into());
         }
         let (admin, until) = (self.admin.clone(), self.until);
         let news = requests.into_iter().map(new_alias).collect();
@@ -85,7 +83,7 @@ impl AliasAdmin for AdminCall {
         let answers = answers.map_err(|error| internal(&error))?;
         let mut token: Option<Token> = None;
         let results = (0..).zip(answers).map(|(index, answer)| {
-            self.metrics.wrote(match &answer {
+            self.metrics.count_write(match &answer {
                 Ok(answer) => created_or_unchanged(answer),
                 Err(refusal) => failed_or_refused(Status::from(status::refusal(refusal)).code()),
             });

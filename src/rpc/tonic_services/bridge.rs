@@ -55,12 +55,12 @@ fn code(headers: &HeaderMap) -> Option<Code> {
     headers.get(Status::GRPC_STATUS).map(|status| Code::from_bytes(status.as_bytes()))
 }
 
-/// Gives a response that is only a status the contract's form. Its status is in the headers.
+/// Puts an `ErrorInfo` on a response that is only a status, which is in its headers.
 fn in_contract(response: Response<tonic::body::Body>) -> Response<tonic::body::Body> {
     if !response.headers().contains_key(Status::GRPC_STATUS) {
         return match response.status().is_success() {
             true => response,
-            // It comes from no service of this server.
+            // tonic made this response, and not a service of this server.
             false => contract(Status::unimplemented("")).into_http(),
         };
     }

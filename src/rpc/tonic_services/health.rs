@@ -1,7 +1,8 @@
 //! The health service of gRPC (`grpc.health.v1`).
 //!
-//! tonic's own refuses to watch a service that it does not know, and its watches never end. The
-//! protocol wants `SERVICE_UNKNOWN` on a stream that stays open, and a stop must not wait for one.
+//! tonic has a health service too. But it refuses to watch an unknown service, where the protocol
+//! wants `SERVICE_UNKNOWN` on a stream that stays open. And its watches never end, while a server
+//! that stops must not wait for them.
 
 use aka_wire::{ALIAS_ADMIN, RESOLVER};
 use futures::Stream;
@@ -16,7 +17,7 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 /// The server as a whole, and each of its services. All are in the same state.
 const KNOWN: [&str; 3] = ["", RESOLVER, ALIAS_ADMIN];
 
-/// Serving until the server begins to stop.
+/// The health of the server: it is serving until it begins to stop.
 pub(super) struct HealthState {
     pub stopping: CancellationToken,
 }
@@ -30,13 +31,13 @@ impl HealthState {
     }
 }
 
-/// What a watcher is told next.
+/// The next step of a watch.
 enum News {
-    /// The status at this moment.
+    /// Send this status at once.
     Now(ServingStatus),
-    /// The status once the server stops.
+    /// Wait until the server stops. This status was sent last.
     Stop(ServingStatus),
-    /// The stream ends.
+    /// End the stream.
     End,
 }
 
@@ -68,7 +69,7 @@ impl Health for HealthState {
                 News::Now(status) => status,
                 News::Stop(status) => {
                     stopping.cancelled().await;
-                    // The server never learns of a service that it did not know.
+                    // A service that was unknown stays unknown, so there is nothing to send.
                     (status == ServingStatus::Serving).then_some(ServingStatus::NotServing)?
                 }
                 News::End => return None,

@@ -35,8 +35,8 @@ impl Body for Incoming {
     }
 }
 
-/// The body of a request that ends when the server stops, unless more of it has arrived. So a client
-/// that keeps a stream open and sends nothing does not delay the stop.
+/// The body of a request that ends when the server stops, unless more of it has arrived. So a
+/// client that keeps a stream open and sends nothing does not delay the stop.
 pub struct UntilStopped {
     body: Incoming,
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,

@@ -37,7 +37,7 @@ impl Disk {
         match fs::metadata(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
-            // A pipe, for example, would be waited for.
+            // Opening a pipe would block.
             Ok(found) if !found.is_file() => return Err(SnapshotFault::Unknown),
             Ok(_) => {}
         }
@@ -53,7 +53,7 @@ impl Disk {
             self.path.with_extension(format!("{TEMPORARY}{:016x}", rand::random::<u64>()));
         let written = self.write(&temporary, identity, image);
         if written.is_err() {
-            // It may not exist. The first error is the one that is reported.
+            // The temporary file may not exist. Only the first error is reported.
             let _ = fs::remove_file(&temporary);
         }
         written
@@ -63,7 +63,8 @@ impl Disk {
         let mut file =
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
         image.write(identity, &mut file)?;
-        // Synced before it is renamed: after a power cut the name leads to the whole file, new or old.
+        // Synced before it is renamed: after a power cut the name leads to the whole file, new or
+        // old.
         file.sync_all()?;
         fs::rename(temporary, &self.path)?;
         if let Some(folder) = self.path.parent() {

@@ -9,8 +9,8 @@ use std::time::Instant;
 /// Ids that a page holds, at most.
 const PAGE: u32 = 2_000;
 
-/// Aliases that are counted to estimate the number of all. The error is about a fifth of a percent, and
-/// the query is as cheap for a large table as for a small one.
+/// Aliases that are counted to estimate the number of all. The error is about a fifth of a percent,
+/// and the query is as cheap for a large table as for a small one.
 const COUNTED: u32 = 200_000;
 
 /// False if the scan was given up.
@@ -58,11 +58,11 @@ async fn count(connection: &mut ShardConnection, owned: &SlotSet) -> Result<u64,
     }
 }
 
-/// Estimates the number of aliases from the first `limit` of them, which are counted by slot. Ids are
-/// spread evenly over the slots of the shard.
+/// Estimates the number of aliases from the first `limit` of them, which are counted by slot. Ids
+/// are spread evenly over the slots of the shard.
 ///
-/// If even the first slot holds more than `limit`, the estimate is too low. Then the filter is worn as
-/// soon as it is filled, and the next one is made for as many ids as it holds.
+/// If even the first slot holds more than `limit`, the estimate is too low. Then the filter is worn
+/// as soon as it is filled, and the next one is made for as many ids as it holds.
 fn estimate(counts: &[(u16, u64)], limit: u32, owned: &SlotSet) -> u64 {
     let counted: u64 = counts.iter().map(|(_, count)| count).sum();
     let Some((&(last, in_last), before)) = counts.split_last() else { return 0 };

@@ -44,7 +44,7 @@ pub(in crate::store) trait Driver: Send + 'static {
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 }
 
-/// What is different in the SQL and the errors of each database.
+/// The differences between the databases, in SQL and in errors.
 pub(in crate::store) trait Backend: Driver {
     /// Begins a write transaction.
     const BEGIN: &'static str;

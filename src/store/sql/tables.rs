@@ -1,16 +1,16 @@
-//! Whether tables that have the names of aka's are aka's.
+//! Checks that tables with the names of aka's tables are aka's.
 
 use super::backend::{Backend, classify};
 use super::query::Query;
 use super::row::SqlRow;
 use crate::store::StoreError;
 
-/// What a column holds. Text is neither: its collation may fold case and pad.
+/// What a column holds. Text does not count as bytes, because its collation may fold case and pad.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Integer,
     Bytes,
-    /// Of sqlx's table, whose types differ.
+    /// Anything else. A column of sqlx's table may have any type, because they differ.
     Any,
 }
 
@@ -85,8 +85,8 @@ const MIGRATIONS_COLUMNS: &[(&str, Kind)] = &[
     ("execution_time", Any),
 ];
 
-/// Checks that every table of the database that has the name of one of aka's has its columns. A newer
-/// aka may have added some. Returns the names of those that are there.
+/// Checks that every table of the database that has the name of one of aka's has its columns. A
+/// newer aka may have added columns. Returns the names of those that are there.
 ///
 /// # Errors
 /// [`StoreError::WrongShard`] if one is another program's, with a sentence that names it.
@@ -100,15 +100,16 @@ pub(in crate::store) async fn check_tables<B: Backend>(
     let found = found.map_err(|error| classify::<B>(address, error))?;
     let mut present = Vec::new();
     for (name, columns) in tables {
-        let its: Vec<_> = found.iter().filter(|(table, _, _)| table == name).collect();
-        if its.is_empty() {
+        let its_columns: Vec<_> = found.iter().filter(|(table, _, _)| table == name).collect();
+        if its_columns.is_empty() {
             continue;
         }
         for (column, kind) in columns {
-            let fits = its.iter().find(|(_, its, _)| its == column).map(|(_, _, of)| *of);
-            if !fits.is_some_and(|of| of == *kind || *kind == Any) {
-                let lacks = if fits.is_some() { "of another type" } else { "missing" };
-                return Err(not_akas(address, name, &format!("its column {column} is {lacks}")));
+            let holds =
+                its_columns.iter().find(|(_, its, _)| its == column).map(|(.., kind)| *kind);
+            if !holds.is_some_and(|holds| holds == *kind || *kind == Any) {
+                let fault = if holds.is_some() { "of another type" } else { "missing" };
+                return Err(not_akas(address, name, &format!("its column {column} is {fault}")));
             }
         }
         present.push(name);
@@ -123,7 +124,7 @@ pub(in crate::store) fn not_akas(address: &str, table: &str, why: &str) -> Store
     ))
 }
 
-/// Table, column and what it holds.
+/// The columns of these tables: table, column, and what it holds.
 async fn columns<B: Backend>(
     connection: &mut B,
     tables: &[&str],

@@ -80,8 +80,8 @@ fn rows_and_counts<B: Backend>(keys: &[Key], longest: usize) -> Result<(Text, us
     Ok((select, taken))
 }
 
-/// Writes everything, usually in one round trip. Rows are inserted in key order, because neighbours
-/// share a page.
+/// Writes everything, usually in one round trip. Rows are inserted in key order, because rows with
+/// neighbouring keys are on the same page of the B-tree.
 pub(super) async fn write<B: Backend>(
     connection: &mut B,
     changes: &ChangeSet,

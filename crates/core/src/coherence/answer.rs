@@ -37,12 +37,13 @@ pub struct Found {
 pub enum LookupFailure {
     /// The shard did not answer, or not in time.
     Unavailable,
-    /// The shard's database answered, and lets aka not read.
+    /// The shard's database answered, and does not let aka read.
     Barred(Bar),
     /// Too many reads wait for the shard already.
     Overloaded,
     /// The reader's deadline passed.
     DeadlineExceeded,
-    /// The primary is behind the reader's token: its clock has not reached the token's seq (rule 8).
+    /// The primary is behind the reader's token: its clock has not reached the token's seq (rule
+    /// 8).
     TokenAhead,
 }

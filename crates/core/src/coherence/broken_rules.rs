@@ -1,4 +1,4 @@
-//! The [rules](super::rules) as a build with `test-hooks` uses them: right, unless a mutant is on.
+//! The [rules] as a build with `test-hooks` uses them: right, unless a mutant is on.
 //!
 //! A function of this file replaces the function of the same name in `rules`.
 

@@ -1,5 +1,5 @@
-//! Entries: what the cache remembers of a key. moka holds an [`Entry`]. A [`View`] is an entry whose
-//! bytes are elsewhere, as in the hot table.
+//! Entries: what the cache remembers of a key. moka holds an [`Entry`]. A [`View`] is an entry
+//! whose bytes are elsewhere, as in the hot table.
 
 use crate::domain::Id;
 use bytes::Bytes;

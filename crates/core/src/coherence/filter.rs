@@ -1,5 +1,5 @@
-//! The filter: a compact set of all alias ids of a shard (`docs/design.md`, section 4). Most ids are
-//! not aliases. It answers for them without an entry and without a query.
+//! The filter: a compact set of all alias ids of a shard (`docs/design.md`, section 4). Most ids
+//! are not aliases. It answers for them without an entry and without a query.
 //!
 //! It is a split block Bloom filter (F. Putze, P. Sanders, J. Singler, "Cache-, Hash- and
 //! Space-Efficient Bloom Filters", 2007; the split into words is Impala's). A key sets one bit in
@@ -8,10 +8,10 @@
 //!
 //! Invariant: bits are only ever set. So "perhaps" may be wrong, and "surely not" never is.
 //!
-//! The bits come from the frozen hash of the id, not from the keyed hash of the footprint. The frozen
-//! hash is known before the cache is asked. It is the same in each process, so the set can be stored
-//! on disk without a secret. Somebody can choose ids that collide in it. The filter says "perhaps" of
-//! those, and they are looked up as if there were no filter.
+//! The bits come from the frozen hash of the id, not from the keyed hash of the footprint. The
+//! frozen hash is known before the cache is asked. It is the same in each process, so the set can
+//! be stored on disk without a secret. Somebody can choose ids that collide in it. The filter says
+//! "perhaps" of those, and they are looked up as if there were no filter.
 
 use super::law;
 use crate::domain::IdHash;

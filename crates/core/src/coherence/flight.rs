@@ -71,8 +71,8 @@ impl Flight {
         }
     }
 
-    /// A new epoch begins. The fences belong to the old history, so they are dropped from the floors;
-    /// the tokens stay. The query that is out answers no waiter.
+    /// A new epoch begins. The fences belong to the old history, so they are dropped from the
+    /// floors; the tokens stay. The query that is out answers no waiter.
     pub fn restart(&mut self) {
         self.overtake();
         for waiter in &mut self.waiters {

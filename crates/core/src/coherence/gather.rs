@@ -51,8 +51,8 @@ impl Gather {
         .await;
     }
 
-    /// Takes the answers that were delivered since the last call. Each has the index of its id in the
-    /// reader's request.
+    /// Takes the answers that were delivered since the last call. Each has the index of its id in
+    /// the reader's request.
     pub fn take(&self) -> Vec<(u32, Result<Found, LookupFailure>)> {
         std::mem::take(&mut *self.answers.lock())
     }

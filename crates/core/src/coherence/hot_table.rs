@@ -4,8 +4,8 @@
 //! the use, and misses the processor's cache several times. A lookup here reads eight bytes of tags
 //! and the two lines of one cell. It writes nothing, so threads share the table at no cost.
 //!
-//! Invariant: that of [`Cache`](super::Cache), of which the table is a part. Every call that changes
-//! it is made under the lock of the key's stripe.
+//! Invariant: that of [`Cache`](super::Cache), of which the table is a part. Every call that
+//! changes it is made under the lock of the key's stripe.
 
 mod cell;
 #[cfg(test)]
@@ -18,8 +18,8 @@ use cell::{Cell, LONGEST, Ordering, WORDS, WRITES, Word, is_of, read_cell, write
 use std::hint::black_box;
 
 /// How many cells a set has. A key belongs to one set. In a table with as many cells as there are
-/// keys, some keys find no room in their sets: more than a third with sets of one cell, a fifth with
-/// four, a seventh with eight.
+/// keys, some keys find no room in their sets: more than a third with sets of one cell, a fifth
+/// with four, a seventh with eight.
 const WAYS: usize = 8;
 
 /// The bytes that a cell takes, with its tag.
@@ -30,8 +30,8 @@ const LOCKS: usize = 64;
 
 /// The table. Its cells are divided into sets of [`WAYS`].
 pub(super) struct HotTable {
-    /// A byte of each cell's footprint, 0 for an empty cell. The tags of a set are one word. A lookup
-    /// reads the tags first, so it reads a cell only if that is most likely the right one.
+    /// A byte of each cell's footprint, 0 for an empty cell. The tags of a set are one word. A
+    /// lookup reads the tags first, so it reads a cell only if that is most likely the right one.
     tags: Box<[Word]>,
     cells: Box<[[Cell; WAYS]]>,
     /// Whoever writes the tags or the cells of a set holds the set's lock. It is taken after all
@@ -69,8 +69,8 @@ impl WaySet<'_> {
 }
 
 impl HotTable {
-    /// A table of this many cells. Without cells it keeps nothing. The system gives it memory only as
-    /// it fills.
+    /// A table of this many cells. Without cells it keeps nothing. The system gives it memory only
+    /// as it fills.
     pub fn new(cells: u64) -> Self {
         let sets = cells as usize / WAYS;
         Self {

@@ -69,8 +69,8 @@ impl Need {
 /// The sizes of a memory's parts other than the cache.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
-    /// How many stripes there are. With many, a change of one key seldom keeps out a load of another
-    /// key.
+    /// How many stripes there are. With many, a change of one key seldom keeps out a load of
+    /// another key.
     pub stripes: usize,
     /// How many of the last applied positions are remembered. Positions that arrive late are
     /// compared with them.
@@ -118,7 +118,8 @@ impl Memory {
         Self::with_sizes(cache, limits, Sizes::default())
     }
 
-    /// The same with other sizes. The simulation uses small ones, so that everything collides often.
+    /// The same with other sizes. The simulation uses small ones, so that everything collides
+    /// often.
     pub fn with_sizes(cache: Arc<Cache>, limits: Limits, sizes: Sizes) -> Self {
         Self {
             cache,
@@ -140,8 +141,8 @@ impl Memory {
         &self.freshness
     }
 
-    /// Whether memory is too old to answer at `now` (rule 6). Always false with a staleness limit of
-    /// 0, with which memory never answers.
+    /// Whether memory is too old to answer at `now` (rule 6). Always false with a staleness limit
+    /// of 0, with which memory never answers.
     pub fn is_stale(&self, now: Boottime) -> bool {
         !self.limits.staleness.is_zero()
             && !law::may_answer(self.freshness.age(now), self.limits.staleness)

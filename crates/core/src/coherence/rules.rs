@@ -1,8 +1,8 @@
 //! The rules of coherence that are decisions, each as a pure function.
 //!
-//! The numbers are those of `docs/design.md`, section 5. That page also says which wrong answer each
-//! rule prevents. A rule that is an order of steps is kept where the steps are: in `memory` and,
-//! for the two filters, in `filter_pair`.
+//! The numbers are those of `docs/design.md`, section 5. That page also says which wrong answer
+//! each rule prevents. A rule that is an order of steps is kept where the steps are: in `memory`
+//! and, for the two filters, in `filter_pair`.
 
 use crate::clock::Boottime;
 use crate::domain::{Position, ShardId, Token};
@@ -10,8 +10,8 @@ use std::time::Duration;
 
 // ---- The arguments of the rules
 
-/// Rule 7: how a position relates to the history that is followed. Every load, page and write brings
-/// a position.
+/// Rule 7: how a position relates to the history that is followed. Every load, page and write
+/// brings a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// No cursor is set yet.
@@ -128,8 +128,8 @@ pub fn satisfies(seq: u64, floor: u64, in_time: bool) -> bool {
     in_time && seq >= floor
 }
 
-/// Rule 8: whether a load as of `seq` shows that the primary is behind the waiter's token. `in_time`:
-/// the query is one that the waiter may take.
+/// Rule 8: whether a load as of `seq` shows that the primary is behind the waiter's token.
+/// `in_time`: the query is one that the waiter may take.
 ///
 /// The primary may be a demoted one, or a failover lost the write. The older value would be wrong
 /// in the first case, so the reader is told. Once the clock has reached the token's seq, the load

@@ -30,8 +30,8 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 const MAGIC: [u8; 8] = *b"aka-flt\n";
 
-/// The version of the format. Raise it when the format changes, or when a key gets other bits. A test
-/// notices both.
+/// The version of the format. Raise it when the format changes, or when a key gets other bits. A
+/// test notices both.
 const VERSION: u32 = 1;
 
 const HEADER: u64 = 8 + 4 + 2 + 2 + 8 + SLOT_BYTES as u64 + 5 * 8;

@@ -10,7 +10,8 @@ use crate::mutant::step;
 use crate::sync::{Mutex, MutexGuard};
 use std::collections::HashMap;
 
-/// The part of a stripe that its lock holds. The lock also protects the cache's entries of its keys.
+/// The part of a stripe that its lock holds. The lock also protects the cache's entries of its
+/// keys.
 #[derive(Default)]
 pub(super) struct Stripe {
     /// The seq of the newest change of the stripe's keys that this instance knows of. A load from

@@ -1,9 +1,9 @@
-//! Why a database that answers lets aka not read or write.
+//! Why a database that answers does not let aka read or write.
 
 use std::fmt;
 
-/// A definite condition of a shard's database, unlike a lost connection. What was tried did not
-/// happen.
+/// A definite condition of a shard's database, unlike a lost connection. The call that met it had
+/// no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bar {
     /// The database takes no writes. It may be a replica, or in the middle of a failover.

@@ -1,9 +1,9 @@
 //! Placeholders: ids that broken clients send in place of an id, such as `null`.
 //!
 //! They cannot be aliased: an alias of `null` would merge strangers (`docs/design.md`, section 2).
-//! Most stand in a list, which is configurable. The rest are told by rules, which always hold:
-//! blanks and quotes around an id do not count, and nothing but those, or a template that was not
-//! filled in, is no id.
+//! Most are in a list, which is configurable. Three rules always hold: blanks and quotes around an
+//! id do not count; an id of nothing but blanks and quotes is a placeholder; so is a template that
+//! was not filled in.
 
 use super::id::MAX_ID_BYTES;
 use super::unfilled::{is_unfilled, may_end};
@@ -75,8 +75,8 @@ pub const DEFAULT_PLACEHOLDERS: [&str; 65] = [
     "deviceid",
     "alias",
     "email",
-    // What many devices say of themselves: a UUID or an IMEI of zeros, a build number, an Android id,
-    // a hidden MAC address.
+    // Values that many devices share: a UUID or an IMEI of zeros, a build number, an Android id, a
+    // hidden MAC address.
     "00000000-0000-0000-0000-000000000000",
     "00000000000000000000000000000000",
     "000000000000000",
@@ -108,7 +108,7 @@ impl Placeholders {
         let mut starts = [0; MAX_ID_BYTES + 1];
         let mut bare = HashSet::new();
         for entry in shown.iter().map(|entry| self::bare(entry)) {
-            // The rules have what is empty, and no id is longer.
+            // The rules cover the empty text, and no id is longer than this.
             if entry.is_empty() || entry.len() > MAX_ID_BYTES {
                 continue;
             }
@@ -133,7 +133,8 @@ impl Placeholders {
         }
     }
 
-    /// The same for an id that may have something around it, or be told by a rule.
+    /// [`contains`](Self::contains) for an id that may have blanks or quotes around it, or match a
+    /// rule.
     #[cold]
     fn contains_any(&self, id: &[u8]) -> bool {
         // A valid id is UTF-8, and is not empty.
@@ -172,7 +173,7 @@ fn start_bit(text: &[u8]) -> u32 {
 const FIRST: u8 = 1;
 const LAST: u8 = 2;
 
-/// The bytes that the ids of [`Placeholders::contains_any`] begin and end with.
+/// The bytes that an id must begin or end with to need [`Placeholders::contains_any`].
 static EDGES: [u8; 256] = {
     let mut edges = [0; 256];
     let mut byte = 0;

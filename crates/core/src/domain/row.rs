@@ -30,8 +30,8 @@ pub struct ForwardRow {
 
 /// The inverse row of an alias: a row of the table `canonical`, in the slot of `canonical_id`.
 ///
-/// If no forward row holds its stamp, its write is under way or has died. In the second case the row
-/// is an orphan.
+/// If no forward row holds its stamp, its write is under way or has died. In the second case the
+/// row is an orphan.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct InverseRow {
     /// The canonical id that the row pins.
@@ -46,7 +46,7 @@ pub struct InverseRow {
 
 impl InverseRow {
     /// Whether `forward`, the forward row of [`InverseRow::alias`], belongs to the same write.
-    pub fn is_pinned_by(&self, forward: &ForwardRow) -> bool {
+    pub fn belongs_to(&self, forward: &ForwardRow) -> bool {
         forward.stamp == self.stamp && forward.canonical == *self.canonical.id()
     }
 }

@@ -19,7 +19,8 @@ const BRACKETS: [(&str, &str); 9] = [
     ("[object ", "]"),
 ];
 
-/// Whether a text ends as one of [`is_unfilled`] may end. Nearly no id does.
+/// Whether a text that [`is_unfilled`] accepts may end with this byte. Hardly any id does. A text
+/// that begins with `%` may end with any byte.
 #[inline]
 pub(super) const fn may_end(byte: u8) -> bool {
     matches!(byte, b'}' | b'>' | b'%' | b'*' | b']')

@@ -1,5 +1,5 @@
-//! Decides what a group of jobs does to a shard. It is a pure function, so it can be read and tested
-//! on its own.
+//! Decides what a group of jobs does to a shard. It is a pure function, so it can be read and
+//! tested on its own.
 
 use super::overlay::Overlay;
 use super::{ChangeSet, Clock, Effect, ReadSet, StepRefusal, WriteStep};
@@ -139,8 +139,8 @@ impl Overlay {
         self.replace(alias, old, row)
     }
 
-    /// Removes the inverse row of `old`, a forward row that is gone. If the inverse row is on another
-    /// shard, it is returned, and the caller must remove it there.
+    /// Removes the inverse row of `old`, a forward row that is gone. If the inverse row is on
+    /// another shard, it is returned, and the caller must remove it there.
     fn release(
         &mut self,
         alias: &Key,

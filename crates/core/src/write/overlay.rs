@@ -16,7 +16,8 @@ pub(super) struct Overlay {
     newly_pinned: HashMap<Key, u64>,
     unpinned: Vec<InverseRow>,
     log: Vec<Change>,
-    /// What `forward` held before each change, so that a job that is refused half-way can be undone.
+    /// What `forward` held before each change, so that a job that is refused half-way can be
+    /// undone.
     undo: Vec<(Key, Option<Option<ForwardRow>>)>,
 }
 

@@ -2,10 +2,10 @@
 //! it cannot see what happens between two locks of one call.
 //!
 //! The feature `shuttle` builds the real `coherence` over the locks and atomics of `shuttle`
-//! (`crates/core/src/sync/explored.rs`). At each of them, its scheduler decides which thread goes on. In half
-//! of the orders it decides at random. In the other half it stops a thread only a few times, but
-//! for as long as possible (PCT). The orders are the same in each run. `AKA_ORDERS` asks for more
-//! of them, `SHUTTLE_RANDOM_SEED` for others. A failure prints its schedule, which
+//! (`crates/core/src/sync/explored.rs`). At each of them, its scheduler decides which thread goes
+//! on. In half of the orders it decides at random. In the other half it stops a thread only a few
+//! times, but for as long as possible (PCT). The orders are the same in each run. `AKA_ORDERS` asks
+//! for more of them, `SHUTTLE_RANDOM_SEED` for others. A failure prints its schedule, which
 //! `shuttle::replay` runs again.
 //!
 //! Two things are not explored: what a processor's memory allows beyond sequential consistency, and

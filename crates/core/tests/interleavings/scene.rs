@@ -3,8 +3,8 @@
 //! order.
 //!
 //! Every answer is checked. Before a reader comes, some seqs were acknowledged, applied by the
-//! feed, or shown to other readers. The reader must be shown the state of the greatest of them, or a
-//! later one.
+//! feed, or shown to other readers. The reader must be shown the state of the greatest of them, or
+//! a later one.
 
 use aka_core::clock::Boottime;
 use aka_core::coherence::{Cache, Gather, Limits, Lookup, LookupFailure, Memory, Need, PollEnd};
@@ -27,8 +27,8 @@ pub struct Scene {
     primary: sync::Mutex<Primary>,
     /// The snapshot on disk.
     saved: Mutex<Vec<u8>>,
-    /// The knowledge that answers are checked against. To take its lock is no step of the scheduler,
-    /// and it is not held during a step.
+    /// The knowledge that answers are checked against. To take its lock is no step of the
+    /// scheduler, and it is not held during a step.
     known: Mutex<Known>,
 }
 

@@ -131,7 +131,8 @@ impl Checker {
         Ok(())
     }
 
-    /// The first seq of the line that the answer may be as of; `None` if it may not be of this line.
+    /// The first seq of the line that the answer may be as of; `None` if it may not be of this
+    /// line.
     fn first_seq(&self, index: usize, lines: &[Line], answer: &Answer<'_>) -> Option<u64> {
         let line = &lines[index];
         let oldest = match answer.degraded {

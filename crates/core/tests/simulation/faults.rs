@@ -56,8 +56,9 @@ impl World {
         }
     }
 
-    /// Uses the worst moment of a load: its snapshot was taken, and its answer is on its way. Sometimes
-    /// the key changes now, or the primary fails. Returns how much longer the answer then takes.
+    /// Uses the worst moment of a load: its snapshot was taken, and its answer is on its way.
+    /// Sometimes the key changes now, or the primary fails. Returns how much longer the answer then
+    /// takes.
     pub fn bad_moment(&mut self, at: CallRef) -> Micro {
         let Task::Load(batch, _) =
             &self.instances[at.instance].sides[at.shard].connections[at.connection].task
@@ -130,8 +131,8 @@ impl World {
 
     fn restart(&mut self, instance: usize) {
         self.note("restarted", &[instance as u64]);
-        // A process that stops in order saves its filters, and one that is killed does not. A generator
-        // of its own decides, so that the other draws stay as they are.
+        // A process that stops in order saves its filters, and one that is killed does not. A
+        // generator of its own decides, so that the other draws stay as they are.
         if Rng::new(self.rng.clone().next()).chance(300) {
             (0..self.schedule.shards).for_each(|shard| self.save_filter(instance, shard));
         }

@@ -1,5 +1,5 @@
-//! The filter's task, step by step, as `src/shard/filter.rs` of the service has it. The snapshots are
-//! real, but are kept in memory and not on disk.
+//! The filter's task, step by step, as `src/shard/filter.rs` of the service has it. The snapshots
+//! are real, but are kept in memory and not on disk.
 
 use crate::instance::{FILTER, ScanPage, Task};
 use crate::rng::Rng;

@@ -1,16 +1,17 @@
 //! The model of a shard: the histories of its primaries, and until when each primary answers.
 //!
 //! A [`Line`] is the whole history of one primary. A failover begins another line with a prefix of
-//! the previous one. The changes after the prefix are lost, and their seqs are drawn again with other
-//! nonces. All lines are kept, because the checker asks for the state of any line at any time.
+//! the previous one. The changes after the prefix are lost, and their seqs are drawn again with
+//! other nonces. All lines are kept, because the checker asks for the state of any line at any
+//! time.
 
 use aka_core::domain::Position;
 
 /// Microseconds of the simulated time.
 pub type Micro = u64;
 
-/// The canonical id of a key, as a number; `None` if the key is no alias. No two writes use the same
-/// canonical id, so a value names its write.
+/// The canonical id of a key, as a number; `None` if the key is no alias. No two writes use the
+/// same canonical id, so a value names its write.
 pub type Value = Option<u32>;
 
 #[derive(Clone, Copy)]

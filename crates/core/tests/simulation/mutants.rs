@@ -4,9 +4,9 @@
 use crate::{SEEDS, number, operations, run};
 use aka_core::mutant::{self, CaughtBy, Mutant};
 
-/// Runs seeds until one finds a broken promise; returns that seed and the message. If `AKA_SIM_SEEDS`
-/// is set, it runs all seeds and prints how many find one. Compare these numbers after a change of
-/// the schedule.
+/// Runs seeds until one finds a broken promise; returns that seed and the message. If
+/// `AKA_SIM_SEEDS` is set, it runs all seeds and prints how many find one. Compare these numbers
+/// after a change of the schedule.
 fn caught(mutant: Mutant) -> Option<(u64, String)> {
     mutant::set_thread_mutant(Some(mutant));
     let seeds = number("AKA_SIM_SEEDS");

@@ -1,5 +1,5 @@
-//! The schedule: the parameters of a run, which its seed decides before the start. They say how large
-//! everything is, how long things take, and which faults happen.
+//! The schedule: the parameters of a run, which its seed decides before the start. They say how
+//! large everything is, how long things take, and which faults happen.
 
 use crate::model::Micro;
 use crate::rng::Rng;

@@ -1,5 +1,6 @@
-//! Scripts: sequences of events that need too many coincidences to come up by chance. Each is written
-//! down step by step, on the real memory. The right program and a mutant go through the same steps.
+//! Scripts: sequences of events that need too many coincidences to come up by chance. Each is
+//! written down step by step, on the real memory. The right program and a mutant go through the
+//! same steps.
 //!
 //! In the first three a failover lost the old primary's changes 6 to 9, and a load of the old
 //! primary, as of seq 9, lands while the feed polls the new one.
@@ -154,7 +155,7 @@ fn a_load_ahead_does_not_enter_if_a_poll_began_since() {
 /// Then it is acknowledged, and a reader comes.
 fn read_own_write() -> Option<String> {
     let script = overtaken();
-    script.memory.wrote(&script.key, NEW, true);
+    script.memory.note_local_write(&script.key, NEW, true);
     script.get(at(20), None)
 }
 

@@ -1,5 +1,5 @@
-//! The tasks of an instance, around the real memory: lanes, feed, writer and admin reads. A step here
-//! is the code of a task between two awaits.
+//! The tasks of an instance, around the real memory: lanes, feed, writer and admin reads. A step
+//! here is the code of a task between two awaits.
 
 use crate::checker::Bound;
 use crate::client::Mark;
@@ -322,7 +322,7 @@ impl World {
             {
                 if !written {
                     // The row is shown (rule 5).
-                    memory.wrote(&self.keys[write.key], done.at, is_alias);
+                    memory.note_local_write(&self.keys[write.key], done.at, is_alias);
                 }
                 let lines = &self.shards[shard].lines;
                 self.checker.acknowledged(instance, write.key, bound, lines);
@@ -353,7 +353,7 @@ impl World {
     fn show(&mut self, at: CallRef, key: usize, shown: Shown) {
         let CallRef { instance, shard, .. } = at;
         let memory = self.side(instance, shard).memory.clone();
-        memory.wrote(&self.keys[key], shown.at, shown.is_alias);
+        memory.note_local_write(&self.keys[key], shown.at, shown.is_alias);
         self.note_contradictions(instance, shard);
         let bound = Bound { at: shown.at, time: shown.committed };
         self.checker.acknowledged(instance, key, bound, &self.shards[shard].lines);

@@ -1,4 +1,4 @@
-//! A database that answers and lets aka not read or write is not called unreachable.
+//! A database that answers but does not let aka read or write is not called unreachable.
 
 use super::{errors, own, status};
 use aka_test_support::{

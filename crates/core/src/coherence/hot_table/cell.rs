@@ -44,8 +44,8 @@ pub(super) struct Copied {
 }
 
 impl Copied {
-    /// The length of the canonical id. A torn read may bring any number here. It is discarded later,
-    /// but must not lead out of bounds now.
+    /// The length of the canonical id. A torn read may bring any number here. It is discarded
+    /// later, but must not lead out of bounds now.
     fn length(self) -> usize {
         LONGEST.min(usize::from(self.kind as u8))
     }

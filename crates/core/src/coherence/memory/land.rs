@@ -24,8 +24,8 @@ pub struct Batch {
 }
 
 impl Memory {
-    /// Begins a query of a lane. Call it before the query is sent. Keys that no reader waits for any
-    /// more are left out.
+    /// Begins a query of a lane. Call it before the query is sent. Keys that no reader waits for
+    /// any more are left out.
     pub fn send(&self, keys: Vec<Key>, now: Boottime) -> Batch {
         // Both are noted before the query is sent. What happens while it is out counts against it.
         let (epoch, polls) = (self.epoch(), self.polls_begun.load(Ordering::Acquire));

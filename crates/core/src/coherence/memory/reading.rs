@@ -15,7 +15,8 @@ use crate::sync::Guard;
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// A memory that may answer a request. Use it for one pass over the request's ids, without an await.
+/// A memory that may answer a request. Use it for one pass over the request's ids, without an
+/// await.
 ///
 /// An id is answered in three steps: [`is_surely_none`](Self::is_surely_none),
 /// [`touch`](Self::touch) and [`entry`](Self::entry). A batch takes each step for many ids before
@@ -34,8 +35,8 @@ pub struct Reading<'a> {
 }
 
 impl Memory {
-    /// Begins to answer a request from memory. `None` if memory is not fresh enough (rule 6), or has
-    /// not applied the token's position (rule 8).
+    /// Begins to answer a request from memory. `None` if memory is not fresh enough (rule 6), or
+    /// has not applied the token's position (rule 8).
     #[inline]
     pub fn read(&self, need: &Need) -> Option<Reading<'_>> {
         if !law::may_answer(self.freshness.age(need.arrived), self.limits.staleness) {
@@ -76,9 +77,9 @@ impl Memory {
         self.rules_out(&self.filters.answering(), hash)
     }
 
-    /// Whether this filter says that the id is surely not an alias. That holds for the cursor at the
-    /// time when the filter was taken, or for a later one. An alias that became known since is in
-    /// this filter or in the one that took its place.
+    /// Whether this filter says that the id is surely not an alias. That holds for the cursor at
+    /// the time when the filter was taken, or for a later one. An alias that became known since is
+    /// in this filter or in the one that took its place.
     #[inline]
     fn rules_out(&self, filter: &Option<Arc<Filter>>, hash: IdHash) -> bool {
         filter.as_deref().is_some_and(|filter| {

@@ -19,7 +19,7 @@ impl Memory {
     }
 
     fn committed_one(&self, change: &Change) {
-        step!(NoLocalApply => self.wrote(&change.alias, change.at, change.new.is_some()));
+        step!(NoLocalApply => self.note_local_write(&change.alias, change.at, change.new.is_some()));
         sabotage!(WriteInserts => self.cache.put(
             self.cache.footprint_of(&change.alias),
             crate::coherence::entry::Entry {
@@ -30,10 +30,10 @@ impl Memory {
         ));
     }
 
-    /// Tells memory of a local write of `key` at `at`: a committed write, or a row as of `at` that an
-    /// admin is about to be shown. Call it before the client is answered. A later read gets no older
-    /// answer.
-    pub fn wrote(&self, key: &Key, at: Position, is_alias: bool) {
+    /// Tells memory of a local write of `key` at `at`: a committed write, or a row as of `at` that
+    /// an admin is about to be shown. Call it before the client is answered. A later read gets no
+    /// older answer.
+    pub fn note_local_write(&self, key: &Key, at: Position, is_alias: bool) {
         let epoch = self.epoch();
         let standing = self.observe(at);
         let footprint = self.cache.footprint_of(key);
