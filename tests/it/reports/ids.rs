@@ -39,11 +39,11 @@ const NO_IDS: [&str; 26] = [
     "%s",
     "%USER_ID%",
     "000000000000000",
-    "0-0",
+    "00000000-0000-0000-0000-000000000000",
 ];
 
 /// They only look a little like those.
-const IDS: [&str; 10] = [
+const IDS: [&str; 12] = [
     "bob ",
     "\u{a0}bob",
     "'bob'",
@@ -53,6 +53,8 @@ const IDS: [&str; 10] = [
     "100%",
     "<bob>",
     "01",
+    "0-0",
+    "00000000",
     "nullable",
 ];
 
