@@ -3,12 +3,10 @@
 //! Invariant: a write that was begun is carried out to its end, also if its client leaves.
 
 mod admin;
-mod bridge;
 mod health;
 mod incoming;
 mod services;
 
 pub(crate) use admin::timestamp;
-pub(super) use bridge::answer;
 pub(super) use incoming::Incoming;
-pub(super) use services::TonicServices;
+pub(super) use services::{TonicServices, answer};
