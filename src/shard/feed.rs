@@ -71,7 +71,7 @@ async fn catch_up(
                 return Ok(());
             }
             PollEnd::More(changes) => count_applied(shard, &page, changes, sent),
-            PollEnd::NewEpoch(_) => return Ok(()),
+            PollEnd::NewEpoch(_) | PollEnd::NotPrimary => return Ok(()),
         }
     }
 }

@@ -103,7 +103,7 @@ async fn serve(shard: &Shard, connection: &mut ShardConnection, stop: &Cancellat
         hooks::hold("landing").await;
         match answer {
             Ok(loaded) => {
-                let again = shard.memory.land(batch, &loaded);
+                let again = shard.memory.land(batch, &loaded, Boottime::now());
                 shard.enqueue(again);
             }
             Err(error) => {

@@ -44,6 +44,13 @@ impl Boottime {
         Duration::from_nanos(self.nanos.saturating_sub(earlier.nanos))
     }
 
+    /// The point in time that is `duration` earlier; [`ZERO`](Self::ZERO) at the earliest.
+    #[inline]
+    pub fn minus(self, duration: Duration) -> Self {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Self { nanos: self.nanos.saturating_sub(nanos) }
+    }
+
     /// The point in time that is `duration` later.
     #[inline]
     pub fn plus(self, duration: Duration) -> Self {

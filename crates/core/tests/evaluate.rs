@@ -116,7 +116,7 @@ fn random_groups_of_jobs_keep_every_invariant() {
                 .filter(|job| !points_at_itself(job))
                 .collect();
             let steps: Vec<&[WriteStep]> = jobs.iter().map(Vec::as_slice).collect();
-            let clock = Clock { at: shard.at, now: Micros(1) };
+            let clock = Clock { at: shard.at, now: Micros(1), ..Clock::default() };
             let before = shard.forward.clone();
             let (answers, changes) = evaluate(&steps, shard.see(), clock, |_| true);
             assert_eq!(answers.len(), jobs.len());

@@ -4,7 +4,9 @@ use super::backend::Backend;
 use super::meta;
 use super::query::{ALIAS_KEY, CANONICAL_KEY, Query, ROWS, padded};
 use super::row::SqlRow;
-use aka_core::domain::{Change, ForwardRow, Id, InverseRow, Key, Loaded, LogPage, Position, Stamp};
+use aka_core::domain::{
+    Change, Claim, ForwardRow, Id, InverseRow, Key, Loaded, LogPage, Position, Stamp,
+};
 
 /// What one key adds to a prepared statement, at most: its placeholders in the text, or its values
 /// with their types.
@@ -152,5 +154,5 @@ pub(super) async fn read_log<B: Backend>(
     }
     changes.sort_unstable_by_key(|change| change.at.seq);
     let (at, now, identity) = clock.ok_or(sqlx::Error::RowNotFound)?;
-    Ok(LogPage { identity, at, now, changes })
+    Ok(LogPage { identity, at, now, claim: Claim::SOLE, changes })
 }

@@ -7,7 +7,7 @@ use super::reads;
 use super::row::SqlRow;
 use super::script::Script;
 use super::text::Text;
-use aka_core::domain::{Change, ForwardRow, InverseRow, Key, Position};
+use aka_core::domain::{Change, Claim, ForwardRow, InverseRow, Key, Position};
 use aka_core::write::{ChangeSet, Clock, ReadSet, Wanted};
 
 /// How many keys one query asks for, at most: both ids of each alias of a full group.
@@ -19,7 +19,7 @@ pub(super) async fn begin<B: Backend>(connection: &mut B) -> Result<Clock, sqlx:
     let rows = connection.fetch_text(Text(clock)).await?;
     let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
     let at = Position { seq: row.u64(0)?, nonce: row.u64(1)? };
-    Ok(Clock { at, now: row.micros(2)? })
+    Ok(Clock { at, now: row.micros(2)?, claim: Claim::SOLE })
 }
 
 pub(super) async fn read_set<B: Backend>(

@@ -6,7 +6,7 @@ pub use super::rules::*;
 
 use super::rules;
 use crate::clock::Boottime;
-use crate::domain::{Position, ShardId, Token};
+use crate::domain::{Beat, Claim, Micros, Position, ShardId, Token};
 use crate::mutant::{Mutant, active, is_on, thread_time};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ pub fn feed_must_update(as_of: u64, seq: u64) -> bool {
 
 pub fn may_enter(load: &Landing) -> bool {
     rules::may_enter(&match active() {
+        Some(Mutant::ReplicaCached) => Landing { from_primary: true, ..*load },
         Some(Mutant::NoFence) => Landing { fence: 0, overtaken: false, ..*load },
         Some(Mutant::AheadEnters) => Landing { polled_since: false, ..*load },
         Some(Mutant::StartKeepsEpoch) if load.standing == Standing::Unknown => {
@@ -62,8 +63,45 @@ pub fn may_answer(age: Option<Duration>, staleness_limit: Duration) -> bool {
     is_on!(StaleServed) || rules::may_answer(age, staleness_limit)
 }
 
-pub fn fresh_since(poll_start: Boottime) -> Boottime {
-    rules::fresh_since(if is_on!(FreshAtEnd) { thread_time() } else { poll_start })
+pub fn fresh_since(poll_start: Boottime, proof_age: Duration) -> Boottime {
+    let start = if is_on!(FreshAtEnd) { thread_time() } else { poll_start };
+    let age = if is_on!(PollProofIgnored) { Duration::ZERO } else { proof_age };
+    rules::fresh_since(start, age)
+}
+
+pub fn is_primary(claim: &Claim) -> bool {
+    is_on!(NoRoleCheck) || is_on!(RoleAtConnectOnly) || rules::is_primary(claim)
+}
+
+pub fn may_lead(claim: &Claim) -> bool {
+    is_on!(NoRoleCheck) || rules::may_lead(claim)
+}
+
+pub fn proof_age(claim: &Claim, now: Micros) -> Option<Duration> {
+    let beat = claim.beat.filter(|_| !is_on!(NoBeat));
+    let any_clock = is_on!(BeatOfAnyClock);
+    let beat = beat.map(|beat| match any_clock {
+        true => Beat { at: beat.at.min(now), by_this_server: true },
+        false => beat,
+    });
+    rules::proof_age(&Claim { beat, ..*claim }, now)
+}
+
+pub fn may_answer_degraded(
+    token: Option<Position>,
+    age: Duration,
+    limit: Duration,
+    seq: u64,
+    floor: u64,
+) -> bool {
+    let token = token.filter(|_| !is_on!(ReplicaForToken));
+    let age = if is_on!(ReplicaForEver) { Duration::ZERO } else { age };
+    let floor = if is_on!(ReplicaNoFloor) { 0 } else { floor };
+    rules::may_answer_degraded(token, age, limit, seq, floor)
+}
+
+pub fn may_send_again(not_done: bool) -> bool {
+    is_on!(HeldSentTwice) || rules::may_send_again(not_done)
 }
 
 pub fn may_degrade(token: Option<Position>, age: Option<Duration>, limit: Duration) -> bool {

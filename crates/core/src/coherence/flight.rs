@@ -14,6 +14,7 @@ use crate::domain::Position;
 use crate::mutant::value;
 use bytes::Bytes;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A reader of a key, and what it needs of the answer.
 pub(super) struct Waiter {
@@ -25,9 +26,35 @@ pub(super) struct Waiter {
     pub token: Option<Position>,
     /// The first round of the flight that was sent late enough for this waiter.
     pub round: u64,
+    /// A load that is not proven up to this time is too old for it: see [`law::is_proven`].
+    pub oldest: Boottime,
     pub outcome: Outcome,
     /// How many rounds were sent late enough and still did not answer it.
     pub tries: u32,
+}
+
+/// The answer to the load of one key.
+pub(super) struct Answer<'a> {
+    /// The seq at which the row was read.
+    pub seq: u64,
+    /// The canonical id of the alias.
+    pub canonical: Option<&'a Bytes>,
+    /// The server that answered takes writes.
+    pub from_primary: bool,
+    /// The time up to which it is surely the primary's: see [`law::load_proven_at`].
+    pub proven_at: Option<Boottime>,
+}
+
+/// The degraded answer for the waiters for whom a load is not proven (rule 10).
+pub(super) struct Degraded<'a> {
+    /// The last known state of the key, by the server that answered or by memory.
+    pub canonical: Option<&'a Bytes>,
+    /// The seq that the state is as of.
+    pub seq: u64,
+    /// How old it may be: see [`law::shown_age`].
+    pub age: Duration,
+    /// The degraded limit.
+    pub limit: Duration,
 }
 
 /// One key that is being loaded. A flight may take several rounds, each of one query.
@@ -40,6 +67,17 @@ pub(super) struct Flight {
     sent: Option<Boottime>,
     /// The last round in which the key changed while the query was out.
     overtaken: u64,
+}
+
+impl Degraded<'_> {
+    /// The degraded answer of a waiter, if it may have one.
+    fn give(&self, waiter: &Waiter) -> Result<Found, LookupFailure> {
+        if !law::may_answer_degraded(waiter.token, self.age, self.limit, self.seq, waiter.floor) {
+            return Err(LookupFailure::Unavailable);
+        }
+        let outcome = value!(Outcome::Degraded, ReplicaUnmarked => waiter.outcome);
+        Ok(Found { canonical: self.canonical.cloned(), outcome })
+    }
 }
 
 /// After this many tries a waiter fails. An answer is too old only in a race with a write or a
@@ -71,12 +109,12 @@ impl Flight {
         }
     }
 
-    /// A new epoch begins. The fences belong to the old history, so they are dropped from the
-    /// floors; the tokens stay. The query that is out answers no waiter.
-    pub fn restart(&mut self) {
+    /// A new epoch begins. The fences belong to the old history, so the floors are the new fence;
+    /// the tokens stay. The query that is out answers no waiter.
+    pub fn restart(&mut self, fence: u64) {
         self.overtake();
         for waiter in &mut self.waiters {
-            waiter.floor = value!(law::reader_floor(0, waiter.token), TokenFloorForgotten => 0);
+            waiter.floor = value!(law::reader_floor(fence, waiter.token), TokenFloorForgotten => 0);
             if self.sent.is_some() {
                 waiter.round = self.rounds + 1;
             }
@@ -95,20 +133,31 @@ impl Flight {
         self.overtaken == self.rounds
     }
 
-    /// Gives an answer as of `seq` to the waiters that it satisfies. Returns true if no waiter is
-    /// left.
-    pub fn land(&mut self, seq: u64, canonical: Option<&Bytes>) -> bool {
-        let rounds = self.rounds;
-        let satisfied =
-            |waiter: &mut Waiter| law::satisfies(seq, waiter.floor, waiter.round <= rounds);
+    /// Gives an answer to the waiters that it satisfies. Returns true if no waiter is left.
+    pub fn land(&mut self, answer: &Answer<'_>, degraded: &Degraded<'_>) -> bool {
+        let (rounds, seq) = (self.rounds, answer.seq);
+        let satisfied = |waiter: &mut Waiter| {
+            answer.from_primary
+                && law::is_proven(answer.proven_at, waiter.oldest)
+                && law::satisfies(seq, waiter.floor, waiter.round <= rounds)
+        };
         for waiter in self.waiters.extract_if(.., satisfied) {
-            let found = Found { canonical: canonical.cloned(), outcome: waiter.outcome };
+            let found = Found { canonical: answer.canonical.cloned(), outcome: waiter.outcome };
             waiter.gather.deliver(waiter.index, Ok(found));
         }
-        let behind =
-            |waiter: &mut Waiter| law::is_behind_token(seq, waiter.token, waiter.round <= rounds);
+        let behind = |waiter: &mut Waiter| {
+            let in_time = waiter.round <= rounds;
+            answer.from_primary && law::is_behind_token(seq, waiter.token, in_time)
+        };
         for waiter in self.waiters.extract_if(.., behind) {
             waiter.gather.deliver(waiter.index, Err(LookupFailure::TokenAhead));
+        }
+        let unproven = |waiter: &mut Waiter| {
+            let proven = answer.from_primary && law::is_proven(answer.proven_at, waiter.oldest);
+            waiter.round <= rounds && !proven
+        };
+        for waiter in self.waiters.extract_if(.., unproven) {
+            waiter.gather.deliver(waiter.index, degraded.give(&waiter));
         }
         self.discard()
     }

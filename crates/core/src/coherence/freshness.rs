@@ -13,8 +13,11 @@ pub struct Freshness {
 }
 
 impl Freshness {
+    /// A poll is complete up to this time. It may be earlier than that of the poll before, whose
+    /// server had a younger proof; then memory stays as fresh as it was. Under the history's lock.
     pub(super) fn polled_at(&self, start: Boottime) {
-        self.polled.store(start.nanos().max(1), Ordering::Release);
+        let before = self.polled.load(Ordering::Acquire);
+        self.polled.store(start.nanos().max(before).max(1), Ordering::Release);
     }
 
     pub(super) fn never(&self) {

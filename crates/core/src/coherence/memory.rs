@@ -87,10 +87,10 @@ impl Default for Sizes {
     }
 }
 
-/// The number of contradictions before a connection was opened. See [`Memory::may_use`].
+/// When a connection was opened. See [`Memory::may_use`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Opened {
-    contradictions: u64,
+    generation: u64,
 }
 
 /// All that one instance remembers of one shard.
@@ -104,9 +104,10 @@ pub struct Memory {
     beginning: Mutex<()>,
     /// Rises with each new epoch, under the history's lock.
     epoch: AtomicU64,
-    /// Rises with each contradiction. Connections that were opened before may lead to an old
-    /// primary.
     contradictions: AtomicU64,
+    /// Rises with each contradiction, and when the primary changes. Connections that were opened
+    /// before may lead to an old primary.
+    generation: AtomicU64,
     polls_begun: AtomicU64,
     filters: FilterPair,
     least_filter_keys: u64,
@@ -130,6 +131,7 @@ impl Memory {
             limits,
             epoch: AtomicU64::new(0),
             contradictions: AtomicU64::new(0),
+            generation: AtomicU64::new(0),
             polls_begun: AtomicU64::new(0),
             filters: FilterPair::new(),
             least_filter_keys: sizes.filter_keys,
@@ -163,15 +165,22 @@ impl Memory {
         self.contradictions.load(Ordering::Acquire)
     }
 
-    /// Call it before a connection is opened. A contradiction while it opens makes the connection
-    /// unusable.
+    /// Call it before a connection is opened. A contradiction or a change of the primary while it
+    /// opens makes the connection unusable.
     pub fn opening(&self) -> Opened {
-        Opened { contradictions: self.contradictions() }
+        Opened { generation: self.generation.load(Ordering::Acquire) }
     }
 
-    /// Whether a connection may be used (rule 7).
+    /// Whether a connection may be used (rules 7 and 10).
     pub fn may_use(&self, opened: Opened) -> bool {
-        law::may_use_connection(opened.contradictions, self.contradictions())
+        law::may_use_connection(opened.generation, self.generation.load(Ordering::Acquire))
+    }
+
+    /// Makes all open connections unusable: the primary is another server now, or is not known
+    /// (rule 10). What is remembered stays, because the nonces say whether the history goes on
+    /// (rule 7).
+    pub fn leave_connections(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
     #[inline]

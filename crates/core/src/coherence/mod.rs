@@ -46,6 +46,7 @@ pub use filter::{Filter, FilterSource};
 pub use footprint::Footprint;
 pub use freshness::Freshness;
 pub use gather::Gather;
+pub use law::{is_primary, may_lead, may_send_again, proof_age, wants_beat};
 pub use memory::{
     Batch, FilterReplay, FilterScan, Limits, Lookup, Memory, Need, Opened, PendingPoll, PollEnd,
     Reading, Recalled, Replayed, Sizes, Verdict,

@@ -5,7 +5,7 @@
 //! and, for the two filters, in `filter_pair`.
 
 use crate::clock::Boottime;
-use crate::domain::{Position, ShardId, Token};
+use crate::domain::{Claim, Micros, Position, ShardId, Token};
 use std::time::Duration;
 
 // ---- The arguments of the rules
@@ -50,6 +50,8 @@ pub struct Landing {
     pub overtaken: bool,
     /// A poll began after the query was sent.
     pub polled_since: bool,
+    /// The server that answered takes writes (rule 10).
+    pub from_primary: bool,
 }
 
 // ---- Rule 2: feed
@@ -82,7 +84,7 @@ pub fn may_enter(load: &Landing) -> bool {
         // Nothing is kept before the first cursor is set.
         Standing::Unknown | Standing::Forgotten | Standing::Contradiction => false,
     };
-    is_current(load) && load.seq >= load.fence && !load.overtaken && is_checked
+    load.from_primary && is_current(load) && load.seq >= load.fence && !load.overtaken && is_checked
 }
 
 /// Rule 3: whether a load that may not enter drops the entry. If an older entry stayed, the next
@@ -167,11 +169,12 @@ pub fn is_complete(last: Position, clock: Position) -> bool {
     last == clock
 }
 
-/// Rule 6: the time of freshness after a complete poll. It is the start of the poll: a change that
-/// commits later may be missing from what the poll saw.
+/// Rules 6 and 10: the time of freshness after a complete poll. It is the start of the poll, less
+/// the age of the server's proof: a change that commits later may be missing from what the poll
+/// saw.
 #[inline]
-pub fn fresh_since(poll_start: Boottime) -> Boottime {
-    poll_start
+pub fn fresh_since(poll_start: Boottime, proof_age: Duration) -> Boottime {
+    poll_start.minus(proof_age)
 }
 
 /// Rules 6 and 8: whether the last known state may be given as a degraded answer. `age`: the time
@@ -241,8 +244,8 @@ pub fn is_next(seq: u64, previous: u64) -> bool {
     seq == previous + 1
 }
 
-/// Rule 7: whether a connection may be used. One that was opened before a contradiction may lead to
-/// the old primary. Both arguments count contradictions.
+/// Rules 7 and 10: whether a connection may be used. One that was opened before a contradiction, or
+/// before a change of the primary, may lead to the old primary. Both arguments count these.
 #[inline]
 pub fn may_use_connection(opened: u64, now: u64) -> bool {
     opened == now
@@ -268,6 +271,88 @@ pub fn has_applied_token(standing: Standing) -> bool {
 #[inline]
 pub fn may_tell(as_of: u64, same_epoch: bool, token_cursor: Option<Position>) -> bool {
     same_epoch && token_cursor.is_none_or(|cursor| as_of <= cursor.seq)
+}
+
+// ---- Rule 10: the primary
+
+/// Rule 10: whether a server may be the primary. A read-only server is a replica, or a primary that
+/// was demoted. What it says is never an unmarked answer.
+#[inline]
+pub fn is_primary(claim: &Claim) -> bool {
+    claim.takes_writes
+}
+
+/// Rule 10: whether a connection to a server may be used as one to the primary.
+#[inline]
+pub fn may_lead(claim: &Claim) -> bool {
+    is_primary(claim)
+}
+
+/// Rule 10: how long before its answer a server proved that it is the primary. `now`: the time of
+/// the answer, by the server's clock. `None`: it has not proved it.
+///
+/// The beat of another server has the time of another clock, so it proves nothing.
+#[inline]
+pub fn proof_age(claim: &Claim, now: Micros) -> Option<Duration> {
+    match claim.beat {
+        None => Some(Duration::ZERO),
+        Some(beat) if beat.by_this_server && beat.at <= now => Some(now.since(beat.at)),
+        Some(_) => None,
+    }
+}
+
+/// Rule 10: whether a proof is so old that a new beat is wanted. `age`: as in [`proof_age`].
+#[inline]
+pub fn wants_beat(age: Option<Duration>, interval: Duration) -> bool {
+    age.is_none_or(|age| age > interval)
+}
+
+/// Rule 10: the time up to which a load is surely the primary's. Nothing that was committed before
+/// it can be missing. `age`: as in [`proof_age`].
+#[inline]
+pub fn load_proven_at(sent: Boottime, age: Option<Duration>) -> Option<Boottime> {
+    age.map(|age| sent.minus(age))
+}
+
+/// Rule 10: whether a load is proven for a waiter. `oldest`: the staleness limit before it arrived.
+#[inline]
+pub fn is_proven(proven_at: Option<Boottime>, oldest: Boottime) -> bool {
+    proven_at.is_some_and(|proven_at| proven_at >= oldest)
+}
+
+/// Rule 10: how old the answer of a server that has not proved that it is the primary may be, as
+/// far as it shows. It has seen all changes up to its last beat. A sole server shows nothing.
+#[inline]
+pub fn shown_age(claim: &Claim, now: Micros) -> Duration {
+    claim.beat.map_or(Duration::ZERO, |beat| now.since(beat.at))
+}
+
+/// Rule 10: whether a load that is not proven is a degraded answer for a waiter. `age`: as in
+/// [`shown_age`], at the moment of the answer. `floor`: as in [`satisfies`]; an answer from below it
+/// lacks a change that is known here.
+#[inline]
+pub fn may_answer_degraded(
+    token: Option<Position>,
+    age: Duration,
+    limit: Duration,
+    seq: u64,
+    floor: u64,
+) -> bool {
+    token.is_none() && seq >= floor && age < limit
+}
+
+/// Rule 10: whether a server of another role knows more than memory. Memory knows its keys as of
+/// the cursor.
+#[inline]
+pub fn knows_more(seq: u64, cursor: Option<Position>) -> bool {
+    cursor.is_none_or(|cursor| seq > cursor.seq)
+}
+
+/// Rule 10: whether a write that failed may be sent to the next primary. `not_done`: it certainly
+/// was not carried out.
+#[inline]
+pub fn may_send_again(not_done: bool) -> bool {
+    not_done
 }
 
 // ---- The filter

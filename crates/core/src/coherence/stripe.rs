@@ -55,12 +55,14 @@ impl Stripes {
         &self.0[((u64::from(footprint.hash() as u32) * self.0.len() as u64) >> 32) as usize]
     }
 
-    /// A new epoch begins: all fences start at the cursor, and queries that are out answer nobody.
-    pub fn restart(&self, cursor: u64) {
+    /// A new epoch begins: all fences start here, and queries that are out answer nobody.
+    pub fn restart(&self, fence: u64) {
         for stripe in &self.0 {
             let mut stripe = stripe.lock();
-            stripe.fence = cursor;
-            step!(OldEpochEnters => stripe.flights.values_mut().for_each(Flight::restart));
+            stripe.fence = fence;
+            step!(OldEpochEnters => {
+                stripe.flights.values_mut().for_each(|flight| flight.restart(fence));
+            });
         }
     }
 }

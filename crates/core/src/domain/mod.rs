@@ -5,10 +5,11 @@
 //! shard owns a [`SlotSet`] and says so in its [`Identity`]. Its tables hold a [`ForwardRow`] and
 //! an [`InverseRow`] for each alias, and a [`Change`] for each change. A [`Position`] names a point
 //! in a shard's history, and a [`Token`] carries positions to clients. A shard answers a read with
-//! [`Loaded`] or with a [`LogPage`]. A [`Bar`] says why it does not. [`Placeholders`] are the ids
+//! [`Loaded`] or with a [`LogPage`], both with the [`Claim`] of the server that answered. A [`Bar`] says why it does not. [`Placeholders`] are the ids
 //! that cannot be aliased.
 
 mod bar;
+mod claim;
 mod id;
 mod identity;
 mod key;
@@ -23,6 +24,7 @@ mod token;
 mod unfilled;
 
 pub use bar::Bar;
+pub use claim::{Beat, Claim};
 pub use id::{Id, IdFault, MAX_ID_BYTES, validate};
 pub use identity::Identity;
 pub use key::Key;

@@ -1,7 +1,7 @@
 //! The answers of a shard to one read: rows or lines of the log, with the position that they were
 //! read at (rule 1).
 
-use super::{Change, ForwardRow, Identity, Key, Micros, Position};
+use super::{Change, Claim, ForwardRow, Identity, Key, Micros, Position};
 use std::collections::HashMap;
 
 /// The answer to a load of some keys. All of it is one snapshot.
@@ -11,6 +11,8 @@ pub struct Loaded {
     pub at: Position,
     /// The database's time.
     pub now: Micros,
+    /// What the server that answered says of itself.
+    pub claim: Claim,
     /// The forward rows that exist. A key that is missing here is not an alias.
     pub rows: HashMap<Key, ForwardRow>,
 }
@@ -24,6 +26,8 @@ pub struct LogPage {
     pub at: Position,
     /// The database's time.
     pub now: Micros,
+    /// What the server that answered says of itself.
+    pub claim: Claim,
     /// Lines of the log, in seq order.
     pub changes: Vec<Change>,
 }

@@ -226,4 +226,37 @@ mutants! {
     DegradedForToken "degraded_for_token" "8"
         "a reader with a token gets a degraded answer"
         [Simulation];
+    NoRoleCheck "no_role_check" "10"
+        "a server that takes no writes counts as the primary"
+        [Simulation];
+    RoleAtConnectOnly "role_at_connect_only" "10"
+        "whether a server takes writes is asked when a connection opens, and not with each answer"
+        [Simulation];
+    NoBeat "no_beat" "10"
+        "a server that takes writes counts as the primary without a beat"
+        [Simulation];
+    PollProofIgnored "poll_proof_ignored" "10"
+        "memory counts as fresh from the start of a poll, whatever the age of the server's beat"
+        [Simulation];
+    BeatOfAnyClock "beat_of_any_clock" "10"
+        "the age of a beat is counted although another server's clock made it"
+        [Simulation];
+    ReplicaUnmarked "replica_unmarked" "10"
+        "the answer of a server that is not proven to be the primary is not marked as degraded"
+        [Simulation];
+    ReplicaCached "replica_cached" "10"
+        "the answer of a server that takes no writes enters the cache"
+        [Simulation];
+    ReplicaForToken "replica_for_token" "10"
+        "a reader with a token is answered by a server that is not proven to be the primary"
+        [Simulation];
+    ReplicaForEver "replica_for_ever" "10"
+        "a replica that is behind by more than the degraded limit answers"
+        [Simulation];
+    ReplicaNoFloor "replica_no_floor" "10"
+        "a replica answers although it lacks a change that is known here"
+        [Simulation];
+    HeldSentTwice "held_sent_twice" "1, 10"
+        "a write is sent to the next primary although the first may have carried it out"
+        [Simulation];
 }

@@ -1,6 +1,6 @@
 //! The rows that a write transaction reads, and the rows that it writes.
 
-use crate::domain::{Change, ForwardRow, InverseRow, Key, Micros, Position};
+use crate::domain::{Change, Claim, ForwardRow, InverseRow, Key, Micros, Position};
 use std::collections::HashMap;
 
 /// A shard's clock row, which the transaction has locked.
@@ -10,6 +10,8 @@ pub struct Clock {
     pub at: Position,
     /// The time, by the shard's database.
     pub now: Micros,
+    /// What the server says of itself.
+    pub claim: Claim,
 }
 
 /// The rows that a write transaction must read.

@@ -9,7 +9,7 @@
 use aka_core::clock::Boottime;
 use aka_core::coherence::{Cache, Gather, Limits, Lookup, LookupFailure, Memory, Need, PollEnd};
 use aka_core::coherence::{Replayed, SavedFilter, Sizes};
-use aka_core::domain::{Change, ClusterId, ForwardRow, Id, Identity, Key, Loaded, LogPage};
+use aka_core::domain::{Change, Claim, ClusterId, ForwardRow, Id, Identity, Key, Loaded, LogPage};
 use aka_core::domain::{Micros, Position, Project, ShardId, SlotSet, Stamp};
 use aka_core::sync;
 use shuttle::future::block_on;
@@ -158,7 +158,13 @@ impl Scene {
             Change { at, alias, old: None, new, time: Micros(0) }
         };
         let changes = changes.map(change).collect();
-        LogPage { identity: identity(), at: primary.at(), now: Micros(0), changes }
+        LogPage {
+            identity: identity(),
+            at: primary.at(),
+            now: Micros(0),
+            claim: Claim::SOLE,
+            changes,
+        }
     }
 
     /// A lane sends queries until nobody waits for the key.
@@ -170,7 +176,7 @@ impl Scene {
                 return;
             }
             let loaded = self.ask_primary();
-            keys = self.memory.land(batch, &loaded);
+            keys = self.memory.land(batch, &loaded, now());
         }
     }
 
@@ -185,7 +191,7 @@ impl Scene {
                 ForwardRow { canonical, version, stamp, created: time, updated: time },
             )
         });
-        Loaded { at: primary.at(), now: time, rows: row.into_iter().collect() }
+        Loaded { at: primary.at(), now: time, claim: Claim::SOLE, rows: row.into_iter().collect() }
     }
 
     /// The filter's task scans the table, which is one page.

@@ -53,6 +53,8 @@ pub struct Answer<'a> {
     pub arrived: Micro,
     pub now: Micro,
     pub degraded: bool,
+    /// How long ago a degraded answer may have been given: a batch waits for its other ids.
+    pub waited: Micro,
     /// The position of the request's token on this shard.
     pub token: Option<Bound>,
     /// The states that were promised when the request arrived. `None` if it arrives now.
@@ -66,6 +68,8 @@ pub struct Checker {
     promised: Vec<Vec<Promised>>,
     /// For each instance and shard: the time of the last contradiction, and the primary then.
     given_up: Vec<Vec<(Micro, usize)>>,
+    /// For each instance: when it was started.
+    started: Vec<Micro>,
     pub answers: u64,
     pub degraded_answers: u64,
 }
@@ -83,6 +87,7 @@ impl Checker {
             degraded,
             promised: vec![vec![Promised::default(); keys]; instances],
             given_up: vec![vec![(0, 0); shards]; instances],
+            started: vec![0; instances],
             answers: 0,
             degraded_answers: 0,
         }
@@ -100,6 +105,11 @@ impl Checker {
     /// The instance has noticed a contradiction, while `primary` was the newest line of the shard.
     pub fn gave_up(&mut self, instance: usize, shard: usize, now: Micro, primary: usize) {
         self.given_up[instance][shard] = (now, primary);
+    }
+
+    /// The instance was started again, and remembers nothing.
+    pub fn started(&mut self, instance: usize, now: Micro) {
+        self.started[instance] = now;
     }
 
     /// # Errors
@@ -136,12 +146,14 @@ impl Checker {
     fn first_seq(&self, index: usize, lines: &[Line], answer: &Answer<'_>) -> Option<u64> {
         let line = &lines[index];
         let oldest = match answer.degraded {
-            true => answer.now.saturating_sub(self.degraded),
+            true => answer.now.saturating_sub(self.degraded + answer.waited),
             false => answer.arrived.saturating_sub(self.staleness),
         };
         let (given_up, primary) = self.given_up[answer.instance][answer.shard];
         let late_enough = |index: usize| {
-            lines[index].died >= oldest && (answer.arrived <= given_up || index >= primary)
+            // A degraded answer may come from any server that is young enough.
+            let known = answer.arrived <= given_up || index >= primary || answer.degraded;
+            lines[index].ended() >= oldest && known
         };
         if !late_enough(index) {
             return None;
@@ -160,9 +172,13 @@ impl Checker {
         let now = &self.promised[answer.instance][answer.key];
         let promised = answer.promised.unwrap_or(now);
         for bound in promised.own.iter().chain(&answer.token) {
+            if answer.degraded && given_up.max(self.started[answer.instance]) >= bound.time {
+                // The instance has forgotten the write since, and a replica may lack it.
+                continue;
+            }
             if line.contains(bound.at) {
                 from = from.max(bound.at.seq);
-            } else if line.died < bound.time {
+            } else if line.ended() < bound.time {
                 return None;
             } else {
                 from = from.max(line.seq_at(bound.time));

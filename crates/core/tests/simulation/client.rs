@@ -1,6 +1,7 @@
 //! The clients: they read and write through any instance, and check each answer.
 
 use crate::checker::{Answer, Bound};
+use crate::group::Group;
 use crate::instance::{Miss, Request, Write, WriteKind};
 use crate::world::{CLUSTER, Event, World};
 use aka_core::coherence::{Found, Gather, Lookup, LookupFailure, Need, Outcome};
@@ -64,9 +65,10 @@ impl World {
             true if self.rng.chance(400) => WriteKind::Delete,
             true => WriteKind::Update(self.new_value()),
         };
-        let side = self.side(instance, shard);
-        if side.writes.len() < WRITES {
-            side.writes.push_back(Write { key, kind });
+        if self.side(instance, shard).writes.len() < WRITES {
+            self.calls += 1;
+            let write = Write { key, kind, id: self.calls, until: self.now + self.schedule.hold };
+            self.side(instance, shard).writes.push_back(write);
         }
         self.write_next(instance, shard);
     }
@@ -115,7 +117,7 @@ impl World {
                     let value = self.value_of(found.canonical.as_deref());
                     let token = mark_of(token.as_ref(), marks, shard);
                     let (arrived, now) = (self.now, self.now);
-                    let (degraded, promised) = (false, None);
+                    let (degraded, waited, promised) = (false, 0, None);
                     let answer = Answer {
                         instance,
                         shard,
@@ -124,6 +126,7 @@ impl World {
                         arrived,
                         now,
                         degraded,
+                        waited,
                         token,
                         promised,
                     };
@@ -277,6 +280,11 @@ impl World {
                 arrived: request.arrived,
                 now: self.now,
                 degraded: outcome == Outcome::Degraded,
+                waited: if self.schedule.group == Group::None {
+                    0
+                } else {
+                    self.now - request.arrived
+                },
                 token: mark_of(request.token.as_ref(), &request.marks, shard),
                 promised: Some(&miss.promised),
             };

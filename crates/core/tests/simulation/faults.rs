@@ -1,5 +1,6 @@
 //! The faults: failovers, pruning, broken connections, pauses, clocks that jump, restarts.
 
+use crate::group::Group;
 use crate::instance::{Instance, LANE, Task, Write, WriteKind};
 use crate::model::Micro;
 use crate::rng::Rng;
@@ -82,6 +83,9 @@ impl World {
     }
 
     fn fail_over(&mut self, shard: usize, time: Micro) {
+        if self.schedule.group != Group::None {
+            return self.fail_over_in_group(shard, time);
+        }
         let lost = self.rng.pick(&[0, 1, 1, 2, 3, 6]);
         let lives = match self.rng.below(4) {
             0 | 1 => 0,
@@ -114,6 +118,9 @@ impl World {
         }
         let count = least + self.rng.below(3);
         let primary = self.shards[shard].primary();
+        if !self.shards[shard].newest().can_commit(self.now) {
+            return;
+        }
         for _ in 0..count {
             let key = self.rng.index(self.schedule.keys);
             if self.shard_of(key) != shard {
@@ -125,7 +132,9 @@ impl World {
                 true => WriteKind::Update(self.new_value()),
                 false => WriteKind::Create(self.new_value()),
             };
-            self.commit(shard, primary, &[Write { key, kind }]);
+            self.calls += 1;
+            let write = Write { key, kind, id: self.calls, until: self.now };
+            self.commit(shard, primary, &[write]);
         }
     }
 
@@ -140,6 +149,7 @@ impl World {
             self.requests[index] = None;
             self.free.push(index);
         }
+        self.checker.started(instance, self.now);
         let (life, ahead) = (self.instances[instance].life + 1, self.instances[instance].ahead);
         let seed = self.rng.next();
         self.instances[instance] = Instance::new(&self.schedule, seed, life, ahead);

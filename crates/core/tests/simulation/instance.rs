@@ -1,6 +1,7 @@
 //! The state of one running `aka`: the real memory, and the variables of its tasks.
 
 use crate::checker::{Bound, Promised};
+use crate::group::Server;
 use crate::model::Micro;
 use crate::schedule::Schedule;
 use aka_core::clock::Boottime;
@@ -31,6 +32,8 @@ pub enum Task {
     Load(Batch, Loaded),
     Write(Vec<Write>, Option<Transaction>),
     Show(usize, Option<Shown>),
+    /// A beat is committed.
+    Beat,
     /// A page of the filter's scan. It is one key long: which key, and what the database said.
     Scan(FilterScan, usize, Option<ScanPage>),
     /// A page of the log, for a filter that was saved.
@@ -49,6 +52,10 @@ pub struct ScanPage {
 pub struct Write {
     pub key: usize,
     pub kind: WriteKind,
+    /// No two writes have the same.
+    pub id: u64,
+    /// If there is no primary, it is held until then.
+    pub until: Micro,
 }
 
 #[derive(Clone, Copy)]
@@ -66,6 +73,8 @@ pub struct Transaction {
     pub log: Vec<Change>,
     pub done: Vec<Done>,
     pub at: Position,
+    /// The server is proven to be the primary, by an earlier beat or by this commit.
+    pub proven: bool,
 }
 
 /// The result of one write.
@@ -83,14 +92,16 @@ pub struct Done {
 pub struct Shown {
     pub at: Position,
     pub is_alias: bool,
+    /// The server is proven to be the primary.
+    pub proven: bool,
     /// When the last change up to `at` was committed.
     pub committed: Micro,
 }
 
 #[derive(Default)]
 pub struct ShardConnection {
-    /// The line that the connection leads to, if it is open.
-    pub session: Option<usize>,
+    /// The server that the connection leads to, if it is open.
+    pub session: Option<Server>,
     /// The connection fails when it is used next.
     pub broken: bool,
     pub opened: Opened,
@@ -103,6 +114,8 @@ pub struct ShardConnection {
     pub repeated: bool,
     /// When the present call is given up.
     pub until: Micro,
+    /// The call may have been carried out.
+    pub sent: bool,
     /// The connection belongs to a lane that takes keys.
     pub serves: bool,
 }
@@ -116,6 +129,10 @@ pub struct Side {
     pub shows: VecDeque<usize>,
     /// No lane is connected, and the last attempt failed.
     pub down: bool,
+    /// The line whose server all connections use as the primary.
+    pub leader: Option<usize>,
+    /// Some lane is connected to a server that is not the primary.
+    pub stands_in: bool,
     pub feed_paused_until: Micro,
     pub contradictions: u64,
 }
@@ -150,10 +167,12 @@ impl Instance {
         let side = |_| Side {
             memory: Arc::new(Memory::with_sizes(cache.clone(), limits, schedule.sizes)),
             queue: VecDeque::new(),
-            connections: (0..LANE + schedule.lanes).map(|_| ShardConnection::default()).collect(),
+            connections: (0..=LANE + schedule.lanes).map(|_| ShardConnection::default()).collect(),
             writes: VecDeque::new(),
             shows: VecDeque::new(),
             down: false,
+            leader: None,
+            stands_in: false,
             feed_paused_until: 0,
             contradictions: 0,
         };

@@ -13,6 +13,7 @@
 //! - `schedule`: the parameters of a run, drawn from its seed. `world`: the event loop.
 //! - `model`: the true history of a shard. `database`: how its primary carries out a call.
 //! - `instance`: the state of one running aka. `tasks` and `filters`: its tasks, step by step.
+//! - `group`: shards of several servers.
 //! - `client`: reads and writes. `faults`: failovers, broken connections and other faults.
 //! - `checker`: checks every answer. `quiet`: checks the end of a run.
 //! - `mutants` and `scripts`: tests that run the program with a mutant, and must fail.
@@ -22,6 +23,7 @@ mod client;
 mod database;
 mod faults;
 mod filters;
+mod group;
 mod instance;
 mod model;
 mod mutants;

@@ -21,6 +21,8 @@ pub struct Committed {
     pub old: Value,
     pub new: Value,
     pub time: Micro,
+    /// The write that made it.
+    pub write: u64,
 }
 
 pub struct Line {
@@ -36,6 +38,16 @@ pub struct Line {
     pub forked_at: u64,
     /// When the last connection to this primary was, or will be, cut.
     pub died: Micro,
+    /// When it turned read-only. Its connections go on.
+    pub demoted_at: Micro,
+    /// When it was cut off from its group. It says that it takes writes, but cannot commit.
+    pub cut_off_at: Micro,
+    /// When another primary began to take writes, if from then on no answer may be of this one.
+    pub deposed_at: Micro,
+    /// The last beat: its time by the clock of the server that made it, and that server's line.
+    pub beat: (Micro, usize),
+    /// How far its clock is put forward.
+    pub clock_ahead: Micro,
 }
 
 impl Line {
@@ -48,7 +60,25 @@ impl Line {
             born: 0,
             forked_at: 0,
             died: Micro::MAX,
+            demoted_at: Micro::MAX,
+            cut_off_at: Micro::MAX,
+            deposed_at: Micro::MAX,
+            beat: (0, 0),
+            clock_ahead: 0,
         }
+    }
+
+    pub fn takes_writes(&self, now: Micro) -> bool {
+        now >= self.born && now < self.demoted_at
+    }
+
+    pub fn can_commit(&self, now: Micro) -> bool {
+        self.takes_writes(now) && now < self.cut_off_at
+    }
+
+    /// From then on no unmarked answer may be of this line.
+    pub fn ended(&self) -> Micro {
+        self.died.min(self.deposed_at)
     }
 
     /// The line of another primary, which has this one's changes up to `seq`.
@@ -66,6 +96,11 @@ impl Line {
             born: now,
             forked_at: seq,
             died: Micro::MAX,
+            demoted_at: Micro::MAX,
+            cut_off_at: Micro::MAX,
+            deposed_at: Micro::MAX,
+            beat: self.beat,
+            clock_ahead: 0,
         }
     }
 
@@ -107,9 +142,9 @@ impl Line {
         later.iter().copied().find(|&seq| self.log[seq as usize - 1].new == value)
     }
 
-    pub fn commit(&mut self, key: usize, new: Value, nonce: u64, time: Micro) -> u64 {
+    pub fn commit(&mut self, key: usize, new: Value, nonce: u64, time: Micro, write: u64) -> u64 {
         let old = std::mem::replace(&mut self.table[key], new);
-        self.log.push(Committed { nonce, key, old, new, time });
+        self.log.push(Committed { nonce, key, old, new, time, write });
         let seq = self.seq();
         self.changes[key].push(seq);
         seq
@@ -130,6 +165,11 @@ impl ShardModel {
 
     pub fn primary(&self) -> usize {
         self.lines.len() - 1
+    }
+
+    /// The newest line that takes writes already.
+    pub fn leading(&self, now: Micro) -> usize {
+        self.lines.iter().rposition(|line| line.born <= now).unwrap_or_default()
     }
 
     pub fn newest(&self) -> &Line {

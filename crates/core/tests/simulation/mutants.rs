@@ -107,4 +107,16 @@ caught! {
     token_no_floor
     token_floor_forgotten
     degraded_for_token
+    // Rule 10, the primary.
+    no_role_check
+    role_at_connect_only
+    no_beat
+    poll_proof_ignored
+    beat_of_any_clock
+    replica_unmarked
+    replica_cached
+    replica_for_token
+    replica_for_ever
+    replica_no_floor
+    held_sent_twice
 }

@@ -1,12 +1,14 @@
 //! The schedule: the parameters of a run, which its seed decides before the start. They say how
 //! large everything is, how long things take, and which faults happen.
 
+use crate::group::{self, Group};
 use crate::model::Micro;
 use crate::rng::Rng;
 use aka_core::coherence::Sizes;
 
 /// The parameters of one run. Everything is small, so that everything collides often.
 pub struct Schedule {
+    pub group: Group,
     pub instances: usize,
     pub shards: usize,
     pub keys: usize,
@@ -38,6 +40,8 @@ pub struct Schedule {
     pub fault_kinds: Vec<Fault>,
     /// The longest time that a fault lasts.
     pub fault: Micro,
+    /// How long a write is held while there is no primary.
+    pub hold: Micro,
     pub operations: u64,
 }
 
@@ -68,9 +72,13 @@ const MILLI: Micro = 1_000;
 
 impl Schedule {
     pub fn new(rng: &mut Rng, operations: u64) -> Self {
+        let group = group::kind_of(rng);
         let staleness = rng.pick(&[0, 10, 20, 20, 50, 50, 100, 200]) * MILLI;
+        // Beats are renewed a few times in this time.
+        let staleness = if group == Group::None { staleness } else { staleness.max(100 * MILLI) };
         let query_timeout = rng.pick(&[30, 60, 100, 200]) * MILLI;
         Self {
+            group,
             instances: rng.pick(&[1, 2, 2, 3]),
             shards: rng.pick(&[1, 1, 1, 2]),
             keys: rng.pick(&[1, 1, 2, 3, 5]),
@@ -101,6 +109,7 @@ impl Schedule {
             fault_kinds: fault_kinds(rng),
             writes: rng.pick(&[50, 200, 400]),
             fault: staleness.max(20 * MILLI) * rng.pick(&[1, 2, 4]),
+            hold: staleness * 2,
             operations,
         }
     }

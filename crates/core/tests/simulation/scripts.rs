@@ -8,7 +8,7 @@
 use aka_core::clock::Boottime;
 use aka_core::coherence::{Batch, Cache, Gather, Limits, Memory, Need, Outcome, PendingPoll};
 use aka_core::coherence::{PollEnd, SavedFilter};
-use aka_core::domain::{Change, ClusterId, ForwardRow, Id, Identity, Key, Loaded, LogPage};
+use aka_core::domain::{Change, Claim, ClusterId, ForwardRow, Id, Identity, Key, Loaded, LogPage};
 use aka_core::domain::{Micros, Position, Project, ShardId, SlotSet, Stamp};
 use aka_core::mutant::{self, CaughtBy, Mutant};
 use std::sync::Arc;
@@ -67,7 +67,13 @@ impl Script {
         let slots = SlotSet::EMPTY;
         let (cluster, shard) = (ClusterId(1), ShardId(0));
         let identity = Identity { cluster, shard, shard_count: 1, slots, schema_version: 1 };
-        LogPage { identity, at, now: Micros(0), changes: changes.iter().map(change).collect() }
+        LogPage {
+            identity,
+            at,
+            now: Micros(0),
+            claim: Claim::SOLE,
+            changes: changes.iter().map(change).collect(),
+        }
     }
 
     /// The old primary's answer to a load of the key.
@@ -75,7 +81,7 @@ impl Script {
         let (stamp, time) = (Stamp(0), Micros(0));
         let canonical = id("old");
         let row = ForwardRow { canonical, version: 9, stamp, created: time, updated: time };
-        Loaded { at: OLD, now: time, rows: [(self.key.clone(), row)].into() }
+        Loaded { at: OLD, now: time, claim: Claim::SOLE, rows: [(self.key.clone(), row)].into() }
     }
 
     /// A reader comes, and a load is sent to the old primary.
@@ -109,7 +115,7 @@ fn overtaken() -> Script {
     let script = Script::new();
     let poll = script.memory.begin_poll(at(10));
     let load = script.send(at(11));
-    script.memory.land(load, &script.old_row());
+    script.memory.land(load, &script.old_row(), at(12));
     script.end_poll(&poll);
     script
 }
@@ -138,7 +144,7 @@ fn read_late() -> Option<String> {
     let script = Script::new();
     let load = script.send(at(10));
     let poll = script.memory.begin_poll(at(20));
-    script.memory.land(load, &script.old_row());
+    script.memory.land(load, &script.old_row(), at(12));
     script.end_poll(&poll);
     script.get(at(15 + STALENESS_MS + 1), None)
 }

@@ -3,10 +3,11 @@
 
 use crate::checker::Bound;
 use crate::client::Mark;
+use crate::group::{Group, Server};
 use crate::instance::{ADMIN, Done, FEED, LANE, Shown, Task, Transaction, WRITER, Write};
 use crate::model::Micro;
 use crate::world::{CallRef, Event, World, key_index};
-use aka_core::coherence::{LookupFailure, PollEnd};
+use aka_core::coherence::{self as law, LookupFailure, PollEnd};
 use aka_core::domain::Loaded;
 
 /// The next step of a call on a connection.
@@ -42,7 +43,7 @@ impl World {
         let open = side.is_open(connection);
         let state = &mut side.connections[connection];
         (state.task, state.number, state.was_open) = (task, number, open);
-        state.repeated = false;
+        (state.repeated, state.sent) = (false, false);
         match open {
             true => self.send(at),
             false => self.open(at),
@@ -72,8 +73,9 @@ impl World {
         if there <= limit {
             return self.next(at, there, Phase::Serve);
         }
-        if let (Task::Write(writes, _), Some(line)) = (&state.task, state.session) {
-            let late = (at.shard, line, writes.clone());
+        if let (Task::Write(writes, _), Some(server)) = (&state.task, state.session) {
+            let late = (at.shard, server.line, writes.clone());
+            state.sent = true;
             self.late.push(late);
             let index = self.late.len() - 1;
             self.push(there, Event::LateCommit { index });
@@ -89,10 +91,14 @@ impl World {
         match phase {
             Phase::Connect => {
                 let (away, delay) = (self.is_away(at.shard), self.delay());
-                let primary = self.shards[at.shard].primary();
-                self.side(at.instance, at.shard).connections[at.connection].session =
-                    (!away).then_some(primary);
-                self.next(at, delay, if away { Phase::Failed } else { Phase::Connected });
+                let server =
+                    if away { None } else { self.reach(at.instance, at.shard, self.is_lane(at)) };
+                self.connected(at, server);
+                self.next(
+                    at,
+                    delay,
+                    if server.is_none() { Phase::Failed } else { Phase::Connected },
+                );
             }
             Phase::Connected if at.connection >= LANE && self.is_connecting(at) => {
                 self.lane_serves(at);
@@ -101,6 +107,7 @@ impl World {
             Phase::Serve => self.serve(at),
             Phase::Answer => self.answered(at),
             Phase::Failed => self.failed(at),
+            Phase::Retry if at.connection == WRITER => self.write_next(at.instance, at.shard),
             Phase::Retry => self.connect_lane(at.instance, at.shard, at.connection),
         }
     }
@@ -115,8 +122,8 @@ impl World {
         let state = &self.instances[at.instance].sides[at.shard].connections[at.connection];
         let (until, was_open) = (state.until, state.was_open);
         let session = state.session.filter(|_| !state.broken);
-        let alive = session.filter(|&line| self.shards[at.shard].lines[line].died > now);
-        let Some(line) = alive.filter(|_| !away) else {
+        let alive = session.filter(|it| self.shards[at.shard].lines[it.line].died > now);
+        let Some(server) = alive.filter(|_| !away) else {
             // The database is silent, or the connection is broken. A broken one is opened again,
             // once.
             if away && self.rng.chance(500) {
@@ -128,7 +135,10 @@ impl World {
             self.side(at.instance, at.shard).connections[at.connection].was_open = false;
             return self.open(at);
         };
-        self.carry_out(at, line);
+        if self.cannot_commit(at, server) {
+            return;
+        }
+        self.carry_out(at, server);
         let back = self.delay() + self.bad_moment(at);
         match now + back > until {
             true => self.next(at, until - now, Phase::Failed),
@@ -141,6 +151,7 @@ impl World {
         let side = self.side(instance, shard);
         let open = side.is_open(connection);
         let state = &mut side.connections[connection];
+        let Some(server) = state.session else { return };
         if let Task::Show(_, Some(_)) = state.task
             && !state.repeated
             && !open
@@ -152,6 +163,9 @@ impl World {
         match std::mem::take(&mut state.task) {
             Task::Poll(Some(poll), Some(page)) => {
                 self.clock(instance);
+                if self.heed_poll(instance, shard, server, &page) {
+                    self.beat_soon(instance, shard);
+                }
                 let end = self.side(instance, shard).memory.end_poll(&poll, &page);
                 self.note("polled", &[instance as u64, shard as u64, page.at.seq]);
                 self.note_contradictions(instance, shard);
@@ -161,7 +175,9 @@ impl World {
                 }
             }
             Task::Load(batch, loaded) => {
-                let again = self.side(instance, shard).memory.land(batch, &loaded);
+                let clock = self.clock(instance);
+                self.heed_load(instance, shard, server, &loaded);
+                let again = self.side(instance, shard).memory.land(batch, &loaded, clock);
                 self.note("landed", &[instance as u64, shard as u64, loaded.at.seq]);
                 self.note_contradictions(instance, shard);
                 let again = again.iter().map(key_index).collect();
@@ -179,8 +195,11 @@ impl World {
 
     fn failed(&mut self, at: CallRef) {
         let CallRef { instance, shard, connection, .. } = at;
+        let hold = self.schedule.group != Group::None;
+        let (now, again) = (self.now, self.schedule.reconnect_pause);
         let state = &mut self.side(instance, shard).connections[connection];
         state.session = None;
+        let not_done = !state.sent;
         let task = std::mem::take(&mut state.task);
         self.note("failed", &[instance as u64, shard as u64, connection as u64]);
         match task {
@@ -191,8 +210,15 @@ impl World {
                 self.lane_done(at);
                 self.collect(instance);
             }
+            Task::Write(writes, _) if hold && law::may_send_again(not_done) => {
+                let held = writes.into_iter().filter(|write| write.until > now).rev();
+                let side = self.side(instance, shard);
+                held.for_each(|write| side.writes.push_front(write));
+                self.next(at, again, Phase::Retry);
+            }
             // The outcome is unknown, so no client is answered.
             Task::Write(..) => self.write_next(instance, shard),
+            Task::Beat => {}
             Task::Show(..) => self.show_next(instance, shard),
             Task::Scan(..) | Task::Replay(..) => self.filter_later(instance, shard),
             Task::Idle => {}
@@ -311,9 +337,41 @@ impl World {
         self.begin(instance, shard, WRITER, Task::Write(group, None));
     }
 
+    /// A write or a beat reaches a server that cannot commit. True if this is so.
+    fn cannot_commit(&mut self, at: CallRef, server: Server) -> bool {
+        let (now, line) = (self.now, &self.shards[at.shard].lines[server.line]);
+        let (takes_writes, can_commit) = (line.takes_writes(now), line.can_commit(now));
+        let state = &mut self.instances[at.instance].sides[at.shard].connections[at.connection];
+        let is_write = matches!(state.task, Task::Write(..));
+        if can_commit || !is_write && !matches!(state.task, Task::Beat) {
+            state.sent |= is_write;
+            return false;
+        }
+        if takes_writes {
+            // It is cut off. The commit never ends.
+            (state.sent, state.broken) = (true, true);
+            let until = state.until;
+            self.next(at, until - now, Phase::Failed);
+        } else {
+            // It says that it is read-only.
+            self.leave(at.instance, at.shard);
+            self.next(at, 1, Phase::Failed);
+        }
+        true
+    }
+
+    fn is_lane(&self, at: CallRef) -> bool {
+        (LANE..LANE + self.schedule.lanes).contains(&at.connection)
+    }
+
     /// Tells memory of the writes, and then answers the clients. A client may read at once.
     fn acknowledge(&mut self, at: CallRef, writes: &[Write], done: Transaction) {
         let CallRef { instance, shard, .. } = at;
+        if !done.proven {
+            // Nothing was written, and the server may be cut off: nobody is told what it says.
+            self.leave(instance, shard);
+            return self.write_next(instance, shard);
+        }
         let memory = self.side(instance, shard).memory.clone();
         self.clock(instance);
         memory.committed(&done.log, || {
@@ -352,6 +410,10 @@ impl World {
 
     fn show(&mut self, at: CallRef, key: usize, shown: Shown) {
         let CallRef { instance, shard, .. } = at;
+        if !shown.proven {
+            self.leave(instance, shard);
+            return self.show_next(instance, shard);
+        }
         let memory = self.side(instance, shard).memory.clone();
         memory.note_local_write(&self.keys[key], shown.at, shown.is_alias);
         self.note_contradictions(instance, shard);

@@ -2,6 +2,7 @@
 
 use crate::checker::{Answer, Checker};
 use crate::client::Mark;
+use crate::group::Group;
 use crate::instance::{Instance, LANE, Request, Side, Task, WRITER};
 use crate::model::{Micro, ShardModel, Value};
 use crate::rng::Rng;
@@ -38,6 +39,10 @@ pub enum Event {
     Filter {
         instance: usize,
         life: u64,
+        shard: usize,
+    },
+    /// A second failover, soon after the first.
+    FailOver {
         shard: usize,
     },
     ShardConnection {
@@ -158,10 +163,15 @@ impl World {
         let over = |until: Micro| until <= self.now;
         let shards = |shard: &ShardModel| {
             let old = &shard.lines[..shard.primary()];
-            over(shard.away_until) && old.iter().all(|line| over(line.died))
+            let newest = over(shard.newest().born);
+            newest && over(shard.away_until) && old.iter().all(|line| over(line.died))
         };
         // A poll that takes long may not know of a failover yet.
         let poll = Duration::from_micros(self.schedule.feed_interval + 8 * self.schedule.delay);
+        let poll = match self.schedule.group {
+            Group::Servers => poll * 2 + self.beat_interval(),
+            _ => poll,
+        };
         // A poll that began before the last change or failover has not seen it.
         let changed = |shard: &ShardModel| {
             let line = shard.newest();
@@ -175,6 +185,7 @@ impl World {
         let side = |(side, shard): (&Side, &ShardModel)| {
             let rest = &side.connections[WRITER..];
             over(side.feed_paused_until)
+                && !side.stands_in
                 && rest.iter().all(|connection| matches!(connection.task, Task::Idle))
                 && side.connections[LANE..].iter().all(|lane| lane.serves)
                 && side.memory.cursor() == Some(shard.newest().clock())
@@ -223,7 +234,7 @@ impl World {
     fn handle(&mut self, event: Event) {
         // The events of a suspended instance happen when it wakes.
         let instance = match event {
-            Event::Client | Event::LateCommit { .. } => None,
+            Event::Client | Event::FailOver { .. } | Event::LateCommit { .. } => None,
             Event::ShardConnection { phase: Phase::Connect | Phase::Serve, .. } => None,
             Event::Join { request, .. } | Event::Deadline { request, .. } => {
                 self.requests[request].as_ref().map(|request| request.instance)
@@ -245,6 +256,10 @@ impl World {
             Event::Filter { instance, life, shard } => {
                 self.look_after_filter(instance, life, shard);
             }
+            Event::FailOver { shard } if !self.quiet() => {
+                self.fail_over_in_group(shard, self.schedule.fault);
+            }
+            Event::FailOver { .. } => {}
             Event::ShardConnection { at, phase } => self.advance(at, phase),
             Event::LateCommit { index } => self.late_commit(index),
         }
@@ -284,7 +299,7 @@ impl World {
         let side = &mut self.instances[instance].sides[shard];
         let count = side.memory.contradictions();
         if std::mem::replace(&mut side.contradictions, count) != count {
-            let primary = self.shards[shard].primary();
+            let primary = self.shards[shard].leading(self.now);
             self.checker.gave_up(instance, shard, self.now, primary);
             self.note("gave up its history", &[instance as u64, shard as u64, count]);
         }

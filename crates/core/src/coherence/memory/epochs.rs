@@ -30,6 +30,7 @@ impl Memory {
         history.forget();
         // Before the epoch rises, so that no query of the new epoch is sent over a connection that
         // may lead to the old primary.
+        self.generation.fetch_add(1, Ordering::AcqRel);
         self.contradictions.fetch_add(1, Ordering::AcqRel);
         self.next_epoch();
         drop(history);

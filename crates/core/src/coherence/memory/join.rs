@@ -8,6 +8,7 @@ use crate::coherence::gather::Gather;
 use crate::coherence::law;
 use crate::domain::Key;
 use crate::mutant::step;
+use bytes::Bytes;
 use std::sync::Arc;
 
 /// What [`Memory::join`] did.
@@ -41,7 +42,7 @@ impl Memory {
         let round = flight.earliest_round(law::needs_later_query(token), oldest);
         let outcome = if is_first { Outcome::Loaded } else { Outcome::Coalesced };
         let gather = gather.clone();
-        flight.join(Waiter { gather, index, floor, token, round, outcome, tries: 0 });
+        flight.join(Waiter { gather, index, floor, token, round, oldest, outcome, tries: 0 });
         if is_first { Lookup::Started } else { Lookup::Joined }
     }
 
@@ -51,11 +52,16 @@ impl Memory {
         if !law::may_degrade(need.mark, self.freshness.age(now), self.limits.degraded) {
             return None;
         }
+        let canonical = self.last_known(key)?;
+        Some(Found { canonical, outcome: Outcome::Degraded })
+    }
+
+    /// The last known state of a key. `None` if nothing is known in this epoch.
+    pub(super) fn last_known(&self, key: &Key) -> Option<Option<Bytes>> {
         if self.is_surely_none(key.id_hash()) {
-            return Some(Found { canonical: None, outcome: Outcome::Degraded });
+            return Some(None);
         }
         let entry = self.cache.get(self.cache.footprint_of(key))?;
-        (entry.epoch == self.epoch())
-            .then(|| Found { canonical: entry.canonical, outcome: Outcome::Degraded })
+        (entry.epoch == self.epoch()).then_some(entry.canonical)
     }
 }

@@ -7,13 +7,14 @@ use super::Memory;
 use crate::clock::Boottime;
 use crate::coherence::answer::LookupFailure;
 use crate::coherence::entry::{Entry, detached};
-use crate::coherence::flight::Flight;
+use crate::coherence::flight::{Answer, Degraded, Flight};
 use crate::coherence::footprint::Footprint;
-use crate::coherence::law::{self, Landing};
+use crate::coherence::law::{self, Landing, Standing};
 use crate::domain::{Key, Loaded};
 use crate::mutant::{in_order, step, value};
 use crate::sync::Ordering;
 use bytes::Bytes;
+use std::time::Duration;
 
 /// The keys of one query.
 pub struct Batch {
@@ -21,6 +22,22 @@ pub struct Batch {
     pub keys: Vec<Key>,
     epoch: u64,
     polls: u64,
+    sent: Boottime,
+}
+
+/// The answer to a query, and all that counts for each of its keys.
+struct Arrival {
+    now: Boottime,
+    epoch: u64,
+    standing: Standing,
+    polled_since: bool,
+    /// As in [`law::is_primary`].
+    from_primary: bool,
+    /// As in [`law::load_proven_at`].
+    proven_at: Option<Boottime>,
+    seq: u64,
+    /// As in [`law::shown_age`], at `now`.
+    shown_age: Duration,
 }
 
 impl Memory {
@@ -29,7 +46,7 @@ impl Memory {
     pub fn send(&self, keys: Vec<Key>, now: Boottime) -> Batch {
         // Both are noted before the query is sent. What happens while it is out counts against it.
         let (epoch, polls) = (self.epoch(), self.polls_begun.load(Ordering::Acquire));
-        let mut batch = Batch { keys, epoch, polls };
+        let mut batch = Batch { keys, epoch, polls, sent: now };
         batch.keys.retain(|key| {
             let mut stripe = self.stripes.lock(self.cache.footprint_of(key));
             let Some(flight) = stripe.flights.get_mut(key) else { return false };
@@ -42,10 +59,10 @@ impl Memory {
         batch
     }
 
-    /// Ends a query: `loaded` is its answer. Returns the keys that must be asked for again.
-    pub fn land(&self, batch: Batch, loaded: &Loaded) -> Vec<Key> {
-        let standing = self.observe(loaded.at);
-        let epoch = value!(batch.epoch, OldEpochEnters => self.epoch());
+    /// Ends a query: `loaded` is its answer, which has come at `now`. Returns the keys that must be
+    /// asked for again.
+    pub fn land(&self, batch: Batch, loaded: &Loaded, now: Boottime) -> Vec<Key> {
+        let arrival = self.arrival(&batch, loaded, now);
         let mut again = Vec::new();
         for key in batch.keys {
             let footprint = self.cache.footprint_of(&key);
@@ -59,16 +76,17 @@ impl Memory {
                 step!(FilterMissesLoads => self.filters.add(key.id_hash()));
             }
             let landing = Landing {
-                seq: loaded.at.seq,
+                seq: arrival.seq,
                 // Read under the stripe's lock. Stripes are restarted after the epoch has risen, so
                 // a load of the old epoch is noticed here or was restarted.
-                same_epoch: epoch == self.epoch(),
-                standing,
+                same_epoch: arrival.epoch == self.epoch(),
+                standing: arrival.standing,
                 fence,
                 overtaken: flight.was_overtaken(),
-                polled_since: batch.polls != self.polls_begun.load(Ordering::Acquire),
+                polled_since: arrival.polled_since,
+                from_primary: arrival.from_primary,
             };
-            if self.land_one(footprint, flight, &landing, canonical, epoch) {
+            if self.land_one(&key, flight, &arrival, &landing, canonical) {
                 stripe.flights.remove(&key);
             } else {
                 again.push(key);
@@ -77,27 +95,77 @@ impl Memory {
         again
     }
 
+    fn arrival(&self, batch: &Batch, loaded: &Loaded, now: Boottime) -> Arrival {
+        let from_primary = law::is_primary(&loaded.claim);
+        // A server that is not the primary may have another history. That says nothing about the
+        // primary's history.
+        let standing = match from_primary {
+            true => self.observe(loaded.at),
+            false => self.history.lock().standing(loaded.at),
+        };
+        let proof_age = law::proof_age(&loaded.claim, loaded.now);
+        let shown_age = law::shown_age(&loaded.claim, loaded.now);
+        Arrival {
+            now,
+            epoch: value!(batch.epoch, OldEpochEnters => self.epoch()),
+            standing,
+            polled_since: batch.polls != self.polls_begun.load(Ordering::Acquire),
+            from_primary,
+            proven_at: law::load_proven_at(batch.sent, proof_age),
+            seq: loaded.at.seq,
+            shown_age: shown_age.saturating_add(now.since(batch.sent)),
+        }
+    }
+
     /// Keeps the load of one key if it may enter the cache, and gives it to the waiters that it
     /// satisfies. Returns true if no waiter is left. The stripe's lock is held.
     fn land_one(
         &self,
-        footprint: Footprint,
+        key: &Key,
         flight: &mut Flight,
+        arrival: &Arrival,
         landing: &Landing,
         canonical: Option<Bytes>,
-        epoch: u64,
     ) -> bool {
-        if !law::is_current(landing) {
+        if arrival.from_primary && !law::is_current(landing) {
             return flight.discard();
         }
+        let (footprint, limit) = (self.cache.footprint_of(key), self.limits.degraded);
+        let remembered = self.remembered(key, arrival);
+        let answer = Answer {
+            seq: arrival.seq,
+            canonical: canonical.as_ref(),
+            from_primary: arrival.from_primary,
+            proven_at: arrival.proven_at,
+        };
+        let degraded = match &remembered {
+            // The fences and the cursor are known here, so memory is above each floor.
+            Some((canonical, age)) => {
+                Degraded { canonical: canonical.as_ref(), seq: u64::MAX, age: *age, limit }
+            }
+            None => {
+                let (seq, age) = (arrival.seq, arrival.shown_age);
+                Degraded { canonical: canonical.as_ref(), seq, age, limit }
+            }
+        };
         let nobody_waits;
         // A reader that is answered may come again at once. It reads the cache without the stripe's
         // lock, and must not find the older entry.
         in_order!(AnsweredFirst =>
-            self.keep(footprint, landing, canonical.clone(), epoch),
-            nobody_waits = flight.land(landing.seq, canonical.as_ref())
+            self.keep(footprint, landing, canonical.clone(), arrival.epoch),
+            nobody_waits = flight.land(&answer, &degraded)
         );
         nobody_waits
+    }
+
+    /// What memory knows of a key and how old it may be, if that is more than what a server that is
+    /// not proven to be the primary has answered.
+    fn remembered(&self, key: &Key, arrival: &Arrival) -> Option<(Option<Bytes>, Duration)> {
+        let unproven = !law::is_proven(arrival.proven_at, arrival.now.minus(self.limits.staleness));
+        if !unproven || law::knows_more(arrival.seq, self.cursor()) {
+            return None;
+        }
+        Some((self.last_known(key)?, self.freshness.age(arrival.now)?))
     }
 
     /// Puts a load into the cache if it may enter. Otherwise drops an older entry (rule 3).
@@ -107,7 +175,9 @@ impl Memory {
         if may_enter {
             let as_of = value!(landing.seq, AsOfGreatest => self.history.lock().greatest());
             self.cache.put(footprint, Entry { canonical, as_of, epoch });
-        } else if self.held(footprint).is_some_and(|held| law::load_must_drop(held, landing.seq)) {
+        } else if landing.from_primary
+            && self.held(footprint).is_some_and(|held| law::load_must_drop(held, landing.seq))
+        {
             self.cache.remove(footprint);
         }
     }

@@ -30,6 +30,8 @@ pub enum PollEnd {
     More(usize),
     /// A new epoch began, for this reason.
     NewEpoch(&'static str),
+    /// The server takes no writes: it is not the primary. Nothing was applied.
+    NotPrimary,
 }
 
 /// How the application of one change ended.
@@ -60,11 +62,14 @@ impl Memory {
             // A new epoch began meanwhile. The next poll belongs to it.
             return PollEnd::More(0);
         }
+        if !law::is_primary(&page.claim) {
+            return PollEnd::NotPrimary;
+        }
         if law::clock_went_back(page.at.seq, poll.greatest) {
             return self.give_up("the shard's clock went back");
         }
         let Some(cursor) = poll.cursor else {
-            return self.set_cursor(page.at, poll);
+            return self.set_cursor(page, poll);
         };
         let first = page.changes.first().map(|change| change.at);
         let changes = match law::log_start(cursor, first, page.at) {
@@ -80,7 +85,7 @@ impl Memory {
         }
         let last = changes.last().map_or(cursor, |change| change.at);
         if law::is_complete(last, page.at) {
-            return self.complete(poll, page.at.seq, changes.len());
+            return self.complete(poll, page, changes.len());
         }
         sabotage!(FreshWhenPartial => self.freshness.polled_at(poll.started));
         match changes.len() {
@@ -143,18 +148,19 @@ impl Memory {
     }
 
     /// All changes up to the shard's clock are applied (rule 6).
-    fn complete(&self, poll: &PendingPoll, seq: u64, changes: usize) -> PollEnd {
+    fn complete(&self, poll: &PendingPoll, page: &LogPage, changes: usize) -> PollEnd {
         let _history = self.history.lock();
         if poll.epoch != self.epoch() {
             return PollEnd::More(0);
         }
-        self.freshness.polled_at(law::fresh_since(poll.started));
-        self.filters.applied(seq);
+        self.note_fresh(poll, page);
+        self.filters.applied(page.at.seq);
         PollEnd::Complete(changes)
     }
 
     /// Sets the first cursor after a history was given up (rule 7). Nothing was kept before.
-    fn set_cursor(&self, at: Position, poll: &PendingPoll) -> PollEnd {
+    fn set_cursor(&self, page: &LogPage, poll: &PendingPoll) -> PollEnd {
+        let at = page.at;
         let beginning = self.beginning.lock();
         let mut history = self.history.lock();
         if poll.epoch != self.epoch() {
@@ -166,10 +172,20 @@ impl Memory {
                 .give_up("the shard's clock contradicts a position that a load or a write saw");
         }
         step!(StartKeepsEpoch, EpochKeepsEntries => self.next_epoch());
-        self.freshness.polled_at(law::fresh_since(poll.started));
+        self.note_fresh(poll, page);
+        // A write that was acknowledged here may be ahead of the cursor.
+        let fence = history.greatest();
         drop(history);
-        step!(StartKeepsEpoch => self.stripes.restart(at.seq));
+        step!(StartKeepsEpoch => self.stripes.restart(fence));
         PollEnd::Complete(0)
+    }
+
+    /// Memory has seen all changes up to the time at which the server proved that it is the primary
+    /// (rules 6 and 10). The history's lock is held.
+    fn note_fresh(&self, poll: &PendingPoll, page: &LogPage) {
+        if let Some(age) = law::proof_age(&page.claim, page.now) {
+            self.freshness.polled_at(law::fresh_since(poll.started, age));
+        }
     }
 
     /// Begins a new epoch, for this reason.

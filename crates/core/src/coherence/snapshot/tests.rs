@@ -3,7 +3,7 @@
 use super::{Fill, SavedFilter, SnapshotFault};
 use crate::clock::Boottime;
 use crate::coherence::{Cache, Limits, Memory, Replayed, Sizes};
-use crate::domain::{Change, ClusterId, Id, Identity, Key, LogPage, Micros};
+use crate::domain::{Change, Claim, ClusterId, Id, Identity, Key, LogPage, Micros};
 use crate::domain::{Position, Project, ShardId, SlotSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +42,7 @@ fn page(at: Position, lines: &[Position]) -> LogPage {
         time: Micros(0),
     };
     let changes = lines.iter().map(change).collect();
-    LogPage { identity: identity(0), at, now: Micros(0), changes }
+    LogPage { identity: identity(0), at, now: Micros(0), claim: Claim::SOLE, changes }
 }
 
 /// A snapshot of the aliases 0 to 99, as of `SAVED`.
