@@ -143,7 +143,7 @@ impl Scene {
             let page = self.log_page(from, usize::MAX);
             match self.memory.end_poll(&poll, &page) {
                 PollEnd::Complete(_) => return self.knows(page.at),
-                PollEnd::NewEpoch(_) => self.is_told(),
+                PollEnd::NewEpoch(_) | PollEnd::NotPrimary => self.is_told(),
                 PollEnd::More(_) => {}
             }
         }
