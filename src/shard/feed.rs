@@ -71,6 +71,7 @@ async fn catch_up(
                 return Ok(());
             }
             PollEnd::More(changes) => count_applied(shard, &page, changes, sent),
+            // The next poll begins at the new cursor, or at another server.
             PollEnd::NewEpoch(_) | PollEnd::NotPrimary => return Ok(()),
         }
     }

@@ -87,6 +87,10 @@ pub fn proof_age(claim: &Claim, now: Micros) -> Option<Duration> {
     rules::proof_age(&Claim { beat, ..*claim }, now)
 }
 
+pub fn load_proven_at(sent: Boottime, age: Option<Duration>) -> Option<Boottime> {
+    rules::load_proven_at(sent, if is_on!(LoadProofIgnored) { Some(Duration::ZERO) } else { age })
+}
+
 pub fn may_answer_degraded(
     token: Option<Position>,
     age: Duration,

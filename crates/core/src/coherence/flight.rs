@@ -46,15 +46,26 @@ pub(super) struct Answer<'a> {
 }
 
 /// The degraded answer for the waiters for whom a load is not proven (rule 10).
-pub(super) struct Degraded<'a> {
+pub(super) struct Degraded {
     /// The last known state of the key, by the server that answered or by memory.
-    pub canonical: Option<&'a Bytes>,
+    pub canonical: Option<Bytes>,
     /// The seq that the state is as of.
     pub seq: u64,
     /// How old it may be: see [`law::shown_age`].
     pub age: Duration,
     /// The degraded limit.
     pub limit: Duration,
+}
+
+impl Degraded {
+    /// The degraded answer of a waiter, if it may have one.
+    fn give(&self, waiter: &Waiter) -> Result<Found, LookupFailure> {
+        if !law::may_answer_degraded(waiter.token, self.age, self.limit, self.seq, waiter.floor) {
+            return Err(LookupFailure::Unavailable);
+        }
+        let outcome = value!(Outcome::Degraded, ReplicaUnmarked => waiter.outcome);
+        Ok(Found { canonical: self.canonical.clone(), outcome })
+    }
 }
 
 /// One key that is being loaded. A flight may take several rounds, each of one query.
@@ -67,17 +78,6 @@ pub(super) struct Flight {
     sent: Option<Boottime>,
     /// The last round in which the key changed while the query was out.
     overtaken: u64,
-}
-
-impl Degraded<'_> {
-    /// The degraded answer of a waiter, if it may have one.
-    fn give(&self, waiter: &Waiter) -> Result<Found, LookupFailure> {
-        if !law::may_answer_degraded(waiter.token, self.age, self.limit, self.seq, waiter.floor) {
-            return Err(LookupFailure::Unavailable);
-        }
-        let outcome = value!(Outcome::Degraded, ReplicaUnmarked => waiter.outcome);
-        Ok(Found { canonical: self.canonical.cloned(), outcome })
-    }
 }
 
 /// After this many tries a waiter fails. An answer is too old only in a race with a write or a
@@ -133,13 +133,15 @@ impl Flight {
         self.overtaken == self.rounds
     }
 
-    /// Gives an answer to the waiters that it satisfies. Returns true if no waiter is left.
-    pub fn land(&mut self, answer: &Answer<'_>, degraded: &Degraded<'_>) -> bool {
+    /// Gives an answer to the waiters that it satisfies. `degraded`: what the others may have, if
+    /// it is not proven for them. Returns true if no waiter is left.
+    pub fn land(&mut self, answer: &Answer<'_>, degraded: Option<&Degraded>) -> bool {
         let (rounds, seq) = (self.rounds, answer.seq);
+        let is_proven = |waiter: &Waiter| {
+            answer.from_primary && law::is_proven(answer.proven_at, waiter.oldest)
+        };
         let satisfied = |waiter: &mut Waiter| {
-            answer.from_primary
-                && law::is_proven(answer.proven_at, waiter.oldest)
-                && law::satisfies(seq, waiter.floor, waiter.round <= rounds)
+            is_proven(waiter) && law::satisfies(seq, waiter.floor, waiter.round <= rounds)
         };
         for waiter in self.waiters.extract_if(.., satisfied) {
             let found = Found { canonical: answer.canonical.cloned(), outcome: waiter.outcome };
@@ -152,12 +154,10 @@ impl Flight {
         for waiter in self.waiters.extract_if(.., behind) {
             waiter.gather.deliver(waiter.index, Err(LookupFailure::TokenAhead));
         }
-        let unproven = |waiter: &mut Waiter| {
-            let proven = answer.from_primary && law::is_proven(answer.proven_at, waiter.oldest);
-            waiter.round <= rounds && !proven
-        };
+        let unproven = |waiter: &mut Waiter| waiter.round <= rounds && !is_proven(waiter);
         for waiter in self.waiters.extract_if(.., unproven) {
-            waiter.gather.deliver(waiter.index, degraded.give(&waiter));
+            let given = degraded.map(|degraded| degraded.give(&waiter));
+            waiter.gather.deliver(waiter.index, given.unwrap_or(Err(LookupFailure::Unavailable)));
         }
         self.discard()
     }

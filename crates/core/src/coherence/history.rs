@@ -42,10 +42,7 @@ impl History {
     pub fn observe(&mut self, at: Position) -> Standing {
         let standing = self.standing(at);
         if standing == Standing::Ahead || standing == Standing::Unknown {
-            match self.ahead.insert(at.seq, at.nonce) {
-                Some(nonce) if !law::agrees(nonce, at) => return Standing::Contradiction,
-                _ => {}
-            }
+            self.ahead.insert(at.seq, at.nonce);
             if self.ahead.len() > self.most_ahead {
                 // The feed stands still while others go on. A position that was dropped here could
                 // never be checked, so a new epoch is right.
@@ -55,9 +52,12 @@ impl History {
         standing
     }
 
-    /// The standing of a position.
+    /// The standing of a position, which is not remembered.
     pub fn standing(&self, at: Position) -> Standing {
-        law::standing(at, self.cursor(), self.applied_at(at.seq))
+        match self.ahead.get(&at.seq) {
+            Some(&nonce) if !law::agrees(nonce, at) => Standing::Contradiction,
+            _ => law::standing(at, self.cursor(), self.applied_at(at.seq)),
+        }
     }
 
     /// The position that was applied at this seq, if it is remembered.

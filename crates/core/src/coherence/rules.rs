@@ -301,7 +301,8 @@ pub fn proof_age(claim: &Claim, now: Micros) -> Option<Duration> {
     }
 }
 
-/// Rule 10: whether a proof is so old that a new beat is wanted. `age`: as in [`proof_age`].
+/// Rule 10: whether a proof is so old that a new beat is wanted. `age`: of the proof. `None`: there
+/// is none.
 #[inline]
 pub fn wants_beat(age: Option<Duration>, interval: Duration) -> bool {
     age.is_none_or(|age| age > interval)
@@ -339,6 +340,14 @@ pub fn may_answer_degraded(
     floor: u64,
 ) -> bool {
     token.is_none() && seq >= floor && age < limit
+}
+
+/// Rule 10: whether the answer of a server that is not the primary may be a degraded answer. One of
+/// another history may lack a change that is known here, whatever its seq. `standing`: of its
+/// position. A history that parted from ours ahead of the cursor is not noticed.
+#[inline]
+pub fn may_stand_in(standing: Standing) -> bool {
+    standing != Standing::Contradiction
 }
 
 /// Rule 10: whether a server of another role knows more than memory. Memory knows its keys as of

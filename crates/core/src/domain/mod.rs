@@ -5,8 +5,8 @@
 //! shard owns a [`SlotSet`] and says so in its [`Identity`]. Its tables hold a [`ForwardRow`] and
 //! an [`InverseRow`] for each alias, and a [`Change`] for each change. A [`Position`] names a point
 //! in a shard's history, and a [`Token`] carries positions to clients. A shard answers a read with
-//! [`Loaded`] or with a [`LogPage`], both with the [`Claim`] of the server that answered. A [`Bar`] says why it does not. [`Placeholders`] are the ids
-//! that cannot be aliased.
+//! [`Loaded`] or with a [`LogPage`], both with the [`Claim`] of the server that answered. A [`Bar`]
+//! says why it does not. [`Placeholders`] are the ids that cannot be aliased.
 
 mod bar;
 mod claim;

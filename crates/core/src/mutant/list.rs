@@ -238,6 +238,9 @@ mutants! {
     PollProofIgnored "poll_proof_ignored" "10"
         "memory counts as fresh from the start of a poll, whatever the age of the server's beat"
         [Simulation];
+    LoadProofIgnored "load_proof_ignored" "10"
+        "the answer of a server that takes writes counts as proven, whatever the age of its beat"
+        [Simulation];
     BeatOfAnyClock "beat_of_any_clock" "10"
         "the age of a beat is counted although another server's clock made it"
         [Simulation];

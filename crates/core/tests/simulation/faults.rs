@@ -111,7 +111,7 @@ impl World {
     }
 
     /// Other instances change some keys at once, and the feeds are delayed a little.
-    fn burst(&mut self, shard: usize, least: u64) {
+    pub fn burst(&mut self, shard: usize, least: u64) {
         for instance in 0..self.schedule.instances {
             let wait = self.rng.below(2 * self.schedule.feed_interval);
             self.side(instance, shard).feed_paused_until = self.now + wait;

@@ -200,7 +200,7 @@ impl World {
         if self.shards[shard].lines[old].born > now {
             return;
         }
-        let gap = self.rng.below(time);
+        let gap = if self.rng.chance(250) { 0 } else { self.rng.below(time) };
         let lives = match self.rng.chance(250) {
             true => 0,
             false => self.rng.between(1, 2 * self.schedule.fault),
@@ -230,11 +230,15 @@ impl World {
                 self.side(instance, shard).connections[connection].broken |= cut;
             }
         }
-        if cut_off && self.rng.chance(300) {
+        if cut_off && self.rng.chance(700) {
             // An instance does not notice, because its feed stands still.
             let instance = self.rng.index(self.schedule.instances);
-            let wait = self.rng.below(self.schedule.fault);
+            let wait = self.rng.below(self.schedule.staleness + 2 * self.schedule.fault);
             self.side(instance, shard).feed_paused_until = now + wait;
+        }
+        if gap == 0 && self.rng.chance(600) {
+            // The new history catches up with the old one before any poll.
+            self.burst(shard, lost + 1);
         }
         if self.rng.chance(300) {
             let soon = gap + self.rng.below(self.schedule.staleness);

@@ -112,6 +112,7 @@ caught! {
     role_at_connect_only
     no_beat
     poll_proof_ignored
+    load_proof_ignored
     beat_of_any_clock
     replica_unmarked
     replica_cached

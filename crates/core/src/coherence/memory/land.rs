@@ -130,42 +130,50 @@ impl Memory {
         if arrival.from_primary && !law::is_current(landing) {
             return flight.discard();
         }
-        let (footprint, limit) = (self.cache.footprint_of(key), self.limits.degraded);
-        let remembered = self.remembered(key, arrival);
+        let footprint = self.cache.footprint_of(key);
         let answer = Answer {
             seq: arrival.seq,
             canonical: canonical.as_ref(),
             from_primary: arrival.from_primary,
             proven_at: arrival.proven_at,
         };
-        let degraded = match &remembered {
-            // The fences and the cursor are known here, so memory is above each floor.
-            Some((canonical, age)) => {
-                Degraded { canonical: canonical.as_ref(), seq: u64::MAX, age: *age, limit }
-            }
-            None => {
-                let (seq, age) = (arrival.seq, arrival.shown_age);
-                Degraded { canonical: canonical.as_ref(), seq, age, limit }
-            }
-        };
+        let degraded = self.degraded(key, arrival, canonical.as_ref());
         let nobody_waits;
         // A reader that is answered may come again at once. It reads the cache without the stripe's
         // lock, and must not find the older entry.
         in_order!(AnsweredFirst =>
             self.keep(footprint, landing, canonical.clone(), arrival.epoch),
-            nobody_waits = flight.land(&answer, &degraded)
+            nobody_waits = flight.land(&answer, degraded.as_ref())
         );
         nobody_waits
     }
 
-    /// What memory knows of a key and how old it may be, if that is more than what a server that is
-    /// not proven to be the primary has answered.
-    fn remembered(&self, key: &Key, arrival: &Arrival) -> Option<(Option<Bytes>, Duration)> {
-        let unproven = !law::is_proven(arrival.proven_at, arrival.now.minus(self.limits.staleness));
-        if !unproven || law::knows_more(arrival.seq, self.cursor()) {
+    /// The degraded answer for those for whom a load is not proven: of memory or of the load,
+    /// whichever knows more.
+    fn degraded(
+        &self,
+        key: &Key,
+        arrival: &Arrival,
+        canonical: Option<&Bytes>,
+    ) -> Option<Degraded> {
+        let oldest = arrival.now.minus(self.limits.staleness);
+        if law::is_proven(arrival.proven_at, oldest) && arrival.from_primary {
+            // It is proven for every waiter that the round was sent for.
             return None;
         }
-        Some((self.last_known(key)?, self.freshness.age(arrival.now)?))
+        let limit = self.limits.degraded;
+        let stands_in = law::may_stand_in(arrival.standing);
+        if !(stands_in && law::knows_more(arrival.seq, self.cursor()))
+            && let Some(canonical) = self.last_known(key)
+            && let Some(age) = self.freshness.age(arrival.now)
+        {
+            // The fences and the cursor are known here, so memory is above each floor.
+            return Some(Degraded { canonical, seq: u64::MAX, age, limit });
+        }
+        stands_in.then(|| {
+            let (seq, age) = (arrival.seq, arrival.shown_age);
+            Degraded { canonical: canonical.cloned(), seq, age, limit }
+        })
     }
 
     /// Puts a load into the cache if it may enter. Otherwise drops an older entry (rule 3).
