@@ -47,16 +47,17 @@ fn pieces(criterion: &mut Criterion) {
 /// A resolver over a SQLite file in which every other id is an alias, with all of them remembered.
 async fn warm_resolver(folder: &std::path::Path, ids: &[Bytes]) -> (Resolver, Arc<Cluster>) {
     let store = SqliteStore::new(folder.join("bench.db"));
-    migrate::sqlite(&store).await.expect("migrated");
+    migrate::sqlite(&store, migrate::Phases::EXPAND).await.expect("migrated");
     let settings = ClusterSettings {
         cache_bytes: 256 << 20,
         // An hour, because the benchmark must not depend on the pace of the feed.
         limits: Limits { staleness: Duration::from_secs(3600), degraded: Duration::ZERO },
+        start_timeout: Duration::ZERO,
         shard: ShardSettings { query_timeout: Duration::from_secs(30), ..ShardSettings::default() },
     };
     let metrics = Arc::new(Metrics::new());
     let stores: Vec<Box<dyn Store>> = vec![Box::new(store)];
-    let cluster = Cluster::start(stores, &settings, &metrics).await.expect("started");
+    let cluster = Cluster::start(stores, &settings, &metrics, |_| {}).await.expect("started");
     let rules = Rules { placeholders: Placeholders::default(), max_aliases: 500 };
     create_every_other(&Admin::new(cluster.clone(), rules.clone()), ids).await;
     let resolver = Resolver::new(cluster.clone(), rules.placeholders, metrics);

@@ -43,7 +43,7 @@ pub(super) async fn repair(
             _ => continue,
         };
         let store = &stores[shards.owner(row.canonical.slot())];
-        let mut session = store.connect(Role::Write).await?;
+        let mut session = store.connect_to_primary(Role::Write).await?;
         let mended = mend(session.as_mut(), row, remove).await;
         session.close().await;
         if mended? {

@@ -32,7 +32,7 @@ impl ShardSessions {
 
     async fn connect(&mut self, stores: &[Box<dyn Store>]) -> Result<(), StoreError> {
         for (shard, store) in (0..).map(ShardId).zip(stores) {
-            self.sessions.push(store.connect(Role::Read).await?);
+            self.sessions.push(store.connect_to_primary(Role::Read).await?);
             let found = self.session(usize::from(shard.0)).identity().clone();
             self.directory.admit(shard, &found, &store.address())?;
         }

@@ -7,7 +7,7 @@ use super::print::{push_json, report_to_stdout};
 use super::server_error::ServerError;
 use super::server_url::ServerUrl;
 use super::text::printable;
-use crate::ops::{ErrorStatus, FilterStatus, InstanceStatus, ShardStatus};
+use crate::ops::{ErrorStatus, FilterStatus, InstanceStatus, ServerStatus, ShardStatus};
 use clap::Args;
 use std::fmt::Write;
 use std::time::Duration;
@@ -118,6 +118,15 @@ fn push_shard(out: &mut String, status: &ShardStatus) {
         _ => "not followed".to_owned(),
     };
     let _ = writeln!(out, "shard {shard} ({address}): {up}");
+    for server in &status.servers {
+        let ServerStatus { address, role, in_use, seq, lag, role_seconds } = server;
+        let position = match (seq, lag) {
+            (Some(seq), Some(lag)) => format!(", seq {seq}, {lag} behind"),
+            _ => String::new(),
+        };
+        let used = if *in_use { ", in use" } else { "" };
+        let _ = writeln!(out, "  server {address}: {role} for {role_seconds:.0} s{position}{used}");
+    }
     let errors = [("last write", &status.write_error), ("last error", &status.last_error)];
     for (what, error) in errors {
         if let Some(ErrorStatus { kind, text, seconds_ago, .. }) = error {

@@ -27,7 +27,8 @@ impl Database {
 
     pub(super) fn of(settings: &DatabaseSettings) -> Result<Self, ConfigFault> {
         let password = Secret::read(settings.shard_password_file.as_deref())?;
-        let named: Vec<_> = settings.shards.iter().flatten().map(|url| url.trim()).collect();
+        let named = whole_urls(settings.shards.iter().flatten());
+        let named: Vec<_> = named.iter().map(String::as_str).collect();
         // As `$A,$B` is, if one of the two is not set. A shard that is missing silently would be a
         // smaller cluster, or an empty SQLite file in place of all shards.
         if named.contains(&"") {
@@ -77,6 +78,21 @@ impl Database {
         }
         Ok(SqliteStore::new(path.to_owned()))
     }
+}
+
+/// Puts URLs together again that were split at the commas between their servers.
+fn whole_urls<'a>(items: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let mut urls: Vec<String> = Vec::new();
+    for item in items.map(|item| item.trim()) {
+        match urls.last_mut() {
+            Some(url) if !item.is_empty() && !item.contains("://") && !url.is_empty() => {
+                url.push(',');
+                url.push_str(item);
+            }
+            _ => urls.push(item.to_owned()),
+        }
+    }
+    urls
 }
 
 /// At most one for each slot, and none twice.

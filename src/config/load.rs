@@ -8,7 +8,7 @@ use super::settings::{DatabaseSettings, ServiceSettings};
 use super::value::address;
 use crate::admin::Rules;
 use crate::ops::logging::LogFormat;
-use crate::shard::{ClusterSettings, ShardSettings};
+use crate::shard::{ClusterSettings, LEAST_STALENESS, ShardSettings};
 use aka_core::coherence::Limits;
 use aka_core::domain::Placeholders;
 use std::fmt;
@@ -43,6 +43,7 @@ impl Config {
         let (database, service) = flags.over_file()?;
         let (names, set) = (database.checked()?, service.checked()?);
         let database = Database::of(&names)?;
+        check_groups(&database, set.staleness_limit_ms)?;
         let defaults = ServiceSettings::default();
         let filter_dir = filter_dir(set.filter_dir.clone(), &database)?;
         let placeholders = match &set.placeholders {
@@ -63,6 +64,7 @@ impl Config {
                     staleness: Duration::from_millis(set.staleness_limit_ms),
                     degraded: Duration::from_millis(set.degraded_limit_ms),
                 },
+                start_timeout: Duration::from_secs(set.start_timeout_s),
                 shard: ShardSettings { filter_dir, ..shard(&names, &set) },
             },
             rules: Rules { placeholders, max_aliases: set.max_aliases },
@@ -109,6 +111,22 @@ impl fmt::Display for Config {
     }
 }
 
+/// A beat of a group is some hundred milliseconds old (rule 10).
+fn check_groups(database: &Database, staleness_limit_ms: u64) -> Result<(), ConfigFault> {
+    let least = LEAST_STALENESS.as_millis();
+    match database {
+        Database::MySql { shards, .. }
+            if u128::from(staleness_limit_ms) < least
+                && shards.iter().any(|url| url.servers().len() > 1) =>
+        {
+            Err(ConfigFault(format!(
+                "staleness_limit_ms is {staleness_limit_ms}: shards of several servers need at least {least}"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// How a shard is used, with the filter kept nowhere on disk.
 fn shard(names: &DatabaseSettings, set: &ServiceSettings) -> ShardSettings {
     ShardSettings {
@@ -117,6 +135,7 @@ fn shard(names: &DatabaseSettings, set: &ServiceSettings) -> ShardSettings {
         connect_timeout: Duration::from_millis(names.connect_timeout_ms),
         query_timeout: Duration::from_millis(set.query_timeout_ms),
         feed_interval: Duration::from_millis(set.feed_interval_ms),
+        failover_wait: Duration::from_millis(set.failover_wait_ms),
         retention: Duration::from_secs(set.retention_s),
         audit_sample: set.audit_sample,
         filter: set.filter,

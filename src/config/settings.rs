@@ -81,8 +81,14 @@ settings! {
         /// How long one query may take
         query_timeout_ms: u64 [MS] = 1_000, in 1..=MINUTE_MS;
 
+        /// How long a write waits for the next primary while its shard, a group of servers, has none
+        failover_wait_ms: u64 [MS] = 5_000, in 0..=MINUTE_MS;
+
         /// How long one RPC may take, if the client sets no shorter deadline
         request_timeout_ms: u64 [MS] = 10_000, in 1..=DAY_MS;
+
+        /// How long a start waits until a shard can be reached; 0: for ever
+        start_timeout_s: u64 [S] = 0, in 0..=TEN_YEARS_S;
 
         /// How long to let RPCs finish when stopping
         drain_timeout_ms: u64 [MS] = 10_000, in 0..=DAY_MS;

@@ -1,20 +1,26 @@
 //! Metrics that are told apart by a label: each value of it has a counter of its own.
 
 use super::registry::{Handle, Metric};
-use crate::store::StoreError;
+use crate::store::{ServerRole, StoreError};
 use aka_core::coherence::{FilterSource, LookupFailure, Outcome};
 use aka_core::domain::Bar;
 use metrics::{Counter, Gauge};
 
-/// Counters by a label: `pattern => value of the label`. A `match` makes sure that each case has
-/// one.
+/// Series by a label: `pattern => value of the label`. A `match` makes sure that each case has one.
 macro_rules! counters {
-    ($(#[$doc:meta])* $group:ident by $label:literal of $case:ty {
+    ($(#[$doc:meta])* $group:ident by $label:literal of $case:ty {$($cases:tt)*}) => {
+        by_label!(Counter, $(#[$doc])* $group by $label of $case {$($cases)*});
+    };
+}
+
+/// The same for series of any kind.
+macro_rules! by_label {
+    ($kind:ident, $(#[$doc:meta])* $group:ident by $label:literal of $case:ty {
         $($pattern:pat => $value:ident,)*
     }) => {
         $(#[$doc])*
         pub struct $group {
-            $($value: Counter,)*
+            $($value: $kind,)*
         }
 
         impl $group {
@@ -23,17 +29,17 @@ macro_rules! counters {
                 match case { $($pattern => stringify!($value),)* }
             }
 
-            /// The counter of this case.
+            /// The series of this case.
             #[inline]
-            pub fn of(&self, case: $case) -> &Counter {
+            pub fn of(&self, case: $case) -> &$kind {
                 match case { $($pattern => &self.$value,)* }
             }
         }
 
         impl Handle for $group {
             fn register(metric: &Metric<'_>) -> Self {
-                let counter = |value| Counter::register(&metric.labelled($label, value));
-                Self { $($value: counter(stringify!($value)),)* }
+                let series = |value| $kind::register(&metric.labelled($label, value));
+                Self { $($value: series(stringify!($value)),)* }
             }
         }
     };
@@ -99,7 +105,7 @@ counters! {
 counters! {
     /// One count for each failed call on a shard's database, and for each failed login.
     ShardErrors by "kind" of &StoreError {
-        StoreError::Unreachable { .. } => unreachable,
+        StoreError::Unreachable { .. } | StoreError::NotConnected { .. } => unreachable,
         StoreError::TimedOut { .. } => timed_out,
         StoreError::Busy { .. } => busy,
         StoreError::Barred { bar: Bar::ReadOnly, .. } => read_only,
@@ -108,6 +114,16 @@ counters! {
         StoreError::TooLarge { .. } => too_large,
         StoreError::WrongShard(_) => wrong_shard,
         StoreError::Refused { .. } => failed,
+    }
+}
+
+by_label! {
+    Gauge,
+    /// One gauge for each role that a server of a shard may have.
+    ServerRoles by "role" of ServerRole {
+        ServerRole::Primary => primary,
+        ServerRole::Replica => replica,
+        ServerRole::Unreachable => unreachable,
     }
 }
 

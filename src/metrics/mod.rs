@@ -7,7 +7,9 @@
 mod labels;
 mod registry;
 
-pub use labels::{FilterBuilds, LookupResult, Lookups, ShardErrors, WriteResult, Writes};
+pub use labels::{
+    FilterBuilds, LookupResult, Lookups, ServerRoles, ShardErrors, WriteResult, Writes,
+};
 
 use aka_core::domain::ShardId;
 use labels::{BuildInfo, Handled};
@@ -36,6 +38,16 @@ series! {
         up: Gauge = "aka_shard_up", "1 if the shard can be reached.";
         errors: ShardErrors = "aka_shard_errors_total",
             "Failed calls and logins on the shard's database, by kind.";
+        roles: ServerRoles = "aka_shard_role",
+            "Servers of the shard that this instance sees, by the role that they claim.";
+        primaries: Gauge = "aka_shard_primaries",
+            "Servers of the shard that take writes: more than 1 is an operator's error.";
+        failovers: Counter = "aka_failovers_total",
+            "Times that another server became the shard's primary.";
+        replica_reads: Counter = "aka_replica_reads_total",
+            "Lookup queries that a server that is not the primary answered.";
+        replica_lag: Gauge = "aka_replica_lag_seqs",
+            "Changes that the slowest server of the shard lacks.";
 
         loads: Counter = "aka_lookup_queries_total", "Lookup queries sent to the shard.";
         load_errors: Counter = "aka_lookup_query_errors_total", "Lookup queries that failed.";
@@ -52,6 +64,7 @@ series! {
         transaction_seconds: Histogram =
             "aka_write_transaction_seconds", "Duration of a write transaction.";
         write_queue: Gauge = "aka_write_queue_jobs", "Writes that wait for a transaction.";
+        writes_held: Gauge = "aka_writes_held", "Writes that wait for a primary.";
 
         polls: Counter = "aka_feed_looks_total", "Polls of the shard's change log.";
         changes: Counter =

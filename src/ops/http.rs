@@ -2,7 +2,7 @@
 //! `/status` for people.
 
 use super::accept_errors::AcceptErrors;
-use super::operations::Operations;
+use super::operations::{Operations, Stage};
 use super::status::InstanceStatus;
 use crate::shard::Shard;
 use bytes::Bytes;
@@ -14,7 +14,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -61,7 +60,9 @@ fn answer(operations: &Operations, request: &Request<Incoming>) -> Response<Full
     }
     match request.uri().path() {
         "/metrics" => {
-            operations.cluster.gauge(&operations.metrics);
+            if let Some(cluster) = operations.cluster() {
+                cluster.gauge(&operations.metrics);
+            }
             text(StatusCode::OK, operations.metrics.render())
         }
         "/livez" => text(StatusCode::OK, "alive\n".to_owned()),
@@ -71,23 +72,37 @@ fn answer(operations: &Operations, request: &Request<Incoming>) -> Response<Full
     }
 }
 
-/// An instance is ready if it is not stopping and can reach at least one shard. One sick shard does
-/// not take it out of service, because it still answers the ids of the others (P8).
+/// An instance is ready from its start to its stop. A database that is down does not make it
+/// unready: all instances would be taken out of service at once, and their degraded answers with
+/// them. The body says how the shards are.
 fn readiness(operations: &Operations) -> Response<Full<Bytes>> {
-    if !operations.serving.load(Ordering::Acquire) {
-        return text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned());
-    }
-    let shards = operations.cluster.shards();
-    let line = |shard: &Arc<Shard>| {
-        format!("shard {}: {}\n", shard.id, if shard.is_up() { "up" } else { "down" })
+    let (status, body) = match (operations.stage(), operations.cluster()) {
+        (Stage::Serving, Some(cluster)) => {
+            let line = |shard: &Arc<Shard>| {
+                format!("shard {}: {}\n", shard.id, if shard.is_up() { "up" } else { "down" })
+            };
+            (StatusCode::OK, cluster.shards().iter().map(line).collect())
+        }
+        (Stage::Stopping, _) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned()),
+        (stage, _) => (StatusCode::SERVICE_UNAVAILABLE, starting(&stage)),
     };
-    let lines: String = shards.iter().map(line).collect();
-    let ready = shards.iter().any(|shard| shard.is_up());
-    text(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, lines)
+    text(status, body)
+}
+
+fn starting(stage: &Stage) -> String {
+    match stage {
+        Stage::Starting { waits_for } if !waits_for.is_empty() => {
+            format!("starting; waiting for a shard: {waits_for}\n")
+        }
+        _ => "starting\n".to_owned(),
+    }
 }
 
 fn status(operations: &Operations) -> Response<Full<Bytes>> {
-    match serde_json::to_string(&InstanceStatus::of(operations)) {
+    let Some(status) = InstanceStatus::of(operations) else {
+        return text(StatusCode::SERVICE_UNAVAILABLE, starting(&operations.stage()));
+    };
+    match serde_json::to_string(&status) {
         Ok(json) => respond(StatusCode::OK, "application/json", json + "\n"),
         Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
     }

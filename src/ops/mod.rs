@@ -9,7 +9,7 @@ mod operations;
 mod status;
 
 pub use accept_errors::AcceptErrors;
-pub use operations::Operations;
+pub use operations::{Operations, Stage};
 pub use status::{
-    AuditStatus, CacheStatus, ErrorStatus, FilterStatus, InstanceStatus, ShardStatus,
+    AuditStatus, CacheStatus, ErrorStatus, FilterStatus, InstanceStatus, ServerStatus, ShardStatus,
 };

@@ -2,15 +2,14 @@
 //!
 //! Its counts are those of `/metrics`. They are counted once, and read from there.
 
-use super::operations::Operations;
-use crate::metrics::{FilterBuilds, ShardErrors};
-use crate::shard::{Shard, ShardError};
+use super::operations::{Operations, Stage};
+use crate::metrics::{FilterBuilds, ServerRoles, ShardErrors};
+use crate::shard::{ServerReport, Shard, ShardError};
 use aka_core::clock::Boottime;
 use aka_core::coherence::Filter;
 use aka_core::domain::Bar;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::Ordering;
 
 /// The status of an instance. A field that a server of another version does not send has its
 /// default.
@@ -48,6 +47,8 @@ pub struct ShardStatus {
     /// The database's address, without a password.
     pub address: String,
     pub up: bool,
+    /// The servers of a group. Empty if the shard is one server.
+    pub servers: Vec<ServerStatus>,
     /// Why the database refused the last write transaction. None if it was committed.
     pub write_error: Option<ErrorStatus>,
     /// The last error, also if it has passed.
@@ -63,6 +64,37 @@ pub struct ShardStatus {
     /// Lines of the change log that this instance removed.
     pub log_pruned: u64,
     pub audit: AuditStatus,
+}
+
+/// One server of a shard, as this instance sees it.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct ServerStatus {
+    pub address: String,
+    /// The role that it claims: the label of `aka_shard_role`.
+    pub role: String,
+    /// Whether this instance uses it.
+    pub in_use: bool,
+    /// None if it does not answer.
+    pub seq: Option<u64>,
+    /// How many changes it lacks.
+    pub lag: Option<u64>,
+    /// How long it has had this role.
+    pub role_seconds: f64,
+}
+
+impl ServerStatus {
+    fn of(report: ServerReport) -> Self {
+        let ServerReport { server, role, in_use, seq, lag, since } = report;
+        Self {
+            address: server.to_string(),
+            role: ServerRoles::label(role).to_owned(),
+            in_use,
+            seq,
+            lag,
+            role_seconds: since.elapsed().as_secs_f64(),
+        }
+    }
 }
 
 /// An error of a shard's database, in its own words.
@@ -129,18 +161,18 @@ pub struct AuditStatus {
 }
 
 impl InstanceStatus {
-    /// The status at this moment.
-    pub fn of(operations: &Operations) -> Self {
-        let Operations { metrics, cluster, serving } = operations;
+    /// The status at this moment. `None` while the instance starts.
+    pub fn of(operations: &Operations) -> Option<Self> {
+        let (cluster, metrics) = (operations.cluster()?, &operations.metrics);
         cluster.gauge(metrics);
         let text = metrics.render();
         let figures = Figures::read(&text);
         let shard_of = |shard| ShardStatus::of(shard, &figures);
         let settings = cluster.shards().first().map(|shard| &shard.settings);
-        Self {
+        Some(Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             cluster: cluster.id.to_string(),
-            serving: serving.load(Ordering::Acquire),
+            serving: operations.stage() == Stage::Serving,
             cache: CacheStatus {
                 entries: cluster.cache.kept(),
                 bytes: cluster.cache.weight(),
@@ -151,7 +183,7 @@ impl InstanceStatus {
             retention_seconds: settings.map_or(0, |settings| settings.retention.as_secs()),
             audit_sample: settings.map_or(0.0, |settings| settings.audit_sample),
             shards: cluster.shards().iter().map(|shard| shard_of(shard)).collect(),
-        }
+        })
     }
 }
 
@@ -163,6 +195,7 @@ impl ShardStatus {
             shard: shard.id.0,
             address: shard.address(),
             up: shard.is_up(),
+            servers: shard.servers().into_iter().map(ServerStatus::of).collect(),
             write_error: shard.write_error().as_ref().map(ErrorStatus::of),
             last_error: shard.last_error().as_ref().map(ErrorStatus::of),
             applied_seq: shard.memory.cursor().map(|at| at.seq),

@@ -112,16 +112,17 @@ mod tests {
     async fn a_long_batch_yields_to_other_tasks() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = SqliteStore::new(folder.path().join("turns.db"));
-        migrate::sqlite(&store).await.expect("migrated");
+        migrate::sqlite(&store, migrate::Phases::EXPAND).await.expect("migrated");
         let second = Duration::from_secs(1);
         let settings = ClusterSettings {
             cache_bytes: 64 << 20,
             limits: Limits { staleness: 30 * second, degraded: Duration::ZERO },
+            start_timeout: second,
             shard: ShardSettings { query_timeout: 30 * second, ..ShardSettings::default() },
         };
         let metrics = Arc::new(Metrics::new());
         let stores: Vec<Box<dyn Store>> = vec![Box::new(store)];
-        let cluster = Cluster::start(stores, &settings, &metrics).await.expect("started");
+        let cluster = Cluster::start(stores, &settings, &metrics, |_| {}).await.expect("started");
         let resolver = Resolver::new(cluster.clone(), Placeholders::default(), metrics);
         // A placeholder needs no shard, so these reads wait for nothing else.
         for (count, turns) in [(0, 1), (1, 1), (TURN, 1), (TURN + 1, 2), (MAX_BATCH, 10)] {

@@ -6,17 +6,18 @@ use super::workers::{self, Workers};
 use crate::admin::{Admin, sweep_forever};
 use crate::config::{Config, ConfigFault, Database};
 use crate::metrics::Metrics;
-use crate::ops::{Operations, http};
+use crate::ops::{Operations, Stage, http};
 use crate::resolve::Resolver;
 use crate::rpc::Dispatcher;
-use crate::shard::{Cluster, StartFault};
+use crate::shard::{Cluster, ClusterSettings, StartFault};
 use crate::store::{Store, StoreError, migrate};
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 /// How often raw samples are folded into histograms.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -67,13 +68,23 @@ pub async fn serve(
             .local_addr()
             .map_err(|e| ServeFault::Listen(config.metrics_listen, e))?,
     };
-    let workers = Workers::start(workers::count()).map_err(ServeFault::Threads)?;
     let metrics = Arc::new(Metrics::new());
+    let operations = Arc::new(Operations::new(metrics.clone()));
+    tracing::info!(grpc = %addresses.grpc, metrics = %addresses.metrics, "starting");
+    // Probes are answered while the databases are waited for.
+    let probes = tokio::spawn(http::serve(metrics_listener, operations.clone()));
+    let _probes = AbortOnDropHandle::new(probes);
     let stores = open(&config.database).await?;
     let sqlite = matches!(config.database, Database::Sqlite(_));
     let reserved = descriptors::reserved(stores.len(), sqlite, &config.cluster.shard);
     let max_connections = descriptors::connections(config.max_connections, descriptors, reserved);
-    let cluster = Cluster::start(stores, &config.cluster, &metrics).await?;
+    let mut shutdown = pin!(shutdown);
+    let started = start_cluster(stores, &config.cluster, &operations, shutdown.as_mut()).await?;
+    let Some(cluster) = started else {
+        tracing::info!("stopped before the start was complete");
+        return Ok(());
+    };
+    let workers = Workers::start(workers::count()).map_err(ServeFault::Threads)?;
     let admin = Admin::new(cluster.clone(), config.rules.clone());
     let placeholders = config.rules.placeholders.clone();
     let stopping = CancellationToken::new();
@@ -85,12 +96,7 @@ pub async fn serve(
         stopping.clone(),
     )?;
 
-    let operations = Arc::new(Operations {
-        metrics: metrics.clone(),
-        cluster: cluster.clone(),
-        serving: AtomicBool::new(true),
-    });
-    cluster.spawn(http::serve(metrics_listener, operations.clone()));
+    operations.serve(cluster.clone());
     cluster.spawn(sweep_forever(admin, metrics.clone(), config.sweep_pause));
     cluster.spawn(upkeep(metrics.clone()));
     let stop = stopping.clone();
@@ -107,7 +113,7 @@ pub async fn serve(
 
     shutdown.await;
     tracing::info!("stopping");
-    operations.serving.store(false, Ordering::Release);
+    operations.set_stage(Stage::Stopping);
     stopping.cancel();
     if let Err(error) = serving.await {
         tracing::error!(%error, "the listener failed");
@@ -115,6 +121,25 @@ pub async fn serve(
     cluster.stop().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Starts the cluster, and tells operators what it waits for. `None`: the server was told to stop
+/// first.
+async fn start_cluster(
+    stores: Vec<Box<dyn Store>>,
+    settings: &ClusterSettings,
+    operations: &Operations,
+    shutdown: Pin<&mut impl Future<Output = ()>>,
+) -> Result<Option<Arc<Cluster>>, StartFault> {
+    let waiting = |error: &StoreError| {
+        operations.set_stage(Stage::Starting { waits_for: error.to_string() });
+    };
+    tokio::select! {
+        started = Cluster::start(stores, settings, &operations.metrics, waiting) => {
+            started.map(Some)
+        }
+        () = shutdown => Ok(None),
+    }
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServeFault> {
@@ -126,7 +151,7 @@ async fn open(database: &Database) -> Result<Vec<Box<dyn Store>>, ServeFault> {
     Ok(match database {
         Database::Sqlite(path) => {
             let store = Database::sqlite(path)?;
-            migrate::sqlite(&store).await?;
+            migrate::sqlite(&store, migrate::Phases::EXPAND).await?;
             vec![Box::new(store)]
         }
         Database::MySql { shards, password, connect_timeout } => {

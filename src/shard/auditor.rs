@@ -92,8 +92,9 @@ async fn audit(
     let history = shard.memory.contradictions();
     let loaded = ask!(connection, |session| session.load(keys))?;
     let answered = Instant::now();
-    if history != shard.memory.contradictions() {
-        // The answer may belong to a history that was given up meanwhile.
+    let is_proven = shard.is_proven(&loaded.claim, loaded.now);
+    if history != shard.memory.contradictions() || !is_proven {
+        // The answer may belong to a history that was given up meanwhile, or to a former primary.
         return Ok(None);
     }
     let mut staleness = keys.iter().map(|key| behind(shard, key, &loaded)).max();

@@ -1,12 +1,12 @@
 //! All shards of a cluster: their start, their tasks, and their stop.
 
-use super::connection::in_time;
 use super::pool::ReadPool;
-use super::settings::ShardSettings;
+use super::settings::ClusterSettings;
+use super::start::{StartFault, reach_shards};
 use super::state::Shard;
-use super::{auditor, feed, filter, lane, pruner, reader, writer};
+use super::{auditor, feed, filter, guardian, lane, pruner, reader, survey, writer};
 use crate::metrics::Metrics;
-use crate::store::{Directory, Role, Store, StoreError};
+use crate::store::{Directory, Store, StoreError};
 use aka_core::coherence::{Cache, Limits, LookupFailure};
 use aka_core::domain::{ClusterId, Key, ShardId, Slot};
 use std::sync::Arc;
@@ -18,25 +18,6 @@ use tokio_util::task::TaskTracker;
 
 /// How long a stop waits for writes whose clients have gone. Their last step begins within seconds.
 const LAST_STEPS: Duration = Duration::from_secs(8);
-
-/// The settings of a cluster, without its databases.
-#[derive(Clone, Debug)]
-pub struct ClusterSettings {
-    pub cache_bytes: u64,
-    pub limits: Limits,
-    pub shard: ShardSettings,
-}
-
-/// Why the service does not start, in one clear sentence.
-#[derive(Debug, thiserror::Error)]
-pub enum StartFault {
-    /// The configuration names the wrong databases. Starting again does not help.
-    #[error("{0}")]
-    Wrong(String),
-    /// No shard answers, or none lets aka in. Starting again later may help.
-    #[error("no shard can be used: {0}")]
-    Unreachable(StoreError),
-}
 
 /// The shards of one cluster, and the tasks that serve them.
 pub struct Cluster {
@@ -56,19 +37,22 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Checks every shard that can be reached, and starts the tasks of all. A shard that cannot be
-    /// reached hurts only its own ids, and is checked when it is back.
+    /// Waits until a shard can be reached, checks all that can, and starts the tasks of all. A shard
+    /// that cannot be reached hurts only its own ids, and is checked when it is back.
+    ///
+    /// `waiting` is told what is waited for.
     ///
     /// # Errors
     /// If the databases are not the shards of one cluster in shard order, or if none can be
-    /// reached.
+    /// reached in time.
     pub async fn start(
         stores: Vec<Box<dyn Store>>,
         settings: &ClusterSettings,
         metrics: &Metrics,
+        waiting: impl Fn(&StoreError),
     ) -> Result<Arc<Self>, StartFault> {
         let directory = Arc::new(Directory::new(stores.len() as u16));
-        check_shards(&stores, &directory, settings.shard.connect_timeout).await?;
+        reach_shards(&stores, &directory, settings, waiting).await?;
         let Some(id) = directory.cluster() else {
             return Err(StartFault::Wrong("no shard is named".to_owned()));
         };
@@ -102,6 +86,8 @@ impl Cluster {
         for _ in 0..shard.settings.admin_connections {
             self.tasks.spawn(reader::run(shard.clone(), self.stop.clone()));
         }
+        self.spawn(guardian::run(shard.clone()));
+        self.spawn(survey::run(shard.clone()));
         self.spawn(pruner::run(shard.clone()));
         self.spawn(auditor::run(shard.clone()));
         self.tasks.spawn(feed::run(shard.clone(), self.stop.clone()));
@@ -195,45 +181,5 @@ impl Cluster {
         for shard in &self.shards {
             shard.gauge();
         }
-    }
-}
-
-/// Asks every shard for its identity.
-async fn check_shards(
-    stores: &[Box<dyn Store>],
-    directory: &Directory,
-    limit: Duration,
-) -> Result<(), StartFault> {
-    let connections = stores.iter().map(|store| async move {
-        let session = in_time(limit, &store.address(), store.connect(Role::Read)).await?;
-        let identity = session.identity().clone();
-        session.close().await;
-        Ok(identity)
-    });
-    let answers = futures::future::join_all(connections).await;
-    let mut unreachable = None;
-    for ((shard, store), answer) in (0..).map(ShardId).zip(stores).zip(answers) {
-        let address = store.address();
-        let admitted = answer.and_then(|found| directory.admit(shard, &found, &address));
-        match admitted {
-            Ok(()) => {}
-            Err(StoreError::WrongShard(sentence)) => return Err(StartFault::Wrong(sentence)),
-            // It answers, but it is not a shard.
-            Err(error @ StoreError::Refused { .. }) => {
-                return Err(StartFault::Wrong(error.to_string()));
-            }
-            Err(error) => {
-                tracing::warn!(%shard, %error, "starting without a shard");
-                unreachable = Some(error);
-            }
-        }
-    }
-    match (unreachable, directory.unowned()) {
-        (Some(error), _) if directory.cluster().is_none() => Err(StartFault::Unreachable(error)),
-        (None, Some(slot)) => Err(StartFault::Wrong(format!(
-            "no shard owns slot {}: correct shard_meta.slots of the shard that holds its rows",
-            slot.get()
-        ))),
-        _ => Ok(()),
     }
 }

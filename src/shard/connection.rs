@@ -1,8 +1,10 @@
 //! One connection to a shard. It opens itself when it is needed.
 
+use super::logins::Attempt;
 use super::state::Shard;
-use crate::store::{Role, Session, StoreError};
+use crate::store::{Role, Server, Session, StoreError};
 use aka_core::coherence::Opened;
+use aka_core::domain::{Claim, Micros};
 use std::future::{Future, pending};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,16 +16,43 @@ pub(super) const RECONNECT_PAUSE: Duration = Duration::from_millis(250);
 pub(super) struct ShardConnection {
     pub shard: Arc<Shard>,
     role: Role,
+    /// Whether it is a lane's. Only that may lead to a server that stands in for the primary.
+    is_lane: bool,
+    /// Whether it leads to one.
+    stands_in: bool,
     session: Option<Box<dyn Session>>,
-    /// The number of contradictions when the session was opened. A later one ends the session (rule
-    /// 7).
+    /// When the session was opened. A later contradiction, or a change of the primary, ends it
+    /// (rules 7 and 10).
     opened: Opened,
-    last_failure: Option<(Instant, StoreError)>,
+    last_failure: Option<Failure>,
+}
+
+/// A failed attempt to connect.
+struct Failure {
+    at: Instant,
+    /// As in [`ShardConnection::opened`].
+    began: Opened,
+    error: StoreError,
 }
 
 impl ShardConnection {
     pub fn new(shard: Arc<Shard>, role: Role) -> Self {
-        Self { shard, role, session: None, opened: Opened::default(), last_failure: None }
+        Self {
+            shard,
+            is_lane: false,
+            role,
+            stands_in: false,
+            session: None,
+            opened: Opened::default(),
+            last_failure: None,
+        }
+    }
+
+    /// A connection of a lane. While there is no primary, it may lead to another server.
+    pub fn of_lane(shard: Arc<Shard>) -> Self {
+        let mut connection = Self::new(shard, Role::Read);
+        connection.is_lane = true;
+        connection
     }
 
     /// Whether a session is open and may be used.
@@ -39,27 +68,47 @@ impl ShardConnection {
     pub async fn open(&mut self) -> Result<&mut dyn Session, StoreError> {
         if !self.is_open() {
             self.close();
-            // There is no pause if a lane has reached the shard since: it is back.
+            let opened = self.shard.memory.opening();
             match &self.last_failure {
-                Some((at, error)) if at.elapsed() < RECONNECT_PAUSE && !self.shard.is_up() => {
-                    return Err(error.clone());
+                // There is no pause if a lane has reached the shard since, or if there is another
+                // primary.
+                Some(failure)
+                    if failure.at.elapsed() < RECONNECT_PAUSE
+                        && self.shard.memory.may_use(failure.began)
+                        && !self.shard.is_up() =>
+                {
+                    return Err(failure.error.clone());
                 }
                 _ => {}
             }
-            let attempt = self.shard.logins.begin()?;
-            let opened = self.shard.memory.opening();
-            let admitted = connect(&self.shard, self.role).await;
-            self.shard.logins.end(attempt, admitted.as_ref().err());
-            if let Err(error) = &admitted {
-                self.shard.note_error(error);
-                self.shard.health.doubt();
-                self.last_failure = Some((Instant::now(), error.clone()));
-            }
-            self.session = Some(admitted?);
-            self.last_failure = None;
+            let (shard, limit) = (&self.shard, self.shard.settings.connect_timeout);
+            // The only server of a shard is used in whatever state it is.
+            let target = shard.primary.target(self.is_lane || !shard.is_group());
+            let target = in_time(limit, &shard.address(), target).await?;
+            let attempt = shard.logins.begin(&target.server)?;
+            let connected = log_in(shard, &target.server, self.role, attempt).await;
+            self.last_failure = connected.as_ref().err().map(|error| {
+                shard.health.doubt();
+                Failure { at: Instant::now(), began: opened, error: error.clone() }
+            });
+            self.session = Some(connected?);
+            self.stands_in = target.stands_in;
             self.opened = opened;
         }
         self.session()
+    }
+
+    /// Whether the session leads to a server that is not the primary.
+    pub fn stands_in(&self) -> bool {
+        self.stands_in
+    }
+
+    /// Reads what the answer of the session's server says of it: see [`Shard::heed`]. What a former
+    /// primary says does not count.
+    pub fn heed(&self, claim: &Claim, now: Micros) {
+        if !self.stands_in && self.is_open() {
+            self.shard.heed(claim, now);
+        }
     }
 
     /// Counts the error of a call, and keeps it for operators.
@@ -120,17 +169,36 @@ impl Drop for ShardConnection {
     }
 }
 
-/// Opens a session, and checks that it leads to the right shard.
-async fn connect(shard: &Shard, role: Role) -> Result<Box<dyn Session>, StoreError> {
+/// Opens a session to a server, and checks that it leads to the right shard. The pause after a
+/// refused login is kept.
+pub(super) async fn connect(
+    shard: &Shard,
+    server: &Server,
+    role: Role,
+) -> Result<Box<dyn Session>, StoreError> {
+    let attempt = shard.logins.begin(server)?;
+    log_in(shard, server, role, attempt).await
+}
+
+async fn log_in(
+    shard: &Shard,
+    server: &Server,
+    role: Role,
+    attempt: Attempt,
+) -> Result<Box<dyn Session>, StoreError> {
     let (address, limit) = (shard.address(), shard.settings.connect_timeout);
-    let session = in_time(limit, &address, shard.store.connect(role)).await?;
-    match shard.directory.admit(shard.id, session.identity(), &address) {
-        Ok(()) => Ok(session),
-        Err(error) => {
-            shard.goodbyes.close(session);
-            Err(error)
+    let opened = in_time(limit, &address, shard.store.connect(server, role)).await;
+    let admitted = opened.and_then(|session| {
+        match shard.directory.admit(shard.id, session.identity(), &address) {
+            Ok(()) => Ok(session),
+            Err(error) => {
+                shard.goodbyes.close(session);
+                Err(error)
+            }
         }
-    }
+    });
+    shard.logins.end(server, attempt, admitted.as_ref().err());
+    admitted.inspect_err(|error| shard.note_error(error))
 }
 
 /// Bounds a call on a database in time. If the call takes too long, it is given up, and its

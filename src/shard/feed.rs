@@ -34,6 +34,7 @@ pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
                 }
                 tokio::select! {
                     () = stop.cancelled() => return,
+                    () = shard.primary.changed() => {}
                     () = tokio::time::sleep(RECONNECT_PAUSE) => {}
                 }
             }
@@ -65,6 +66,7 @@ async fn catch_up(
             }
             *known = Some(page.identity.clone());
         }
+        connection.heed(&page.claim, page.now);
         match shard.memory.end_poll(&begun, &page) {
             PollEnd::Complete(changes) => {
                 count_applied(shard, &page, changes, sent);

@@ -6,10 +6,9 @@
 use super::connection::{RECONNECT_PAUSE, ShardConnection, ask};
 use super::state::Shard;
 use crate::hooks;
-use crate::store::Role;
 use aka_core::clock::Boottime;
 use aka_core::coherence::LookupFailure;
-use aka_core::domain::Key;
+use aka_core::domain::{Key, Loaded};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -47,7 +46,7 @@ impl Shard {
 
 /// Runs one lane until `stop` is cancelled.
 pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
-    let mut connection = ShardConnection::new(shard.clone(), Role::Read);
+    let mut connection = ShardConnection::of_lane(shard.clone());
     loop {
         let connected = tokio::select! {
             () = stop.cancelled() => return,
@@ -59,6 +58,7 @@ pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
             }
             tokio::select! {
                 () = stop.cancelled() => return,
+                () = shard.primary.changed() => continue,
                 () = tokio::time::sleep(RECONNECT_PAUSE) => continue,
             }
         }
@@ -77,6 +77,16 @@ async fn try_out(shard: &Shard, connection: &mut ShardConnection) {
     if let Err(error) = ask!(connection, |session| session.load(&[])) {
         tracing::debug!(shard = shard.id.0, %error, "a lane has lost its connection");
     }
+}
+
+/// Reads what a load says of its server. One that stands in may think that it is the primary, but
+/// has not proved it (rule 10).
+fn heed(shard: &Shard, connection: &ShardConnection, loaded: &mut Loaded) {
+    if connection.stands_in() {
+        loaded.claim.takes_writes = false;
+        shard.metrics.replica_reads.increment(loaded.rows.len() as u64);
+    }
+    connection.heed(&loaded.claim, loaded.now);
 }
 
 /// Serves until the connection is lost.
@@ -102,7 +112,8 @@ async fn serve(shard: &Shard, connection: &mut ShardConnection, stop: &Cancellat
         shard.metrics.load_seconds.record(sent.elapsed().as_secs_f64());
         hooks::hold("landing").await;
         match answer {
-            Ok(loaded) => {
+            Ok(mut loaded) => {
+                heed(shard, connection, &mut loaded);
                 let again = shard.memory.land(batch, &loaded, Boottime::now());
                 shard.enqueue(again);
             }

@@ -1,12 +1,13 @@
 //! Decides when aka may log in to a shard again after the shard has refused a login.
 //!
 //! A shard has some twenty connections. If each logged in again by itself, the server would soon
-//! lock the account or block the host. So all connections share one pause, which doubles with each
-//! refusal.
+//! lock the account or block the host. So all connections to a server share one pause, which doubles
+//! with each refusal.
 
-use crate::store::StoreError;
+use crate::store::{Server, StoreError};
 use aka_core::domain::Bar;
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// The pause after the first refused login.
@@ -15,7 +16,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The refused logins of one shard.
 pub(super) struct Logins {
     longest: Duration,
-    refused: Mutex<Option<RefusedLogin>>,
+    /// By the server that refused.
+    refused: Mutex<BTreeMap<Server, RefusedLogin>>,
 }
 
 struct RefusedLogin {
@@ -45,8 +47,8 @@ impl Logins {
     ///
     /// # Errors
     /// The error of the last attempt, if it is too early for another.
-    pub fn begin(&self) -> Result<Attempt, StoreError> {
-        match &mut *self.refused.lock() {
+    pub fn begin(&self, server: &Server) -> Result<Attempt, StoreError> {
+        match self.refused.lock().get_mut(server) {
             Some(refused) if Instant::now() < refused.next => Err(refused.error.clone()),
             Some(refused) => {
                 // Until this attempt has ended, no other begins.
@@ -58,13 +60,13 @@ impl Logins {
     }
 
     /// Notes how an attempt ended.
-    pub fn end(&self, attempt: Attempt, failed: Option<&StoreError>) {
+    pub fn end(&self, server: &Server, attempt: Attempt, failed: Option<&StoreError>) {
         let mut refused = self.refused.lock();
         let Some(error @ StoreError::Barred { bar: Bar::Refused, .. }) = failed else {
-            *refused = None;
+            refused.remove(server);
             return;
         };
-        let pause = match &*refused {
+        let pause = match refused.get(server) {
             // Another attempt that began at the same time has set the pause already.
             Some(_) if attempt == Attempt::Usual => return,
             Some(refused) => (2 * refused.pause).min(self.longest),
@@ -72,6 +74,6 @@ impl Logins {
         };
         // A random part is cut off, so that the instances do not all log in at the same moment.
         let next = Instant::now() + pause.mul_f64(rand::random_range(0.5..=1.0));
-        *refused = Some(RefusedLogin { error: error.clone(), pause, next });
+        refused.insert(server.clone(), RefusedLogin { error: error.clone(), pause, next });
     }
 }

@@ -39,6 +39,27 @@ impl<T> Queue<T> {
         taken
     }
 
+    /// Puts items that were taken back to the front, even if there is no room.
+    pub fn put_back(&self, items: Vec<T>) {
+        let mut queue = self.items.lock();
+        items.into_iter().rev().for_each(|item| queue.push_front(item));
+        drop(queue);
+        self.filled.notify_one();
+    }
+
+    /// Takes all items of which this is true.
+    pub fn take_if(&self, mut is_wanted: impl FnMut(&T) -> bool) -> Vec<T> {
+        let mut queue = self.items.lock();
+        let (taken, left): (VecDeque<_>, _) = queue.drain(..).partition(|item| is_wanted(item));
+        *queue = left;
+        taken.into()
+    }
+
+    /// The least of a value of the items.
+    pub fn least<V: Ord>(&self, value: impl Fn(&T) -> V) -> Option<V> {
+        self.items.lock().iter().map(value).min()
+    }
+
     /// Waits until there is an item. Another consumer may take it first. Cancel safe.
     pub async fn filled(&self) {
         while self.len() == 0 {

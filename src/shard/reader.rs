@@ -52,11 +52,22 @@ async fn load(connection: &mut ShardConnection, keys: &[Key]) -> Result<Loaded, 
     connection.open().await?;
     let most = KEYS.min(connection.most_keys());
     let (first, rest) = keys.split_at(keys.len().min(most));
-    let mut all = ask!(&mut *connection, |session| session.load(first))?;
+    let mut all = load_proven(connection, first).await?;
     for keys in rest.chunks(most) {
-        let more = ask!(&mut *connection, |session| session.load(keys))?;
+        let more = load_proven(connection, keys).await?;
         all.rows.extend(more.rows);
         (all.at, all.now) = (more.at, more.now);
     }
     Ok(all)
+}
+
+/// Reads rows of the primary. In a group it must have proved lately that it is the primary (rule
+/// 10).
+async fn load_proven(connection: &mut ShardConnection, keys: &[Key]) -> Result<Loaded, StoreError> {
+    let loaded = ask!(&mut *connection, |session| session.load(keys))?;
+    connection.heed(&loaded.claim, loaded.now);
+    match connection.shard.is_proven(&loaded.claim, loaded.now) {
+        true => Ok(loaded),
+        false => Err(StoreError::no_primary(connection.shard.address())),
+    }
 }

@@ -1,7 +1,18 @@
-//! The settings of a shard.
+//! The settings of a cluster and of each of its shards.
 
+use aka_core::coherence::Limits;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// The settings of a cluster, without its databases.
+#[derive(Clone, Debug)]
+pub struct ClusterSettings {
+    pub cache_bytes: u64,
+    pub limits: Limits,
+    /// How long a start waits for a shard that can be reached. Zero: for ever.
+    pub start_timeout: Duration,
+    pub shard: ShardSettings,
+}
 
 /// How a shard is used. Every wait has a limit.
 #[derive(Clone, Debug)]
@@ -30,14 +41,16 @@ pub struct ShardSettings {
     pub admin_connections: usize,
     /// Jobs that may wait for the writer. More are refused. The same holds for admin reads.
     pub write_queue: usize,
+    /// How long a job waits for a primary while the shard has none.
+    pub failover_wait: Duration,
     /// Jobs of one transaction, at most.
     pub write_batch: usize,
 }
 
 impl ShardSettings {
     /// The most connections to a shard at once: of lanes, readers, the pool, two writers, the feed,
-    /// the filter, the auditor and the pruner.
+    /// the filter, the auditor, the pruner, the guardian and the survey.
     pub fn connections(&self) -> usize {
-        self.lanes + 2 * self.admin_connections + 2 + 4
+        self.lanes + 2 * self.admin_connections + 2 + 6
     }
 }

@@ -3,17 +3,21 @@
 use super::goodbyes::Goodbyes;
 use super::health::{Health, ShardError};
 use super::logins::Logins;
+use super::primary::Primary;
 use super::queue::Queue;
 use super::rate::RateLimit;
 use super::read_backlog::{ReadBacklog, ReadFault};
 use super::sample::Sample;
+use super::server_report::ServerReport;
 use super::settings::ShardSettings;
+
 use super::write_backlog::WriteBacklog;
 use crate::metrics::ShardMetrics;
-use crate::store::{Directory, Store, StoreError};
+use crate::store::{Directory, ServerRole, Store, StoreError};
 use aka_core::clock::Boottime;
 use aka_core::coherence::{Cache, Limits, LookupFailure, Memory};
 use aka_core::domain::{Key, Loaded, ShardId, Slot};
+use parking_lot::Mutex;
 use std::sync::Arc;
 
 /// Keys that may wait to be audited.
@@ -29,6 +33,9 @@ pub struct Shard {
     pub(super) store: Box<dyn Store>,
     pub(super) directory: Arc<Directory>,
     pub(super) health: Health,
+    pub(super) primary: Primary,
+    /// The servers of a group. Empty if the shard is no group.
+    pub(super) servers: Mutex<Vec<ServerReport>>,
     pub(super) logins: Logins,
     pub(super) goodbyes: Goodbyes,
     pub(super) lane_backlog: Queue<Key>,
@@ -51,8 +58,10 @@ impl Shard {
         Arc::new(Self {
             id,
             memory: Memory::new(cache, limits),
-            write_backlog: WriteBacklog::new(settings.write_queue),
+            write_backlog: WriteBacklog::new(settings.write_queue, settings.failover_wait),
             health: Health::new(id, store.address()),
+            primary: Primary::new(store.sole_server()),
+            servers: Mutex::default(),
             logins: Logins::new(store.longest_login_pause()),
             goodbyes: Goodbyes::new(),
             lane_backlog: Queue::new(settings.lane_queue),
@@ -97,6 +106,11 @@ impl Shard {
         self.health.write_error()
     }
 
+    /// The servers of a group, as the survey last found them. Empty if the shard is no group.
+    pub fn servers(&self) -> Vec<ServerReport> {
+        self.servers.lock().clone()
+    }
+
     /// Why the shard's ids cannot be looked up while it is down.
     pub(super) fn failure(&self) -> LookupFailure {
         self.health.failure()
@@ -118,6 +132,8 @@ impl Shard {
         self.metrics.lane_queue.set(self.lane_backlog.len() as f64);
         self.metrics.write_queue.set(self.write_backlog.len() as f64);
         self.metrics.feed_staleness_seconds.set(age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
+        self.gauge_servers();
+        self.metrics.writes_held.set(self.write_backlog.held() as f64);
         let filter = self.memory.filter();
         self.metrics.filter_keys.set(filter.as_ref().map_or(0.0, |filter| filter.len() as f64));
         self.metrics.filter_dead.set(filter.as_ref().map_or(0.0, |filter| filter.dead() as f64));
@@ -125,5 +141,25 @@ impl Shard {
         // The feed, a load or a write may have found them: memory counts them all.
         self.metrics.epochs.absolute(self.memory.contradictions());
         self.metrics.applied_seq.set(self.memory.cursor().map_or(0.0, |at| at.seq as f64));
+    }
+
+    fn gauge_servers(&self) {
+        let servers = self.servers();
+        let count = |role| servers.iter().filter(|report| report.role == role).count();
+        let of_group =
+            [ServerRole::Primary, ServerRole::Replica, ServerRole::Unreachable].map(count);
+        let [primaries, replicas, unreachable] = match (self.is_group(), self.is_up()) {
+            (true, _) => of_group,
+            (false, false) => [0, 0, 1],
+            (false, true) if self.primary.is_known() => [1, 0, 0],
+            (false, true) => [0, 1, 0],
+        };
+        let roles = &self.metrics.roles;
+        roles.of(ServerRole::Primary).set(primaries as f64);
+        roles.of(ServerRole::Replica).set(replicas as f64);
+        roles.of(ServerRole::Unreachable).set(unreachable as f64);
+        self.metrics.primaries.set(primaries as f64);
+        let lag = servers.iter().filter_map(|report| report.lag).max();
+        self.metrics.replica_lag.set(lag.unwrap_or_default() as f64);
     }
 }

@@ -5,7 +5,8 @@ use crate::store::StoreError;
 use aka_core::clock::Boottime;
 use aka_core::domain::{Bar, Position};
 use aka_core::write::{Effect, StepRefusal, WriteStep};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// The steps of one write on one shard. They happen whole or not at all.
@@ -54,19 +55,37 @@ impl WriteFault {
     }
 }
 
-/// A job, and where its answer goes.
-pub(super) type WaitingJob = (Job, oneshot::Sender<Result<Written, WriteFault>>);
+/// Jobs that may wait for a primary. More fail at once.
+const MOST_HELD: usize = 1_000;
+
+/// A job that waits.
+#[derive(Debug)]
+pub(super) struct WaitingJob {
+    pub job: Job,
+    /// It waits for a primary up to this time.
+    pub hold_until: Boottime,
+    pub reply: oneshot::Sender<Result<Written, WriteFault>>,
+}
 
 /// The jobs that wait for one shard.
 pub struct WriteBacklog {
     pub(super) jobs: Queue<WaitingJob>,
+    /// How long a job waits for a primary, at most.
+    longest_hold: Duration,
+    /// There is no primary, so the jobs wait for one.
+    is_holding: AtomicBool,
     /// Writers that hold the clock row, or that carry out a group.
     writing: AtomicUsize,
 }
 
 impl WriteBacklog {
-    pub(super) fn new(capacity: usize) -> Self {
-        Self { jobs: Queue::new(capacity), writing: AtomicUsize::new(0) }
+    pub(super) fn new(capacity: usize, longest_hold: Duration) -> Self {
+        Self {
+            jobs: Queue::new(capacity),
+            longest_hold,
+            is_holding: AtomicBool::new(false),
+            writing: AtomicUsize::new(0),
+        }
     }
 
     /// Hands a job to the shard's writer, and waits for its answer. If the caller stops waiting,
@@ -75,8 +94,13 @@ impl WriteBacklog {
     /// # Errors
     /// Each [`WriteFault`].
     pub async fn submit(&self, job: Job) -> Result<Written, WriteFault> {
+        if self.held() >= MOST_HELD {
+            return Err(WriteFault::NotWritten);
+        }
         let (reply, answer) = oneshot::channel();
-        if !self.jobs.push(vec![(job, reply)]).is_empty() {
+        let hold_until = Boottime::now().plus(self.longest_hold).min(job.not_after);
+        let waiting = WaitingJob { job, hold_until, reply };
+        if !self.jobs.push(vec![waiting]).is_empty() {
             return Err(WriteFault::Overloaded);
         }
         // The writer answers every job. If it was stopped, its last transaction may be committed.
@@ -85,6 +109,16 @@ impl WriteBacklog {
 
     pub(super) fn len(&self) -> usize {
         self.jobs.len()
+    }
+
+    /// How many jobs wait for a primary.
+    pub(super) fn held(&self) -> usize {
+        if self.is_holding.load(Ordering::Acquire) { self.len() } else { 0 }
+    }
+
+    /// Says whether the jobs wait for a primary.
+    pub(super) fn hold(&self, is_holding: bool) {
+        self.is_holding.store(is_holding, Ordering::Release);
     }
 
     /// Whether another writer is at work.

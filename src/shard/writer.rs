@@ -3,12 +3,14 @@
 //! Every write holds the shard's clock row until its commit, so the writes of a shard queue up.
 //! Taking all of them at once keeps the queue short.
 
-use super::connection::{ShardConnection, ask, in_time};
+use super::connection::{RECONNECT_PAUSE, ShardConnection, ask, in_time};
 use super::state::Shard;
 use super::write_backlog::{WaitingJob, WriteFault, Written};
 use crate::hooks;
 use crate::store::{CommitFailure, Role, Session, StoreError};
 use aka_core::clock::Boottime;
+use aka_core::coherence::{is_primary, may_send_again};
+use aka_core::domain::Bar;
 use aka_core::write::{ChangeSet, Clock, Effect, StepRefusal, Wanted, WriteStep, evaluate};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,9 +31,37 @@ pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
                 continue;
             }
         }
+        if shard.is_group() && !shard.primary.is_known() {
+            tokio::select! {
+                () = stop.cancelled() => return answer_all(
+                    shard.write_backlog.jobs.take(usize::MAX), WriteFault::NotWritten),
+                () = hold(&shard) => continue,
+            }
+        }
         commit_next(&shard, &mut connection).await;
     }
 }
+
+/// Holds the jobs while there is no primary, each up to its limit.
+async fn hold(shard: &Shard) {
+    let backlog = &shard.write_backlog;
+    backlog.hold(true);
+    while !shard.primary.is_known() {
+        let now = Boottime::now();
+        let over = backlog.jobs.take_if(|waiting| waiting.hold_until <= now);
+        answer_all(over, WriteFault::NotWritten);
+        let next = backlog.jobs.least(|waiting| waiting.hold_until);
+        let pause = next.map_or(LONGEST_HOLD_PAUSE, |next| next.since(now).min(LONGEST_HOLD_PAUSE));
+        tokio::select! {
+            () = shard.primary.found() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+    backlog.hold(false);
+}
+
+/// Jobs that come while others are held may have to be answered before them.
+const LONGEST_HOLD_PAUSE: Duration = Duration::from_millis(50);
 
 /// Carries out the next group.
 ///
@@ -73,7 +103,7 @@ async fn carry_out(
 ) -> Option<Vec<WaitingJob>> {
     let (started, now) = (Instant::now(), Boottime::now());
     let (group, late): (Vec<_>, Vec<_>) =
-        jobs.into_iter().partition(|(job, _)| now < job.not_after);
+        jobs.into_iter().partition(|waiting| now < waiting.job.not_after);
     answer_all(late, WriteFault::TooLate);
     if group.is_empty() {
         // The other writer took the jobs.
@@ -81,7 +111,10 @@ async fn carry_out(
         return None;
     }
     let transaction = match began {
-        Ok(clock) => transact(shard, connection, &group, clock).await,
+        Ok(clock) => {
+            connection.heed(&clock.claim, clock.now);
+            transact(shard, connection, &group, clock).await
+        }
         Err(error) => Err((WriteFault::before_commit(&error), error)),
     };
     shard.metrics.transactions.increment(1);
@@ -110,10 +143,37 @@ async fn carry_out(
             if error.bar().is_some() {
                 shard.health.note_write(Some(&error));
             }
-            answer_all(group, fault);
+            let held = hold_back(shard, group, fault, &error).await;
+            answer_all(held, fault);
         }
     }
     None
+}
+
+/// Puts the jobs of a failed transaction back into the queue if the primary is lost, and they were
+/// surely not done (rule 10). They are sent to the next one. Returns those that may not wait.
+async fn hold_back(
+    shard: &Shard,
+    group: Vec<WaitingJob>,
+    fault: WriteFault,
+    error: &StoreError,
+) -> Vec<WaitingJob> {
+    let is_demoted = error.bar() == Some(Bar::ReadOnly);
+    let may_be_lost = is_demoted || error.closes_connection();
+    if !shard.is_group() || !may_be_lost || !may_send_again(fault != WriteFault::Unknown) {
+        return group;
+    }
+    if is_demoted {
+        shard.lose_primary(error);
+    }
+    let now = Boottime::now();
+    let (held, over): (Vec<_>, Vec<_>) =
+        group.into_iter().partition(|waiting| now < waiting.hold_until);
+    shard.write_backlog.jobs.put_back(held);
+    // The guardian finds out meanwhile whether the primary is lost. Another attempt before that
+    // would fail like this one.
+    let _ = tokio::time::timeout(RECONNECT_PAUSE, shard.primary.changed()).await;
+    over
 }
 
 /// Rolls back a transaction that has nothing to do. If that fails, the connection is closed, and
@@ -143,8 +203,13 @@ async fn transact(
         shard.note_error(&error);
         (WriteFault::before_commit(&error), error)
     };
+    if shard.is_group() && !is_primary(&clock.claim) {
+        // A user with many rights can write there all the same.
+        return Err(not_written(StoreError::no_primary(shard.address())));
+    }
     let session = connection.session().map_err(not_written)?;
-    let jobs: Vec<&[WriteStep]> = group.iter().map(|(job, _)| job.steps.as_slice()).collect();
+    let jobs: Vec<&[WriteStep]> =
+        group.iter().map(|waiting| waiting.job.steps.as_slice()).collect();
     let mut wanted = Wanted::default();
     jobs.iter().copied().flatten().for_each(|step| step.wants(&mut wanted));
     wanted.settle();
@@ -154,6 +219,10 @@ async fn transact(
     let owns = |slot| shard.owns(slot);
     let (answers, changes) = evaluate(&jobs, seen.map_err(not_written)?, clock, owns);
     if changes.is_empty() {
+        // Nothing is committed, so nothing has proved yet that this is the primary (rule 10).
+        if !shard.is_proven(&clock.claim, clock.now) {
+            return Err(not_written(StoreError::no_primary(shard.address())));
+        }
         in_time(limit, "the database", session.rollback()).await.map_err(not_written)?;
         return Ok((answers, changes));
     }
@@ -177,7 +246,7 @@ async fn commit(session: &mut dyn Session, limit: Duration) -> Result<(), Commit
 /// was answered and then reads here must see its write.
 fn acknowledge(shard: &Shard, group: Vec<WaitingJob>, answers: JobAnswers, changes: &ChangeSet) {
     shard.memory.committed(&changes.log, || {
-        for ((_, reply), effects) in group.into_iter().zip(answers) {
+        for (WaitingJob { reply, .. }, effects) in group.into_iter().zip(answers) {
             // It fails if the caller has gone. A client that repeats the write finds it done.
             let _ = reply.send(Ok(Written { effects, at: changes.at }));
         }
@@ -185,7 +254,7 @@ fn acknowledge(shard: &Shard, group: Vec<WaitingJob>, answers: JobAnswers, chang
 }
 
 fn answer_all(group: Vec<WaitingJob>, fault: WriteFault) {
-    for (_, reply) in group {
+    for WaitingJob { reply, .. } in group {
         let _ = reply.send(Err(fault));
     }
 }

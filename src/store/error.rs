@@ -12,6 +12,10 @@ pub enum StoreError {
     /// There is no connection, or it broke.
     #[error("cannot reach {address}: {cause}")]
     Unreachable { address: String, cause: String },
+    /// It answers, but there is no connection: the database or its certificate is not as it should
+    /// be. Waiting alone does not help.
+    #[error("cannot reach {address}: {cause}")]
+    NotConnected { address: String, cause: String },
     /// No answer came in time.
     #[error("{address} did not answer within {limit_ms} ms")]
     TimedOut { address: String, limit_ms: u64 },
@@ -35,12 +39,24 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// No server of the shard is proven to be the primary. There may be one soon.
+    pub fn no_primary(address: String) -> Self {
+        let cause = "no server is its primary: none takes writes and commits".to_owned();
+        Self::Unreachable { address, cause }
+    }
+
     /// Whether the connection on which it happened can no longer be used.
     ///
     /// It cannot after a time-out: the answer may still come, and the next query would take it for
     /// its own.
     pub fn closes_connection(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::TimedOut { .. } | Self::WrongShard(_))
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::NotConnected { .. }
+                | Self::TimedOut { .. }
+                | Self::WrongShard(_)
+        )
     }
 
     /// The definite condition that a client is told of, if it is one.
@@ -49,6 +65,7 @@ impl StoreError {
             Self::Barred { bar, .. } => Some(*bar),
             Self::TooLarge { .. } | Self::Refused { .. } => Some(Bar::Refused),
             Self::Unreachable { .. }
+            | Self::NotConnected { .. }
             | Self::TimedOut { .. }
             | Self::Busy { .. }
             | Self::WrongShard(_) => None,

@@ -3,9 +3,17 @@
 use super::StoreError;
 use aka_core::domain::{ClusterId, Identity, ShardId};
 
-/// The version of the tables that this program reads and writes. It is the number of the newest
-/// migration.
-pub const SCHEMA_VERSION: u32 = 1;
+/// The version of the tables that this program makes. It is the number of the newest migration.
+///
+/// Two versions of aka work side by side while a cluster is upgraded: an instance works on tables
+/// of this version, of a newer one that says that this is enough, and of [`OLDEST_SCHEMA`] on.
+pub const SCHEMA_VERSION: u32 = 2;
+
+/// The oldest tables that this program can use.
+const OLDEST_SCHEMA: u32 = 1;
+
+/// The version from which on a shard may be a group of servers: it brought the table `shard_beat`.
+pub(super) const GROUPS_SCHEMA: u32 = 2;
 
 /// The shard that an address must lead to.
 #[derive(Clone, Copy, Debug)]
@@ -23,16 +31,16 @@ impl Expected {
     /// [`StoreError::WrongShard`] with a sentence that says what is wrong and what to do.
     pub fn check(&self, found: &Identity, address: &str) -> Result<(), StoreError> {
         let wrong = |sentence: String| Err(StoreError::WrongShard(sentence));
-        if found.schema_version < SCHEMA_VERSION {
+        if found.schema_version < OLDEST_SCHEMA {
             return wrong(format!(
-                "{address} has tables of version {}, this aka needs version {SCHEMA_VERSION}: run `aka migrate` with the same shards",
+                "{address} has tables of version {}, this aka needs version {OLDEST_SCHEMA}: run `aka migrate` with the same shards",
                 found.schema_version
             ));
         }
-        if found.schema_version > SCHEMA_VERSION {
+        if found.min_compatible_version > SCHEMA_VERSION {
             return wrong(format!(
-                "{address} has tables of version {}, this aka knows only version {SCHEMA_VERSION}: run a newer aka",
-                found.schema_version
+                "{address} has tables of version {} for aka from version {} on, this aka knows only version {SCHEMA_VERSION}: run a newer aka",
+                found.schema_version, found.min_compatible_version
             ));
         }
         if let Some(cluster) = self.cluster.filter(|&cluster| cluster != found.cluster) {

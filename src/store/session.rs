@@ -1,5 +1,6 @@
 //! The interface to one shard's database, in the words of the core.
 
+use super::Server;
 use super::error::{CommitFailure, StoreError};
 use super::pages::{FiledKey, Prune, Pruned, Stored};
 use aka_core::domain::{
@@ -12,9 +13,49 @@ use std::time::Duration;
 /// The database of one shard.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Opens a connection and reads the identity of the shard behind it. It does not check that
-    /// this is the expected shard: see [`Expected::check`](super::Expected::check).
-    async fn connect(&self, role: Role) -> Result<Box<dyn Session>, StoreError>;
+    /// The servers of the shard. Names are resolved anew, and a name with several addresses counts
+    /// as several servers. At least one.
+    async fn servers(&self) -> Vec<Server>;
+
+    /// The only server of the shard. `None`: the shard is a group, so its servers have beats, by
+    /// which one proves that it is the primary (rule 10). A shard becomes a group when
+    /// [`servers`](Self::servers) finds several, and stays one.
+    fn sole_server(&self) -> Option<Server>;
+
+    /// Whether the shard is a group.
+    fn is_group(&self) -> bool;
+
+    /// Whether the server may turn into another one, or stop taking writes. A file does not.
+    fn may_move(&self) -> bool;
+
+    /// Opens a connection to a server and reads the identity of the shard behind it. It does not
+    /// check that this is the expected shard: see [`Expected::check`](super::Expected::check).
+    async fn connect(&self, server: &Server, role: Role) -> Result<Box<dyn Session>, StoreError>;
+
+    /// Opens a connection to the server that takes writes. If there is only one server, it need not
+    /// take writes. For commands; a running service keeps to one primary.
+    async fn connect_to_primary(&self, role: Role) -> Result<Box<dyn Session>, StoreError> {
+        let (mut refused, servers) = (None, self.servers().await);
+        for server in &servers {
+            let opened = self.connect(server, role).await;
+            let checked = match opened {
+                Ok(mut session) => session.load(&[]).await.map(|loaded| (session, loaded.claim)),
+                Err(error) => Err(error),
+            };
+            match checked {
+                Ok((session, claim)) if claim.takes_writes || servers.len() == 1 => {
+                    return Ok(session);
+                }
+                Ok((session, _)) => {
+                    session.close().await;
+                    refused.get_or_insert(StoreError::no_primary(self.address()));
+                }
+                Err(error @ StoreError::WrongShard(_)) => return Err(error),
+                Err(error) => refused = Some(error),
+            }
+        }
+        Err(refused.unwrap_or_else(|| StoreError::no_primary(self.address())))
+    }
 
     /// How many write transactions are worth starting at once. They take turns with the clock row.
     fn writers(&self) -> usize;
@@ -80,6 +121,10 @@ pub trait Session: Send {
     /// The changes from seq `cursor` on (that one included, at most `limit`), and the position and
     /// identity of the shard, in one snapshot.
     async fn read_log(&mut self, cursor: u64, limit: u32) -> Result<LogPage, StoreError>;
+
+    /// Commits a beat, by which the server proves that it is the primary (rule 10), unless it has
+    /// done so since `older_than` ago. Does nothing on a shard without beats.
+    async fn beat(&mut self, older_than: Duration) -> Result<(), StoreError>;
 
     /// Begins a write transaction by locking the clock row. From then on it sees everything that
     /// was committed before, and no other transaction can write.

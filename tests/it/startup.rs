@@ -7,3 +7,4 @@ mod layers;
 mod migrate;
 mod missing_shard;
 mod stop;
+mod waiting;

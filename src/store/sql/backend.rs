@@ -68,8 +68,9 @@ pub(in crate::store) trait Backend: Driver {
     /// Stands before a list of tuples, so that this database answers from an index.
     const TUPLES: &'static str;
 
-    /// Stands before each row of a list of `VALUES` that is used as a table.
-    const VALUES_ROW: &'static str;
+    /// What stands before the first row of a list that is used as a table, between two rows, and
+    /// after the last.
+    const TABLE_ROWS: [&'static str; 3];
 
     /// `(a, b, …) IN (…)` for `count` rows, in the form that this database answers from an index.
     fn rows_in(columns: &[&str], count: usize) -> String {

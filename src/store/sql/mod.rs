@@ -4,6 +4,7 @@
 //! `sqlite` connect, and say where the dialects differ.
 
 mod backend;
+mod claim;
 mod meta;
 mod mysql;
 mod nodelay;
@@ -20,7 +21,7 @@ mod text;
 mod writes;
 
 pub(super) use backend::{Backend, classify, close};
-pub(super) use meta::{give_identity, read_identity};
+pub(super) use meta::{Version, give_identity, raise_version, read_identity};
 pub use mysql::{MySqlStore, PasswordSource};
 pub(super) use query::Query;
 pub(super) use row::SqlRow;

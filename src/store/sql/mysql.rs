@@ -1,18 +1,21 @@
 //! Shards on MySQL and MariaDB.
 
 use super::backend::{Backend, Driver, classify, close, driver};
+use super::claim::ClaimColumns;
 use super::query::Query;
 use super::row::SqlRow;
 use super::session::SqlSession;
 use super::tables::check_tables;
 use super::text::Text;
-use crate::store::{Role, Session, ShardUrl, Store, StoreError};
+use crate::store::identity::GROUPS_SCHEMA;
+use crate::store::{Role, Server, Session, ShardUrl, Store, StoreError};
 use aka_core::domain::Bar;
 use async_trait::async_trait;
 use sqlx::ConnectOptions;
 use sqlx::mysql::{MySql, MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlRow};
-use std::sync::Arc;
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 driver!(MySql, MySqlConnection, MySqlArguments, MySqlRow);
@@ -30,6 +33,15 @@ const LONGEST: usize = 8 << 20;
 /// connection, so that we close it, and the server does not abort it.
 const WRITER_IDLE: Duration = Duration::from_secs(3);
 
+/// The variables of which one is on where a server takes no writes. Not every system has all of
+/// them: `innodb_read_only` says it on Aurora, and MariaDB has no `super_read_only`.
+const READ_ONLY: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN
+    ('read_only', 'super_read_only', 'innodb_read_only')";
+
+/// A connection, the longest statement that its server takes, in bytes, and how it says what the
+/// server is.
+type Opened = (MySqlConnection, usize, ClaimColumns);
+
 /// Gives the password, or says why it cannot be read. It is asked at every connect, and may block.
 pub type PasswordSource = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
 
@@ -42,6 +54,10 @@ pub struct MySqlStore {
     connect_timeout: Duration,
     /// Whether the tables were found to be aka's.
     tables_checked: AtomicBool,
+    /// Whether several servers were named or found.
+    is_group: AtomicBool,
+    /// Which of the variables of [`READ_ONLY`] the servers have. Asked once.
+    read_only: OnceLock<Vec<String>>,
 }
 
 impl MySqlStore {
@@ -69,24 +85,136 @@ impl MySqlStore {
             .timezone(None)
             .disable_statement_logging();
         let tables_checked = AtomicBool::new(false);
-        Ok(Self { url, options, password, connect_timeout, tables_checked })
+        let is_group = AtomicBool::new(url.servers().len() > 1);
+        let read_only = OnceLock::new();
+        Ok(Self { url, options, password, connect_timeout, tables_checked, is_group, read_only })
     }
 
-    /// Opens a connection within the connect timeout.
+    /// Opens a connection to the server that takes writes, or to the only server. Each server is
+    /// asked within the connect timeout.
     pub(in crate::store) async fn open(&self, role: Role) -> Result<MySqlConnection, StoreError> {
-        self.open_measured(role).await.map(|(connection, _)| connection)
+        let (mut refused, servers) = (None, self.servers().await);
+        for server in &servers {
+            let opened = self.open_one(server, role).await;
+            let (mut connection, _, columns) = match opened {
+                Ok(opened) => opened,
+                Err(error) => {
+                    refused = Some(error);
+                    continue;
+                }
+            };
+            if servers.len() == 1 {
+                return Ok(connection);
+            }
+            match columns.takes_writes(&mut connection).await {
+                Ok(true) => return Ok(connection),
+                // A replica is no error of its own: the primary may be the one that failed.
+                Ok(false) => {}
+                Err(error) => {
+                    refused = Some(classify::<MySqlConnection>(&server.to_string(), error));
+                }
+            }
+            // The connection is given up, so it does not matter how it ends.
+            let _ = close(connection).await;
+        }
+        Err(refused.unwrap_or_else(|| StoreError::no_primary(self.url.to_string())))
     }
 
-    /// The same, with the longest statement that the server takes, in bytes.
-    async fn open_measured(&self, role: Role) -> Result<(MySqlConnection, usize), StoreError> {
+    /// Opens a connection to a server within the connect timeout.
+    async fn open_one(&self, server: &Server, role: Role) -> Result<Opened, StoreError> {
         let limit = self.connect_timeout;
-        match tokio::time::timeout(limit, self.log_in(role)).await {
+        match tokio::time::timeout(limit, self.log_in(server, role)).await {
             Ok(opened) => opened,
             Err(_) => Err(StoreError::TimedOut {
-                address: self.url.to_string(),
+                address: self.shown(server),
                 limit_ms: limit.as_millis() as u64,
             }),
         }
+    }
+
+    /// Why there is no connection.
+    fn not_connected(&self, server: &Server, error: sqlx::Error) -> StoreError {
+        let (address, cause) = (self.shown(server), error.to_string());
+        if let Some(bar) = MySqlConnection::bar(&error) {
+            return StoreError::Barred { address, bar, cause };
+        }
+        // The name of the fault in rustls. There is no type of it here.
+        if cause.contains("UnsupportedCertVersion") {
+            let cause = format!(
+                "the server's certificate is of X.509 version 1, which the TLS library does not \
+                 read: make one of version 3, or use ssl-mode=disabled ({cause})"
+            );
+            return StoreError::NotConnected { address, cause };
+        }
+        let may_heal = match &error {
+            sqlx::Error::Database(_) => MySqlConnection::is_goodbye(&error),
+            sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) => false,
+            sqlx::Error::Io(error) => match error.kind() {
+                // The TLS library's errors.
+                ErrorKind::InvalidData => false,
+                // A certificate's file is not there. A socket comes with its server.
+                ErrorKind::NotFound => self.has_parameter("socket"),
+                _ => true,
+            },
+            _ => true,
+        };
+        // `classify` would call an unknown database a refused statement. But there is no connection.
+        match may_heal {
+            true => StoreError::Unreachable { address, cause },
+            false => StoreError::NotConnected { address, cause },
+        }
+    }
+
+    fn has_parameter(&self, name: &str) -> bool {
+        self.url.expose().query_pairs().any(|(its_name, _)| its_name == name)
+    }
+
+    /// How a server is named in logs and messages.
+    fn shown(&self, server: &Server) -> String {
+        match self.is_group() {
+            true => server.to_string(),
+            false => self.url.to_string(),
+        }
+    }
+
+    /// The addresses of a name. A name that cannot be resolved stays as it is, and so does every
+    /// name if the server's certificate must bear it.
+    async fn resolve(&self, server: &Server, found: &mut Vec<Server>) {
+        let by_name = self.url.expose().query_pairs().any(|(name, value)| {
+            name == "socket" || name == "ssl-mode" && value.eq_ignore_ascii_case("verify_identity")
+        });
+        let port = server.port.unwrap_or_default();
+        let addresses = match by_name {
+            true => Vec::new(),
+            false => tokio::net::lookup_host((server.host.as_str(), port))
+                .await
+                .map_or_else(|_| Vec::new(), Iterator::collect),
+        };
+        // `localhost` is often one server at an address of each family.
+        let first = addresses.first().map(std::net::SocketAddr::is_ipv4);
+        let addresses: Vec<_> =
+            addresses.into_iter().filter(|it| Some(it.is_ipv4()) == first).collect();
+        if addresses.len() < 2 {
+            return found.push(server.clone());
+        }
+        for address in addresses {
+            let server = Server { host: address.ip().to_string(), port: server.port };
+            if !found.contains(&server) {
+                found.push(server);
+            }
+        }
+    }
+
+    /// Which variables say that the server takes no writes.
+    async fn read_only(&self, connection: &mut MySqlConnection) -> Result<&[String], sqlx::Error> {
+        if let Some(known) = self.read_only.get() {
+            return Ok(known);
+        }
+        let rows = connection.fetch_text(Text(READ_ONLY.to_owned())).await?;
+        let names = rows.iter().map(|row| row.bytes(0));
+        let names: Result<Vec<_>, _> = names.collect();
+        let names = names?.into_iter().map(|name| String::from_utf8_lossy(&name).into_owned());
+        Ok(self.read_only.get_or_init(|| names.collect()))
     }
 
     /// The options with the password as it is now.
@@ -99,9 +227,13 @@ impl MySqlStore {
         }
     }
 
-    async fn log_in(&self, role: Role) -> Result<(MySqlConnection, usize), StoreError> {
-        let opened = self.options().await?.connect().await;
-        let mut connection = opened.map_err(|error| not_connected(self.url.to_string(), error))?;
+    async fn log_in(&self, server: &Server, role: Role) -> Result<Opened, StoreError> {
+        let mut options = self.options().await?.host(&server.host);
+        if let Some(port) = server.port {
+            options = options.port(port);
+        }
+        let opened = options.connect().await;
+        let mut connection = opened.map_err(|error| self.not_connected(server, error))?;
         super::nodelay::set_on_all_sockets();
         // A writer must see everything that was committed before it locked the clock row; a reader
         // wants one snapshot. If a client vanishes while it has the clock row locked, the shard's
@@ -119,49 +251,69 @@ impl MySqlStore {
         };
         let longest = "SELECT CAST(@@max_allowed_packet AS SIGNED)";
         let rows = connection.fetch_text(Text(format!("{settings} {longest}"))).await;
-        match rows.and_then(|rows| rows.first().map_or(Ok(0), |row| row.int(0))) {
-            Ok(longest) => {
+        let longest = rows.and_then(|rows| rows.first().map_or(Ok(0), |row| row.int(0)));
+        let read_only = match &longest {
+            Ok(_) => self.read_only(&mut connection).await.map(<[String]>::to_vec),
+            Err(_) => Ok(Vec::new()),
+        };
+        match longest.and_then(|longest| Ok((longest, read_only?))) {
+            Ok((longest, read_only)) => {
                 let longest = usize::try_from(longest).unwrap_or_default().saturating_sub(FRAME);
-                Ok((connection, longest.min(LONGEST)))
+                let claim = ClaimColumns::of_server(&read_only, self.is_group());
+                Ok((connection, longest.min(LONGEST), claim))
             }
             Err(error) => {
                 // The first error is the one that is reported.
                 let _ = close(connection).await;
-                Err(classify::<MySqlConnection>(&self.url.to_string(), error))
+                Err(classify::<MySqlConnection>(&self.shown(server), error))
             }
         }
     }
 }
 
-/// Why there is no connection.
-fn not_connected(address: String, error: sqlx::Error) -> StoreError {
-    let cause = error.to_string();
-    if let Some(bar) = MySqlConnection::bar(&error) {
-        return StoreError::Barred { address, bar, cause };
-    }
-    // The name of the fault in rustls. There is no type of it here.
-    if cause.contains("UnsupportedCertVersion") {
-        let cause = format!(
-            "the server's certificate is of X.509 version 1, which the TLS library does not read: \
-             make one of version 3, or use ssl-mode=disabled ({cause})"
-        );
-        return StoreError::Unreachable { address, cause };
-    }
-    // `classify` would call an unknown database a refused statement. But there is no connection.
-    StoreError::Unreachable { address, cause }
-}
-
 #[async_trait]
 impl Store for MySqlStore {
-    async fn connect(&self, role: Role) -> Result<Box<dyn Session>, StoreError> {
-        let (mut connection, longest) = self.open_measured(role).await?;
-        let address = self.url.to_string();
+    async fn servers(&self) -> Vec<Server> {
+        let mut found = Vec::new();
+        for server in self.url.servers() {
+            self.resolve(server, &mut found).await;
+        }
+        if found.len() > 1 {
+            self.is_group.store(true, Ordering::Relaxed);
+        }
+        found
+    }
+
+    fn sole_server(&self) -> Option<Server> {
+        self.url.servers().first().filter(|_| !self.is_group()).cloned()
+    }
+
+    fn is_group(&self) -> bool {
+        self.is_group.load(Ordering::Relaxed)
+    }
+
+    fn may_move(&self) -> bool {
+        true
+    }
+
+    async fn connect(&self, server: &Server, role: Role) -> Result<Box<dyn Session>, StoreError> {
+        let (mut connection, longest, claim) = self.open_one(server, role).await?;
+        let address = self.shown(server);
         // Once, because a table is not replaced in a running service.
         if !self.tables_checked.load(Ordering::Relaxed) {
             check_tables(&mut connection, &address).await?;
             self.tables_checked.store(true, Ordering::Relaxed);
         }
-        Ok(Box::new(SqlSession::open(connection, address, longest).await?))
+        let session = SqlSession::open(connection, address, longest, claim).await?;
+        let version = session.identity().schema_version;
+        if self.is_group() && version < GROUPS_SCHEMA {
+            return Err(StoreError::WrongShard(format!(
+                "{} names several servers, which needs tables of version {GROUPS_SCHEMA}, but has \
+                 version {version}: run `aka migrate` with the same shards",
+                self.url
+            )));
+        }
+        Ok(Box::new(session))
     }
 
     fn idle_limit(&self) -> Option<Duration> {
@@ -203,9 +355,8 @@ impl Backend for MySqlConnection {
 
     const TUPLES: &'static str = "";
 
-    // MariaDB takes the standard's `VALUES (…)`. MySQL needs `ROW(…)`, and reads it from this
-    // comment. MariaDB skips the comment, because its number is greater than 50700.
-    const VALUES_ROW: &'static str = "/*!80019 ROW*/";
+    // MySQL wants `VALUES ROW(…)`, MariaDB `VALUES (…)`, and TiDB takes neither here. All take this.
+    const TABLE_ROWS: [&'static str; 3] = ["SELECT ", " UNION ALL SELECT ", ""];
 
     fn is_busy(error: &sqlx::Error) -> bool {
         // ER_LOCK_WAIT_TIMEOUT and ER_LOCK_DEADLOCK.

@@ -1,19 +1,18 @@
 //! Statements of the read path and of the feed. Each read is one statement, and so one snapshot.
 
 use super::backend::Backend;
+use super::claim::ClaimColumns;
 use super::meta;
 use super::query::{ALIAS_KEY, CANONICAL_KEY, Query, ROWS, padded};
 use super::row::SqlRow;
-use aka_core::domain::{
-    Change, Claim, ForwardRow, Id, InverseRow, Key, Loaded, LogPage, Position, Stamp,
-};
+use aka_core::domain::{Change, ForwardRow, Id, InverseRow, Key, Loaded, LogPage, Position, Stamp};
 
 /// What one key adds to a prepared statement, at most: its placeholders in the text, or its values
 /// with their types.
 const KEY_BYTES: usize = 300;
 
 /// The text of the statements below, without their keys, at most.
-const TEXT_BYTES: usize = 600;
+const TEXT_BYTES: usize = 1_200;
 
 /// How many keys one statement of at most `longest` bytes may hold. It is a power of two, because
 /// lists of keys are [`padded`] to one.
@@ -27,10 +26,12 @@ pub(super) fn most_keys(longest: usize) -> usize {
 pub(super) async fn load<B: Backend>(
     connection: &mut B,
     keys: &[Key],
+    ClaimColumns { beat, flags, .. }: &ClaimColumns,
 ) -> Result<Loaded, sqlx::Error> {
     let now = B::NOW_US;
     let clock = format!(
-        "SELECT seq AS a, nonce AS b, {now} AS c, NULL AS id, NULL AS canonical, 0 AS e, 0 AS f
+        "SELECT seq AS a, nonce AS b, {now} AS c, NULL AS id, NULL AS canonical, {beat} AS e,
+            {flags} AS f
          FROM shard_meta WHERE id = 1"
     );
     let mut query = Query::new(clock);
@@ -48,7 +49,8 @@ pub(super) async fn load<B: Backend>(
     for row in connection.fetch(query).await? {
         if row.opt_bytes(3)?.is_none() {
             let at = Position { seq: row.u64(0)?, nonce: row.u64(1)? };
-            loaded = Some(Loaded { at, now: row.micros(2)?, ..Loaded::default() });
+            let claim = ClaimColumns::read(&row, 5, 6)?;
+            loaded = Some(Loaded { at, now: row.micros(2)?, claim, ..Loaded::default() });
         } else {
             found.push((row.key(0, 3)?, forward_row(&row)?));
         }
@@ -126,16 +128,18 @@ pub(super) async fn read_log<B: Backend>(
     connection: &mut B,
     cursor: u64,
     limit: u32,
+    ClaimColumns { beat, flags, .. }: &ClaimColumns,
+    compatible: &str,
 ) -> Result<LogPage, sqlx::Error> {
     let now = B::NOW_US;
     let query = Query::new(format!(
         "SELECT seq AS a, nonce AS b, {now} AS c, NULL AS id, NULL AS old_id, NULL AS new_id,
-            0 AS p, cluster_id AS i1, shard_id AS i2, shard_count AS i3, slots AS i4,
-            schema_version AS i5
+            {beat} AS p, cluster_id AS i1, shard_id AS i2, shard_count AS i3, slots AS i4,
+            schema_version AS i5, {compatible} AS i6, {flags} AS f
          FROM shard_meta WHERE id = 1
          UNION ALL
          SELECT seq, nonce, change_time_us, alias_id, old_canonical_id, new_canonical_id,
-            project_id, 0, 0, 0, NULL, 0
+            project_id, 0, 0, 0, NULL, 0, 0, 0
          FROM (SELECT seq, nonce, change_time_us, alias_id, old_canonical_id, new_canonical_id,
                   project_id
                FROM alias_change WHERE seq >= ? ORDER BY seq LIMIT ?) AS changes"
@@ -146,13 +150,13 @@ pub(super) async fn read_log<B: Backend>(
         let at = Position { seq: row.u64(0)?, nonce: row.u64(1)? };
         let time = row.micros(2)?;
         if row.opt_bytes(3)?.is_none() {
-            clock = Some((at, time, meta::identity(&row, 7)?));
+            clock = Some((at, time, meta::identity(&row, 7)?, ClaimColumns::read(&row, 6, 13)?));
         } else {
             let (old, new) = (row.opt_id(4)?, row.opt_id(5)?);
             changes.push(Change { at, alias: row.key(6, 3)?, old, new, time });
         }
     }
     changes.sort_unstable_by_key(|change| change.at.seq);
-    let (at, now, identity) = clock.ok_or(sqlx::Error::RowNotFound)?;
-    Ok(LogPage { identity, at, now, claim: Claim::SOLE, changes })
+    let (at, now, identity, claim) = clock.ok_or(sqlx::Error::RowNotFound)?;
+    Ok(LogPage { identity, at, now, claim, changes })
 }

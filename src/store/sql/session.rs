@@ -2,6 +2,8 @@
 //! modules.
 
 use super::backend::{Backend, classify, close};
+use super::claim::ClaimColumns;
+use super::query::Query;
 use super::{meta, prune, reads, scans, writes};
 use crate::store::{CommitFailure, FiledKey, Prune, Pruned, Session, StoreError, Stored};
 use aka_core::domain::{
@@ -9,13 +11,17 @@ use aka_core::domain::{
 };
 use aka_core::write::{ChangeSet, Clock, ReadSet, Wanted};
 use async_trait::async_trait;
+use std::time::Duration;
 
 pub(super) struct SqlSession<B> {
     connection: B,
     address: String,
     identity: Identity,
+    /// As [`meta::find_identity`] says.
+    compatible: &'static str,
     /// The longest statement that is sent, in bytes.
     longest: usize,
+    claim: ClaimColumns,
 }
 
 impl<B: Backend> SqlSession<B> {
@@ -25,17 +31,20 @@ impl<B: Backend> SqlSession<B> {
         mut connection: B,
         address: String,
         longest: usize,
+        claim: ClaimColumns,
     ) -> Result<Self, StoreError> {
-        let identity = meta::read_identity(&mut connection, &address).await;
-        let identity = identity.and_then(|identity| {
-            identity.ok_or_else(|| {
+        let found = meta::find_identity(&mut connection, &address).await;
+        let found = found.and_then(|found| {
+            found.ok_or_else(|| {
                 StoreError::WrongShard(format!(
                     "{address} has no aka tables: run `aka migrate` with the same shards first"
                 ))
             })
         });
-        match identity {
-            Ok(identity) => Ok(Self { connection, address, identity, longest }),
+        match found {
+            Ok((identity, compatible)) => {
+                Ok(Self { connection, address, identity, compatible, longest, claim })
+            }
             Err(error) => {
                 // The first error is the one that is reported.
                 let _ = close(connection).await;
@@ -75,7 +84,7 @@ impl<B: Backend> Session for SqlSession<B> {
     }
 
     async fn load(&mut self, keys: &[Key]) -> Result<Loaded, StoreError> {
-        sorted!(self, reads::load(keys))
+        sorted!(self, reads::load(keys, &self.claim))
     }
 
     async fn inverse_rows(
@@ -92,11 +101,18 @@ impl<B: Backend> Session for SqlSession<B> {
     }
 
     async fn read_log(&mut self, cursor: u64, limit: u32) -> Result<LogPage, StoreError> {
-        sorted!(self, reads::read_log(cursor, limit))
+        sorted!(self, reads::read_log(cursor, limit, &self.claim, self.compatible))
+    }
+
+    async fn beat(&mut self, older_than: Duration) -> Result<(), StoreError> {
+        let micros = u64::try_from(older_than.as_micros()).unwrap_or(u64::MAX);
+        let Some(beat) = self.claim.beat_statement::<B>(micros) else { return Ok(()) };
+        let done = self.connection.execute(Query::new(beat)).await;
+        done.map(drop).map_err(|error| classify::<B>(&self.address, error))
     }
 
     async fn begin(&mut self) -> Result<Clock, StoreError> {
-        sorted!(self, writes::begin())
+        sorted!(self, writes::begin(&self.claim))
     }
 
     async fn read_set(&mut self, wanted: &Wanted) -> Result<ReadSet, StoreError> {

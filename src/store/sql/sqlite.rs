@@ -1,11 +1,12 @@
 //! The embedded store: one SQLite file, which is one shard that owns all slots.
 
 use super::backend::{Backend, Driver, classify, close, driver};
+use super::claim::ClaimColumns;
 use super::query::Query;
 use super::session::SqlSession;
 use super::text::Text;
 use crate::hooks;
-use crate::store::{Role, Session, Store, StoreError};
+use crate::store::{Role, Server, Session, Store, StoreError};
 use aka_core::domain::Bar;
 use async_trait::async_trait;
 use sqlx::ConnectOptions;
@@ -70,11 +71,34 @@ impl SqliteStore {
     }
 }
 
+impl SqliteStore {
+    fn server(&self) -> Server {
+        Server { host: self.address(), port: None }
+    }
+}
+
 #[async_trait]
 impl Store for SqliteStore {
-    async fn connect(&self, _role: Role) -> Result<Box<dyn Session>, StoreError> {
+    async fn servers(&self) -> Vec<Server> {
+        vec![self.server()]
+    }
+
+    fn sole_server(&self) -> Option<Server> {
+        Some(self.server())
+    }
+
+    fn is_group(&self) -> bool {
+        false
+    }
+
+    fn may_move(&self) -> bool {
+        false
+    }
+
+    async fn connect(&self, _server: &Server, _role: Role) -> Result<Box<dyn Session>, StoreError> {
         let connection = self.open(false).await?;
-        Ok(Box::new(SqlSession::open(connection, self.address(), LONGEST).await?))
+        let claim = ClaimColumns::sole();
+        Ok(Box::new(SqlSession::open(connection, self.address(), LONGEST, claim).await?))
     }
 
     fn idle_limit(&self) -> Option<Duration> {
@@ -134,7 +158,8 @@ impl Backend for SqliteConnection {
     const TRY_LOCK: Option<&'static str> = None;
 
     const TUPLES: &'static str = "VALUES ";
-    const VALUES_ROW: &'static str = "";
+    // SQLite has a limit of 500 for `UNION ALL`, and none for this.
+    const TABLE_ROWS: [&'static str; 3] = ["VALUES (", "),(", ")"];
 
     fn is_busy(error: &sqlx::Error) -> bool {
         // SQLITE_BUSY and SQLITE_LOCKED, with their extended codes.

@@ -20,7 +20,7 @@ use Kind::{Any, Bytes, Integer};
 type Table = (&'static str, &'static [(&'static str, Kind)]);
 
 /// The tables of `migrations`.
-const TABLES: [Table; 4] = [
+const TABLES: [Table; 5] = [
     (
         "alias",
         &[
@@ -71,6 +71,7 @@ const TABLES: [Table; 4] = [
             ("nonce", Integer),
         ],
     ),
+    ("shard_beat", &[("id", Integer), ("beat_us", Integer), ("beat_by", Bytes)]),
 ];
 
 /// The table in which sqlx notes the migrations that have run.

@@ -2,24 +2,30 @@
 //! changes.
 
 use super::backend::{Backend, TooLong};
+use super::claim::ClaimColumns;
 use super::query::{ALIAS_KEY, CANONICAL_KEY, ROWS};
 use super::reads;
 use super::row::SqlRow;
 use super::script::Script;
 use super::text::Text;
-use aka_core::domain::{Change, Claim, ForwardRow, InverseRow, Key, Position};
+use aka_core::domain::{Change, ForwardRow, InverseRow, Key, Position};
 use aka_core::write::{ChangeSet, Clock, ReadSet, Wanted};
 
 /// How many keys one query asks for, at most: both ids of each alias of a full group.
 const KEYS: usize = 2 * ROWS;
 
-pub(super) async fn begin<B: Backend>(connection: &mut B) -> Result<Clock, sqlx::Error> {
+pub(super) async fn begin<B: Backend>(
+    connection: &mut B,
+    ClaimColumns { beat, flags, .. }: &ClaimColumns,
+) -> Result<Clock, sqlx::Error> {
     let (begin, now, lock) = (B::BEGIN, B::NOW_US, B::FOR_UPDATE);
-    let clock = format!("{begin}; SELECT seq, nonce, {now} FROM shard_meta WHERE id = 1{lock}");
+    let clock = format!(
+        "{begin}; SELECT seq, nonce, {now}, {beat}, {flags} FROM shard_meta WHERE id = 1{lock}"
+    );
     let rows = connection.fetch_text(Text(clock)).await?;
     let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
     let at = Position { seq: row.u64(0)?, nonce: row.u64(1)? };
-    Ok(Clock { at, now: row.micros(2)?, claim: Claim::SOLE })
+    Ok(Clock { at, now: row.micros(2)?, claim: ClaimColumns::read(row, 3, 4)? })
 }
 
 pub(super) async fn read_set<B: Backend>(
@@ -52,20 +58,20 @@ pub(super) async fn read_set<B: Backend>(
 fn rows_and_counts<B: Backend>(keys: &[Key], longest: usize) -> Result<(Text, usize), TooLong> {
     let aliases = "FROM canonical WHERE canonical.slot = wanted.slot
         AND canonical.project_id = wanted.project_id AND canonical.canonical_id = wanted.id";
+    let [first, next, end] = B::TABLE_ROWS;
     let tail = format!(
-        ") SELECT wanted.project_id, version, stamp, wanted.id, canonical_id, create_time_us,
+        "{end}) SELECT wanted.project_id, version, stamp, wanted.id, canonical_id, create_time_us,
             update_time_us,
             (SELECT COUNT(DISTINCT alias_id) {aliases})
          FROM wanted LEFT JOIN alias ON alias.slot = wanted.slot
             AND alias.project_id = wanted.project_id AND alias.alias_id = wanted.id
          WHERE version IS NOT NULL OR EXISTS (SELECT 1 {aliases})"
     );
-    let mut select = Text::new("WITH wanted (slot, project_id, id) AS (VALUES ");
+    let mut select = Text::new("WITH wanted (slot, project_id, id) AS (");
     let mut taken = 0;
     for key in keys.iter().take(KEYS) {
         let before = select.0.len();
-        select.sql(if taken == 0 { "" } else { "," }).sql(B::VALUES_ROW);
-        select.sql("(").key(key).sql(")");
+        select.sql(if taken == 0 { first } else { next }).key(key);
         let bytes = select.0.len() + tail.len();
         if bytes > longest {
             if taken == 0 {

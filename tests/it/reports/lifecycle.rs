@@ -178,7 +178,8 @@ async fn an_idle_server_that_goes_away_is_down(engine: Engine, go_away: fn(&DbSe
     let gone = Instant::now();
     up(0.0).await;
     assert!(gone.elapsed() < Duration::from_secs(3), "after {:?}", gone.elapsed());
-    assert_eq!(http_status(aka.metrics, "/readyz").await, 503);
+    // The instance is ready all the same: it gives degraded answers, and says why it cannot do more.
+    assert_eq!(http_status(aka.metrics, "/readyz").await, 200);
     let address = aka.metrics.to_string();
     let shown = aka_test_support::aka(["status", "--metrics-server", &address]).run().await;
     assert_eq!(shown.code, Some(1), "{shown}");

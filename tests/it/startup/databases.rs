@@ -1,7 +1,10 @@
 //! Databases that do not fit the configuration are refused, so that no wrong shard is ever asked
 //! (rule 9).
 
-use aka_test_support::{Backend, Database, DbServer, Ended, Engine, aka, aka_serve, shared_server};
+use aka_test_support::{
+    Aka, Backend, Database, DbServer, Ended, Engine, PROJECT, Raw, aka, aka_serve, shared_server,
+    start,
+};
 use std::net::TcpListener;
 
 /// The URLs of the shards, in shard order.
@@ -29,7 +32,7 @@ pub(super) async fn blank(server: &DbServer, count: usize) -> Vec<String> {
 }
 
 async fn serve<S: AsRef<str>>(urls: &[S]) -> Ended {
-    aka_serve(shard_flags(urls)).run().await
+    aka_serve(shard_flags(urls)).args(["--start-timeout-s", "1"]).run().await
 }
 
 async fn check<S: AsRef<str>>(urls: &[S]) -> Ended {
@@ -112,18 +115,54 @@ async fn tables_of_another_version_are_refused(backend: Backend) {
     aka(["migrate"]).args(database.flags()).run().await.succeeded();
     let last = database.shards() - 1;
     let mut shard = database.connect(last).await;
-    for (version, serve_says) in [(0, "run `aka migrate`"), (2, "run a newer aka")] {
-        shard.execute(&format!("UPDATE shard_meta SET schema_version = {version}")).await;
+    for (version, says) in [(0, "run `aka migrate`"), (3, "run a newer aka")] {
+        set_versions(&mut shard, version, version).await;
         let tables = format!("tables of version {version}");
-        aka_serve(database.flags()).run().await.failed(64, &[&tables, serve_says, "version 1"]);
-        aka(["check"]).args(database.flags()).run().await.failed(64, &[&tables, serve_says]);
+        aka_serve(database.flags()).run().await.failed(64, &[&tables, says]);
+        aka(["check"]).args(database.flags()).run().await.failed(64, &[&tables, says]);
     }
-    // An older aka must not change the tables of a newer one.
-    let before = database.tables().await;
-    aka(["migrate"]).args(database.flags()).run().await.failed(64, &["run a newer aka"]);
-    assert_eq!(database.tables().await, before);
-    shard.execute("UPDATE shard_meta SET schema_version = 1").await;
+    // An older aka must not change the tables of a newer one, not even if it may use them.
+    for compatible in [2, 3] {
+        set_versions(&mut shard, 3, compatible).await;
+        let before = database.tables().await;
+        aka(["migrate"]).args(database.flags()).run().await.failed(64, &["run a newer aka"]);
+        assert_eq!(database.tables().await, before);
+    }
+    set_versions(&mut shard, 2, 2).await;
     aka(["check"]).args(database.flags()).run().await.succeeded();
+}
+
+async fn set_versions(shard: &mut Raw, tables: u32, compatible: u32) {
+    let update = format!(
+        "UPDATE shard_meta SET schema_version = {tables}, min_compatible_version = {compatible}"
+    );
+    shard.execute(&update).await;
+}
+
+on_backends!(tables_of_a_newer_version_are_used_if_they_allow_it: sqlite mysql_1 mariadb_1);
+
+async fn tables_of_a_newer_version_are_used_if_they_allow_it(backend: Backend) {
+    let (database, aka) = start(backend).await;
+    let mut shard = database.connect(0).await;
+    aka.create(PROJECT, "bob", "alice").await.expect("created");
+    for number in 0..300 {
+        if number == 100 {
+            // A newer aka has expanded the tables, while this one runs.
+            set_versions(&mut shard, 3, 2).await;
+        }
+        let alias = format!("bob-{number}");
+        aka.create(PROJECT, &alias, "alice").await.expect("writes go on");
+        assert_eq!(aka.resolve(PROJECT, &alias).await.expect("reads go on").canonical_id, "alice");
+    }
+    assert_eq!(aka.metric("aka_feed_epochs_total", &[]).await, 0.0, "nothing was forgotten");
+    aka.stop().await;
+    if matches!(backend, Backend::Sqlite) {
+        // Its tables are migrated at each start.
+        aka_serve(database.flags()).run().await.failed(64, &["run a newer aka"]);
+        return;
+    }
+    let newer = Aka::serve(&database, &[]).await;
+    assert_eq!(newer.resolve(PROJECT, "bob").await.expect("resolved").canonical_id, "alice");
 }
 
 #[tokio::test]

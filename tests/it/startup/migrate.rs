@@ -2,7 +2,7 @@
 //! run with a wrong list of shards changes nothing.
 
 use super::databases::{blank, shard_flags, shared, urls};
-use aka_test_support::{Backend, Database, Ended, Engine, aka};
+use aka_test_support::{Aka, Backend, Database, Ended, Engine, PROJECT, aka, check_is_clean};
 use sqlx::Connection;
 use sqlx::mysql::MySqlConnection;
 
@@ -141,6 +141,54 @@ async fn two_migrations_at_once_make_one_cluster(backend: Backend) {
     assert_eq!(said.matches(": created;").count() + said.matches(": already there;").count(), 6);
     let clean = aka(["check"]).args(shard_flags(&shards)).run().await.succeeded();
     assert!(clean.contains("no problems"), "{clean}");
+}
+
+on_backends!(tables_of_version_1_are_upgraded_under_a_running_instance: mysql_1 mariadb_1);
+
+async fn tables_of_version_1_are_upgraded_under_a_running_instance(backend: Backend) {
+    let database = Database::create(backend).await;
+    let mut shard = database.connect(0).await;
+    for undone in [
+        "ALTER TABLE shard_meta DROP COLUMN min_compatible_version",
+        "DROP TABLE shard_beat",
+        "DELETE FROM _sqlx_migrations WHERE version = 2",
+        "UPDATE shard_meta SET schema_version = 1",
+    ] {
+        shard.execute(undone).await;
+    }
+    let serving = Aka::serve(&database, &[]).await;
+    for number in 0..200 {
+        if number == 100 {
+            let said = aka(["migrate"]).args(database.flags()).run().await.succeeded();
+            assert!(said.contains("tables of version 2, for aka that knows version 1"), "{said}");
+        }
+        let alias = format!("bob-{number}");
+        serving.create(PROJECT, &alias, "alice").await.expect("writes go on");
+        assert_eq!(
+            serving.resolve(PROJECT, &alias).await.expect("reads go on").canonical_id,
+            "alice"
+        );
+    }
+    let contract = ["--phase", "contract"];
+    let unconfirmed = aka(["migrate"]).args(contract).args(database.flags()).run().await;
+    unconfirmed.failed(2, &["--confirm-all-upgraded"]);
+    let confirmed = aka(["migrate", "--confirm-all-upgraded"]).args(contract);
+    let said = confirmed.args(database.flags()).run().await.succeeded();
+    assert!(said.contains("tables of version 2, for aka that knows version 2"), "{said}");
+    assert_eq!(serving.resolve(PROJECT, "bob-0").await.expect("resolved").canonical_id, "alice");
+    check_is_clean(&database).await;
+}
+
+on_backends!(a_contraction_comes_after_an_expansion: mysql_3);
+
+async fn a_contraction_comes_after_an_expansion(backend: Backend) {
+    let Backend::Shards(engine, count) = backend else { unreachable!("named above") };
+    let shards = blank(shared(engine).await, count).await;
+    let contract = aka(["migrate", "--phase", "contract", "--confirm-all-upgraded"]);
+    contract.args(shard_flags(&shards)).run().await.failed(64, &["--phase expand"]);
+    assert!(made(&shards).await.iter().all(|made| made.tables.is_empty()), "nothing was made");
+    let all = aka(["migrate", "--phase", "all", "--confirm-all-upgraded"]);
+    all.args(shard_flags(&shards)).run().await.succeeded();
 }
 
 #[tokio::test]

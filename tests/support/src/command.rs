@@ -74,6 +74,16 @@ impl Invocation {
         serve.await.expect("the command serves in time")
     }
 
+    /// Starts the command, waits for `ready`, and stops it with SIGTERM.
+    pub async fn stopped_after(self, ready: impl Future<Output = ()>) -> Ended {
+        let launched = tokio::task::spawn_blocking(|| self.launch()).await;
+        let mut running = launched.expect("the command starts");
+        ready.await;
+        signal(&running.process, Signal::TERM);
+        let wait = tokio::task::spawn_blocking(move || running.wait());
+        wait.await.expect("it stops in time")
+    }
+
     fn launch(self) -> Running {
         let Self { mut command, input } = self;
         let what = format!("{command:?}");

@@ -78,6 +78,13 @@ impl DbServer {
         copy
     }
 
+    /// The same with options of its own.
+    pub fn copy_with(&self, options: &[&str]) -> DbServer {
+        let mut copy = self.copy();
+        copy.options = options.iter().map(|&option| option.to_owned()).collect();
+        copy
+    }
+
     /// A server that is not started yet, with a copy of this data.
     fn new(engine: Engine, data: &Path) -> DbServer {
         assert!(
@@ -96,6 +103,8 @@ impl DbServer {
                 panic!("cannot copy {engine}'s data folder to {}: {error}", folder.display())
             });
 
+        // Each server makes itself an id. The servers of a group must not have the same.
+        fs::remove_file(folder.join("data").join("auto.cnf")).ok();
         let process = Mutex::new(None);
         DbServer { engine, port: 0, folder, options: Vec::new(), process }
     }
@@ -161,10 +170,14 @@ impl DbServer {
 
     /// A new connection as the administrator, with no database selected.
     pub async fn connect(&self) -> MySqlConnection {
-        administrator(self.port)
-            .connect()
+        self.try_connect()
             .await
             .unwrap_or_else(|error| panic!("cannot log in to {}: {error}", self.engine))
+    }
+
+    /// The same to a server that may not answer.
+    pub async fn try_connect(&self) -> Result<MySqlConnection, sqlx::Error> {
+        administrator(self.port).connect().await
     }
 
     /// Ends the server at once, as a crash would (SIGKILL). No effect on a stopped server.

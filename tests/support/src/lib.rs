@@ -17,6 +17,7 @@
 //! |---|---|
 //! | [`Backend`], [`on_backends!`] | the kinds of databases, and a test for each |
 //! | [`Database`], [`DbServer`] | migrated databases; the MySQL and MariaDB servers that they are on |
+//! | [`MySqlGroup`], [`ReplicaPair`] | servers that fail over |
 //! | [`Aka`] | a running `aka serve`, with its calls in short form |
 //! | [`aka()`], [`aka_serve`] | commands with an environment and a stdin of their own |
 //! | [`eventually`], [`assert_refused`] | a bounded wait for a condition; an error of the contract |
@@ -34,11 +35,13 @@ mod db_server;
 mod engine;
 mod expect;
 mod figures;
+mod group;
 pub mod http2;
 mod instance;
 pub mod invariants;
 mod launch;
 mod output_lines;
+mod pair;
 mod port;
 mod process;
 mod program;
@@ -53,7 +56,9 @@ pub use db_server::{DbServer, shared_server};
 pub use engine::Engine;
 pub use expect::{PATIENCE, assert_refused, eventually};
 pub use figures::{median, percentile};
+pub use group::MySqlGroup;
 pub use instance::{Aka, PROJECT, start, start_with};
+pub use pair::ReplicaPair;
 pub use port::free_port;
 pub use process::{cpu_time, kill_and_wait, spawn};
 pub use program::{aka_program, run_aka};

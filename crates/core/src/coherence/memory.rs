@@ -171,6 +171,11 @@ impl Memory {
         Opened { generation: self.generation.load(Ordering::Acquire) }
     }
 
+    /// The limits that it was made with.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// Whether a connection may be used (rules 7 and 10).
     pub fn may_use(&self, opened: Opened) -> bool {
         law::may_use_connection(opened.generation, self.generation.load(Ordering::Acquire))

@@ -15,4 +15,6 @@ pub struct Identity {
     pub slots: SlotSet,
     /// The version of the tables.
     pub schema_version: u32,
+    /// The oldest version of aka that may use the tables.
+    pub min_compatible_version: u32,
 }

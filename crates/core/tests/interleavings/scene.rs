@@ -62,7 +62,7 @@ fn id(text: &str) -> Id {
 
 fn identity() -> Identity {
     let (cluster, shard, slots) = (ClusterId(1), ShardId(0), SlotSet::EMPTY);
-    Identity { cluster, shard, shard_count: 1, slots, schema_version: 1 }
+    Identity { cluster, shard, shard_count: 1, slots, schema_version: 1, min_compatible_version: 1 }
 }
 
 impl Primary {

@@ -66,7 +66,14 @@ impl Script {
         };
         let slots = SlotSet::EMPTY;
         let (cluster, shard) = (ClusterId(1), ShardId(0));
-        let identity = Identity { cluster, shard, shard_count: 1, slots, schema_version: 1 };
+        let identity = Identity {
+            cluster,
+            shard,
+            shard_count: 1,
+            slots,
+            schema_version: 1,
+            min_compatible_version: 1,
+        };
         LogPage {
             identity,
             at,

@@ -115,6 +115,7 @@ impl World {
                 shard_count: shards as u16,
                 slots: SlotSet::EMPTY,
                 schema_version: 1,
+                min_compatible_version: 1,
             },
             disks: vec![vec![None; shards]; schedule.instances],
             instances,

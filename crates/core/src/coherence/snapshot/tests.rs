@@ -13,7 +13,7 @@ const SAVED: Position = Position { seq: 5, nonce: 50 };
 fn identity(shard: u16) -> Identity {
     let slots = SlotSet::even_share(shard, 2);
     let (cluster, shard) = (ClusterId(7), ShardId(shard));
-    Identity { cluster, shard, shard_count: 2, slots, schema_version: 1 }
+    Identity { cluster, shard, shard_count: 2, slots, schema_version: 1, min_compatible_version: 1 }
 }
 
 fn key(number: u32) -> Key {

@@ -1,0 +1,184 @@
+//! A real group: MySQL servers with Group Replication, of which one is the primary.
+
+use crate::db_server::DbServer;
+use crate::engine::Engine;
+use crate::expect::{PATIENCE, eventually};
+use crate::port::free_port;
+use std::time::Duration;
+
+/// The name of the group. Groups of several tests do not meet, because their seeds differ.
+const NAME: &str = "3d1fbf3e-6a1b-4c59-9a57-0b6d5ac0a1ce";
+
+/// How many servers a group has.
+const NODES: usize = 3;
+
+/// Three servers, of which one takes writes.
+///
+/// Settings make elections quick: a member that is gone is expelled as soon as it is suspected.
+pub struct MySqlGroup {
+    nodes: Vec<DbServer>,
+    database: String,
+}
+
+impl MySqlGroup {
+    /// Starts the servers, forms the group, and makes an empty database.
+    pub async fn start() -> Self {
+        let ports: Vec<u16> = (0..NODES).map(|_| free_port()).collect();
+        let seeds: Vec<_> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        let seeds = seeds.join(",");
+        let starting = ports.into_iter().enumerate().map(|(number, port)| {
+            let options = options(number, port, &seeds);
+            tokio::task::spawn_blocking(move || {
+                let options: Vec<&str> = options.iter().map(String::as_str).collect();
+                DbServer::start_with(Engine::MySql, &options)
+            })
+        });
+        let mut nodes = Vec::new();
+        for node in starting.collect::<Vec<_>>() {
+            nodes.push(node.await.expect("the server starts"));
+        }
+        let mut group = Self { nodes, database: String::new() };
+        group.nodes[0]
+            .execute(
+                "SET GLOBAL group_replication_bootstrap_group = ON; START GROUP_REPLICATION; \
+                 SET GLOBAL group_replication_bootstrap_group = OFF",
+            )
+            .await;
+        for number in 1..NODES {
+            group.join(number).await;
+        }
+        eventually("the first server is the primary", async || {
+            group.primary().await.filter(|&primary| primary == 0)
+        })
+        .await;
+        group.database = group.nodes[0].create_database().await;
+        group
+    }
+
+    /// The URL of one shard with all servers in it.
+    pub fn url(&self) -> String {
+        let servers = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port()));
+        let servers: Vec<_> = servers.collect();
+        format!("mysql://root@{}/{}", servers.join(","), self.database)
+    }
+
+    /// The name of the database.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// One server.
+    pub fn node(&self, number: usize) -> &DbServer {
+        &self.nodes[number]
+    }
+
+    /// The server that takes writes, as those say that have a quorum. `None` while there is none.
+    pub async fn primary(&self) -> Option<usize> {
+        for node in &self.nodes {
+            let asked = tokio::time::timeout(Duration::from_secs(1), primary_port(node)).await;
+            if let Ok(Some(port)) = asked {
+                return self.nodes.iter().position(|node| node.port() == port);
+            }
+        }
+        None
+    }
+
+    /// Whether a server says that it takes writes.
+    pub async fn takes_writes(&self, number: usize) -> bool {
+        let node = &self.nodes[number];
+        let asked = async {
+            node.pid()?;
+            let mut connection = node.try_connect().await.ok()?;
+            let read_only = "SELECT @@global.super_read_only";
+            sqlx::query_scalar::<_, i64>(read_only).fetch_one(&mut connection).await.ok()
+        };
+        let asked = tokio::time::timeout(Duration::from_secs(1), asked).await;
+        matches!(asked, Ok(Some(0)))
+    }
+
+    /// Waits for a primary that is another server than this one.
+    pub async fn other_primary(&self, than: usize) -> usize {
+        eventually("another server is the primary", async || {
+            self.primary().await.filter(|&primary| primary != than)
+        })
+        .await
+    }
+
+    /// Makes another server the primary, in order.
+    pub async fn switch_primary(&self, to: usize) {
+        let mut connection = self.nodes[to].connect().await;
+        let id: String = sqlx::query_scalar("SELECT CAST(@@server_uuid AS CHAR)")
+            .fetch_one(&mut connection)
+            .await
+            .expect("the server has an id");
+        self.nodes[to].execute(&format!("SELECT group_replication_set_as_primary('{id}')")).await;
+    }
+
+    /// Starts a server that was killed, and lets it join again.
+    pub async fn rejoin(&self, number: usize) {
+        tokio::task::block_in_place(|| self.nodes[number].restart());
+        self.join(number).await;
+    }
+
+    async fn join(&self, number: usize) {
+        let node = &self.nodes[number];
+        let joined = tokio::time::timeout(PATIENCE, node.execute("START GROUP_REPLICATION"));
+        joined.await.expect("the server joins the group in time");
+        eventually("the server is online", async || {
+            let mut connection = node.connect().await;
+            let state: Option<String> = sqlx::query_scalar(
+                "SELECT CAST(member_state AS CHAR) \
+                 FROM performance_schema.replication_group_members \
+                 WHERE member_id = @@server_uuid",
+            )
+            .fetch_optional(&mut connection)
+            .await
+            .expect("the members can be read");
+            state.filter(|state| state == "ONLINE")
+        })
+        .await;
+    }
+}
+
+/// The port of the primary, as a server sees it that belongs to the majority.
+async fn primary_port(node: &DbServer) -> Option<u16> {
+    node.pid()?;
+    let mut connection = node.try_connect().await.ok()?;
+    let members: Vec<(u32, String, String)> = sqlx::query_as(
+        "SELECT CAST(member_port AS UNSIGNED), CAST(member_state AS CHAR), \
+            CAST(member_role AS CHAR) FROM performance_schema.replication_group_members",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .ok()?;
+    let online = |(_, state, _): &&(u32, String, String)| state == "ONLINE";
+    if members.iter().filter(online).count() * 2 <= NODES {
+        return None;
+    }
+    let primary = members.iter().filter(online).find(|(_, _, role)| role == "PRIMARY");
+    primary.and_then(|(port, ..)| u16::try_from(*port).ok())
+}
+
+fn options(number: usize, port: u16, seeds: &str) -> Vec<String> {
+    let mut options = vec![
+        format!("--server-id={}", number + 1),
+        format!("--group-replication-group-name={NAME}"),
+        format!("--group-replication-local-address=127.0.0.1:{port}"),
+        format!("--group-replication-group-seeds={seeds}"),
+    ];
+    let fixed = [
+        // These win over the options of single servers.
+        "--performance-schema=ON",
+        "--innodb-buffer-pool-size=32M",
+        "--log-bin=binlog",
+        "--gtid-mode=ON",
+        "--enforce-gtid-consistency=ON",
+        "--plugin-load-add=group_replication.so",
+        "--group-replication-start-on-boot=OFF",
+        "--group-replication-recovery-get-public-key=ON",
+        "--group-replication-member-expel-timeout=0",
+        "--report-host=127.0.0.1",
+    ];
+    options.extend(fixed.map(str::to_owned));
+    options
+}
