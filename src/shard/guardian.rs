@@ -115,7 +115,8 @@ impl Guardian {
                     return true;
                 }
                 Ok(Found::StandIn) => {
-                    if let Lead::Unknown | Lead::Nobody(_) = shard.primary.lead() {
+                    // At the start the others are heard first: nobody has lost anything yet.
+                    if let Lead::Nobody(_) = shard.primary.lead() {
                         self.stand_in(&server);
                     }
                     standing_in.push(server);

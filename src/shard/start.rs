@@ -81,19 +81,23 @@ async fn check_shards(
     for ((shard, store), answers) in (0..).map(ShardId).zip(stores).zip(answers) {
         let (mut reached, mut failed) = (false, None);
         for answer in answers {
-            let admitted =
-                answer.and_then(|found| directory.admit(shard, &found, &store.address()));
-            match admitted {
-                Ok(()) => reached = true,
-                Err(StoreError::WrongShard(sentence)) => return Err(StartFault::Wrong(sentence)),
-                // It answers, but it is not a shard.
-                Err(error @ StoreError::Refused { .. }) => {
-                    return Err(StartFault::Wrong(error.to_string()));
+            match answer {
+                Ok(found) => {
+                    directory.admit(shard, &found, &store.address()).map_err(wrong)?;
+                    reached = true;
                 }
                 Err(error) => failed = Some(error),
             }
         }
-        unreachable = unreachable.or(failed.filter(|_| !reached).map(|error| (shard, error)));
+        match failed {
+            // A replica may lack the tables, because it lags.
+            Some(error) if reached => tracing::warn!(%shard, %error, "a server cannot be used"),
+            Some(error @ (StoreError::WrongShard(_) | StoreError::Refused { .. })) => {
+                return Err(wrong(error));
+            }
+            Some(error) => unreachable = unreachable.or(Some((shard, error))),
+            None => {}
+        }
     }
     match (unreachable, directory.unowned()) {
         (Some((_, error)), _) if directory.cluster().is_none() => {
@@ -109,6 +113,11 @@ async fn check_shards(
         ))),
         (None, None) => Ok(()),
     }
+}
+
+/// The fault of a database that answers, but is not the shard that is meant.
+fn wrong(error: StoreError) -> StartFault {
+    StartFault::Wrong(error.to_string())
 }
 
 /// The identities that the servers of a shard hold.

@@ -50,7 +50,7 @@ pub trait Store: Send + Sync + 'static {
                     session.close().await;
                     refused.get_or_insert(StoreError::no_primary(self.address()));
                 }
-                Err(error @ StoreError::WrongShard(_)) => return Err(error),
+                // A replica may even lack the tables, because it lags.
                 Err(error) => refused = Some(error),
             }
         }

@@ -250,3 +250,24 @@ async fn a_demoted_mysql_is_left() {
 async fn a_demoted_mariadb_is_left() {
     a_demoted_server_is_left(Engine::MariaDb).await;
 }
+
+/// A replica that has not got the tables yet lags, and is not wrong.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_without_tables_holds_up_no_start() {
+    let started = tokio::task::spawn_blocking(|| {
+        [DbServer::start(Engine::MariaDb), DbServer::start(Engine::MariaDb)]
+    });
+    let [primary, replica] = started.await.expect("both servers start");
+    let name = Database::on(&[&primary]).await.names().remove(0);
+    replica.execute(&format!("CREATE DATABASE {name}; SET GLOBAL read_only = ON")).await;
+    let (first, second) = (replica.port(), primary.port());
+    let url = format!("mysql://root@127.0.0.1:{first},127.0.0.1:{second}/{name}");
+    let database = Database::at(vec![url]);
+    let aka = Aka::serve_with_defaults(&database, &[]).await;
+    aka.create(PROJECT, "bob", "alice").await.expect("created");
+    assert_eq!(answered(&aka, "bob", false).await.canonical_id, "alice");
+    for command in ["check", "export", "migrate"] {
+        let done = run_aka(command, &database.flags()).await;
+        assert!(done.status.success(), "{command}: {done:?}");
+    }
+}

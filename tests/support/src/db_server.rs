@@ -235,6 +235,11 @@ impl DbServer {
         self.signal(Signal::CONT);
     }
 
+    /// The last lines that it logged.
+    pub(crate) fn log_tail(&self) -> String {
+        launch::log_tail(&self.folder)
+    }
+
     fn data(&self) -> PathBuf {
         data_folder(&self.folder)
     }

@@ -4,13 +4,16 @@ use crate::db_server::DbServer;
 use crate::engine::Engine;
 use crate::expect::{PATIENCE, eventually};
 use crate::port::free_port;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The name of the group. Groups of several tests do not meet, because their seeds differ.
 const NAME: &str = "3d1fbf3e-6a1b-4c59-9a57-0b6d5ac0a1ce";
 
 /// How many servers a group has.
 const NODES: usize = 3;
+
+/// How long a server may take to copy what it has missed.
+const RECOVERY: Duration = Duration::from_secs(120);
 
 /// Three servers, of which one takes writes.
 ///
@@ -122,9 +125,11 @@ impl MySqlGroup {
 
     async fn join(&self, number: usize) {
         let node = &self.nodes[number];
-        let joined = tokio::time::timeout(PATIENCE, node.execute("START GROUP_REPLICATION"));
+        let joined =
+            tokio::time::timeout(PATIENCE, node.execute("START GROUP_REPLICATION USER = 'root'"));
         joined.await.expect("the server joins the group in time");
-        eventually("the server is online", async || {
+        let deadline = Instant::now() + RECOVERY;
+        loop {
             let mut connection = node.connect().await;
             let state: Option<String> = sqlx::query_scalar(
                 "SELECT CAST(member_state AS CHAR) \
@@ -134,9 +139,14 @@ impl MySqlGroup {
             .fetch_optional(&mut connection)
             .await
             .expect("the members can be read");
-            state.filter(|state| state == "ONLINE")
-        })
-        .await;
+            let state = state.unwrap_or_default();
+            if state == "ONLINE" {
+                return;
+            }
+            let waits = state != "ERROR" && Instant::now() < deadline;
+            assert!(waits, "server {number} does not join, it is {state}.\n{}", node.log_tail());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 }
 

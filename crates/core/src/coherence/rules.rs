@@ -213,6 +213,14 @@ pub fn clock_went_back(clock: u64, greatest: u64) -> bool {
     clock < greatest
 }
 
+/// Rule 7: whether the position of a commit of this instance, made a moment ago, shows that the clock
+/// went back. One that is forgotten lies far behind what was applied meanwhile, so it cannot be
+/// checked. If it is only late after all, the new epoch does no harm.
+#[inline]
+pub fn commit_went_back(standing: Standing) -> bool {
+    standing == Standing::Forgotten
+}
+
 /// Rule 7: how a page of the log continues from a known position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogStart {

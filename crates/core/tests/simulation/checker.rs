@@ -21,13 +21,16 @@
 //! - A line that died before a write was committed does not count for a reader that must see the
 //!   write.
 //! - After an instance has noticed a contradiction, requests that arrive later are not answered by
-//!   a primary that was deposed before. That primary may live on, but its connections are closed.
+//!   a primary that was deposed before. That primary may live on, but its connections are closed. In
+//!   a group it may go on answering for as long as its last beat proves it.
 //!
 //! Not checked while the old primary lives: that a write to one primary is seen by a reader of the
 //! other. Never checked: that answers go forward from one line to another, and writes that a
 //! failover lost.
 
+use crate::group::Group;
 use crate::model::{Line, Micro, Value};
+use crate::schedule::Schedule;
 use aka_core::domain::Position;
 
 /// A reader must see the state at this position, or a later one. It was committed at `time`.
@@ -72,17 +75,15 @@ pub struct Checker {
     started: Vec<Micro>,
     pub answers: u64,
     pub degraded_answers: u64,
+    /// Whether the servers prove by beats that they are primaries.
+    has_beats: bool,
 }
 
 impl Checker {
-    pub fn new(
-        instances: usize,
-        shards: usize,
-        keys: usize,
-        staleness: Micro,
-        degraded: Micro,
-    ) -> Self {
+    pub fn new(schedule: &Schedule) -> Self {
+        let Schedule { instances, shards, keys, staleness, degraded, .. } = *schedule;
         Self {
+            has_beats: schedule.group == Group::Servers,
             staleness,
             degraded,
             promised: vec![vec![Promised::default(); keys]; instances],
@@ -151,8 +152,10 @@ impl Checker {
         };
         let (given_up, primary) = self.given_up[answer.instance][answer.shard];
         let late_enough = |index: usize| {
-            // A degraded answer may come from any server that is young enough.
-            let known = answer.arrived <= given_up || index >= primary || answer.degraded;
+            // A degraded answer may come from any server that is young enough. So may any answer in
+            // a group, whose servers prove themselves by beats.
+            let any = answer.degraded || self.has_beats;
+            let known = answer.arrived <= given_up || index >= primary || any;
             lines[index].ended() >= oldest && known
         };
         if !late_enough(index) {
@@ -174,6 +177,11 @@ impl Checker {
         for bound in promised.own.iter().chain(&answer.token) {
             if answer.degraded && given_up.max(self.started[answer.instance]) >= bound.time {
                 // The instance has forgotten the write since, and a replica may lack it.
+                continue;
+            }
+            if answer.degraded && !line.contains(bound.at) && line.seq() > bound.at.seq {
+                // A replica of another history that is ahead of the cursor cannot be told from one
+                // of ours.
                 continue;
             }
             if line.contains(bound.at) {

@@ -103,10 +103,10 @@ impl World {
         let id = |n: usize| Id::try_from(format!("k{n}").as_str()).expect("an id");
         let instances =
             (0..schedule.instances).map(|_| Instance::new(&schedule, rng.next(), 0, 0)).collect();
-        let Schedule { staleness, degraded, keys, shards, .. } = schedule;
+        let Schedule { keys, shards, .. } = schedule;
         let mut world = Self {
             now: 0,
-            checker: Checker::new(schedule.instances, shards, keys, staleness, degraded),
+            checker: Checker::new(&schedule),
             shards: (0..shards).map(|_| ShardModel::new(keys)).collect(),
             keys: (0..keys).map(|n| Key::new(project, id(n))).collect(),
             identity: Identity {

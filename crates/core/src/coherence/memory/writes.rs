@@ -19,6 +19,9 @@ impl Memory {
     }
 
     fn committed_one(&self, change: &Change) {
+        if law::commit_went_back(self.history.lock().standing(change.at)) {
+            self.contradicted("a commit of a moment ago is too old to be checked");
+        }
         step!(NoLocalApply => self.note_local_write(&change.alias, change.at, change.new.is_some()));
         sabotage!(WriteInserts => self.cache.put(
             self.cache.footprint_of(&change.alias),
