@@ -14,6 +14,9 @@ pub struct ClusterSettings {
     pub shard: ShardSettings,
 }
 
+/// As many servers as most groups have, or more.
+const USUAL_SERVERS: usize = 5;
+
 /// How a shard is used. Every wait has a limit.
 #[derive(Clone, Debug)]
 pub struct ShardSettings {
@@ -49,8 +52,9 @@ pub struct ShardSettings {
 
 impl ShardSettings {
     /// The most connections to a shard at once: of lanes, readers, the pool, two writers, the feed,
-    /// the filter, the auditor, the pruner, the guardian and the survey.
+    /// the filter, the auditor, the pruner and the guardian. The survey has one to each server of a
+    /// group, and so has a search for the primary.
     pub fn connections(&self) -> usize {
-        self.lanes + 2 * self.admin_connections + 2 + 6
+        self.lanes + 2 * self.admin_connections + 2 + 5 + 2 * USUAL_SERVERS
     }
 }

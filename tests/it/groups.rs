@@ -123,6 +123,8 @@ async fn a_switch_and_a_killed_primary_lose_no_write() {
     site.group.node(1).kill();
     let answer = answered(&site.other, "w-0", true).await;
     assert_eq!(answer.canonical_id, of("w-0"), "the last known state");
+    // This instance has never read it, so a replica has answered.
+    assert!(site.other.metric("aka_replica_reads_total", &[]).await >= 1.0);
     site.group.other_primary(1).await;
     writer.writes_more(20).await;
     assert_eq!(failovers(&site.one).await, 2.0);

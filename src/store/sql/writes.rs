@@ -56,16 +56,15 @@ pub(super) async fn read_set<B: Backend>(
 /// with one list of the keys. Most of the cost is in reading the list, so a list for each table
 /// costs twice as much. Returns also how many keys fit: one at least.
 fn rows_and_counts<B: Backend>(keys: &[Key], longest: usize) -> Result<(Text, usize), TooLong> {
-    let aliases = "FROM canonical WHERE canonical.slot = wanted.slot
-        AND canonical.project_id = wanted.project_id AND canonical.canonical_id = wanted.id";
     let [first, next, end] = B::TABLE_ROWS;
+    // Keys that have no row come back too. Leaving them out would cost another lookup of each.
     let tail = format!(
         "{end}) SELECT wanted.project_id, version, stamp, wanted.id, canonical_id, create_time_us,
             update_time_us,
-            (SELECT COUNT(DISTINCT alias_id) {aliases})
+            (SELECT COUNT(DISTINCT alias_id) FROM canonical WHERE canonical.slot = wanted.slot
+                AND canonical.project_id = wanted.project_id AND canonical.canonical_id = wanted.id)
          FROM wanted LEFT JOIN alias ON alias.slot = wanted.slot
-            AND alias.project_id = wanted.project_id AND alias.alias_id = wanted.id
-         WHERE version IS NOT NULL OR EXISTS (SELECT 1 {aliases})"
+            AND alias.project_id = wanted.project_id AND alias.alias_id = wanted.id"
     );
     let mut select = Text::new("WITH wanted (slot, project_id, id) AS (");
     let mut taken = 0;
