@@ -1,6 +1,7 @@
 //! The start of a cluster: waits for its shards, and checks that they are the ones that are meant.
 
 use super::connection::in_time;
+use super::primary::LEAST_STALENESS;
 use super::settings::ClusterSettings;
 use crate::store::{Directory, Role, Store, StoreError};
 use aka_core::domain::{Identity, ShardId};
@@ -41,6 +42,7 @@ pub(super) async fn reach_shards(
     let (mut pause, mut reminded) = (FIRST_PAUSE, None::<Instant>);
     loop {
         let checked = check_shards(stores, directory, settings.shard.connect_timeout).await;
+        check_staleness(stores, settings)?;
         let error = match checked {
             Err(StartFault::Unreachable(error)) if may_come(&error) => error,
             // What a database that answers says will not change by itself.
@@ -112,6 +114,23 @@ async fn check_shards(
             slot.get()
         ))),
         (None, None) => Ok(()),
+    }
+}
+
+/// A name may mean several servers, which only a look-up shows.
+fn check_staleness(
+    stores: &[Box<dyn Store>],
+    settings: &ClusterSettings,
+) -> Result<(), StartFault> {
+    let (limit, least) = (settings.limits.staleness, LEAST_STALENESS);
+    match stores.iter().find(|store| store.is_group()) {
+        Some(store) if limit < least => Err(StartFault::Wrong(format!(
+            "{} is several servers: staleness_limit_ms must be {} or more, not {}",
+            store.address(),
+            least.as_millis(),
+            limit.as_millis()
+        ))),
+        _ => Ok(()),
     }
 }
 

@@ -39,7 +39,9 @@ pub trait Store: Send + Sync + 'static {
         for server in &servers {
             let opened = self.connect(server, role).await;
             let checked = match opened {
-                Ok(mut session) => session.load(&[]).await.map(|loaded| (session, loaded.claim)),
+                Ok(mut session) => {
+                    in_time(server, session.load(&[])).await.map(|loaded| (session, loaded.claim))
+                }
                 Err(error) => Err(error),
             };
             match checked {
@@ -73,6 +75,23 @@ pub trait Store: Send + Sync + 'static {
 
     /// The address for logs and messages, without a password.
     fn address(&self) -> String;
+}
+
+/// How long a server may take to say whether it takes writes.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The answer of a server that is asked what it is.
+pub(super) async fn in_time<T>(
+    server: &Server,
+    answer: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    match tokio::time::timeout(PATIENCE, answer).await {
+        Ok(answer) => answer,
+        Err(_) => Err(StoreError::TimedOut {
+            address: server.to_string(),
+            limit_ms: PATIENCE.as_millis() as u64,
+        }),
+    }
 }
 
 /// The purpose of a session. It decides the isolation level, and how long the session may hold a

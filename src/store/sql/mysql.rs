@@ -8,12 +8,14 @@ use super::session::SqlSession;
 use super::tables::check_tables;
 use super::text::Text;
 use crate::store::identity::GROUPS_SCHEMA;
+use crate::store::session::in_time;
 use crate::store::{Role, Server, Session, ShardUrl, Store, StoreError};
 use aka_core::domain::Bar;
 use async_trait::async_trait;
 use sqlx::ConnectOptions;
 use sqlx::mysql::{MySql, MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlRow};
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -106,13 +108,15 @@ impl MySqlStore {
             if servers.len() == 1 {
                 return Ok(connection);
             }
-            match columns.takes_writes(&mut connection).await {
+            let asked = async {
+                let answer = columns.takes_writes(&mut connection).await;
+                answer.map_err(|error| classify::<MySqlConnection>(&server.to_string(), error))
+            };
+            match in_time(server, asked).await {
                 Ok(true) => return Ok(connection),
                 // A replica is no error of its own: the primary may be the one that failed.
                 Ok(false) => {}
-                Err(error) => {
-                    refused = Some(classify::<MySqlConnection>(&server.to_string(), error));
-                }
+                Err(error) => refused = Some(error),
             }
             // The connection is given up, so it does not matter how it ends.
             let _ = close(connection).await;
@@ -184,14 +188,17 @@ impl MySqlStore {
             name == "socket" || name == "ssl-mode" && value.eq_ignore_ascii_case("verify_identity")
         });
         let port = server.port.unwrap_or_default();
-        let addresses = match by_name {
+        let look_up = tokio::net::lookup_host((server.host.as_str(), port));
+        let addresses: Vec<SocketAddr> = match by_name {
             true => Vec::new(),
-            false => tokio::net::lookup_host((server.host.as_str(), port))
-                .await
-                .map_or_else(|_| Vec::new(), Iterator::collect),
+            // A name that is not found in time stays as it is.
+            false => match tokio::time::timeout(self.connect_timeout, look_up).await {
+                Ok(Ok(found)) => found.collect(),
+                Ok(Err(_)) | Err(_) => Vec::new(),
+            },
         };
         // `localhost` is often one server at an address of each family.
-        let first = addresses.first().map(std::net::SocketAddr::is_ipv4);
+        let first = addresses.first().map(SocketAddr::is_ipv4);
         let addresses: Vec<_> =
             addresses.into_iter().filter(|it| Some(it.is_ipv4()) == first).collect();
         if addresses.len() < 2 {

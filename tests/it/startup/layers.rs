@@ -6,7 +6,7 @@ use std::path::Path;
 use toml::{Table, Value};
 
 /// Every setting that has one value, with a value for the file, the environment and the flag.
-const SETTINGS: [(&str, [&str; 3]); 21] = [
+const SETTINGS: [(&str, [&str; 3]); 23] = [
     ("listen", ["127.0.0.1:1001", "127.0.0.1:1002", "127.0.0.1:1003"]),
     ("metrics_listen", ["127.0.0.1:2001", "127.0.0.1:2002", "127.0.0.1:2003"]),
     ("sqlite", ["/file.db", "/environment.db", "/flag.db"]),
@@ -19,7 +19,9 @@ const SETTINGS: [(&str, [&str; 3]); 21] = [
     ("feed_interval_ms", ["51", "52", "53"]),
     ("lanes", ["1", "2", "3"]),
     ("query_timeout_ms", ["61", "62", "63"]),
+    ("failover_wait_ms", ["65", "66", "67"]),
     ("request_timeout_ms", ["71", "72", "73"]),
+    ("start_timeout_s", ["75", "76", "77"]),
     ("drain_timeout_ms", ["81", "82", "83"]),
     ("max_connections", ["91", "92", "93"]),
     ("max_aliases", ["101", "102", "103"]),
@@ -138,4 +140,26 @@ async fn secrets_are_not_printed() {
         let printed = set.run().await.succeeded();
         assert!(printed.contains("password of shards whose URL has none: set"), "{printed}");
     }
+}
+
+/// The commas between the servers of a shard are not those between shards.
+#[tokio::test]
+async fn a_shard_of_several_servers_is_one_shard() {
+    let group = "mysql://a@e0,e1:3307,e2/aka";
+    let both = format!("{group},mysql://a@e3/aka");
+    let serve = || aka(["serve", "--print-config"]);
+    for serve in [
+        serve().env("AKA_SHARDS", &both),
+        serve().args(["--shard", &both]),
+        serve().args(["--shard", group, "--shard", "mysql://a@e3/aka"]),
+    ] {
+        let printed: Table = serve.run().await.succeeded().parse().expect("it prints TOML");
+        let shards = printed["shards"].as_array().expect("a list");
+        assert_eq!(shards.len(), 2, "{shards:?}");
+        assert_eq!(shards[0].as_str(), Some("mysql://a@e0,e1:3307,e2:3306/aka"));
+    }
+    let wrong = serve().args(["--shard", group, "--staleness-limit-ms", "100"]);
+    wrong.run().await.failed(64, &["staleness_limit_ms", "500"]);
+    let twice = serve().args(["--shard", "mysql://a@e0,e0:3306/aka"]);
+    twice.run().await.failed(64, &["e0:3306", "twice"]);
 }
