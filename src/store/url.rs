@@ -33,6 +33,8 @@ pub enum ShardUrlFault {
     Parameter(String, String),
     #[error("the shard URL {0} names several servers and a socket: name one of the two")]
     Socket(String),
+    #[error("a shard URL has an empty item in its list of servers: name each server")]
+    EmptyServer,
     #[error("the shard URL {0} names the server {1} twice")]
     Twice(String, Server),
     #[error(
@@ -99,6 +101,9 @@ impl FromStr for ShardUrl {
         let first = read(&first)?;
         let mut servers = vec![server_of(&first)];
         for other in others {
+            if other.is_empty() || first.host_str().is_none_or(str::is_empty) {
+                return Err(ShardUrlFault::EmptyServer);
+            }
             servers.push(server_of(&read(&format!("mysql://{other}/"))?));
         }
         Self { first, servers }.check()
