@@ -6,7 +6,7 @@ use aka_core::domain::{ClusterId, Identity, ShardId};
 /// The version of the tables that this program makes. It is the number of the newest migration.
 ///
 /// Two versions of aka work side by side while a cluster is upgraded: an instance works on tables
-/// of this version, of a newer one that says that this is enough, and of [`OLDEST_SCHEMA`] on.
+/// of this version, of a newer one that says that this is enough, and of version 1 on.
 pub const SCHEMA_VERSION: u32 = 2;
 
 /// The oldest tables that this program can use.
