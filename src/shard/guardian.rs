@@ -142,6 +142,8 @@ impl Guardian {
         if last.replace(server.clone()).is_some_and(|last| last != server) {
             shard.metrics.failovers.increment(1);
         }
+        // A write that the former primary refused says nothing about the next.
+        shard.health.note_write(None);
         self.use_lead(Lead::Primary(server));
     }
 
