@@ -27,6 +27,7 @@ async fn statements_are_those_of_the_list() {
     let database = Database::on(&[&server]).await;
     server.execute("SET GLOBAL log_output = 'TABLE'; SET GLOBAL general_log = ON").await;
     use_everything(&database).await;
+    use_a_group(&server, &database).await;
     server.execute("SET GLOBAL general_log = OFF").await;
     let statements = logged(&server).await;
 
@@ -47,9 +48,12 @@ async fn statements_are_those_of_the_list() {
     assert_eq!(seen, listed, "see the head of this file");
 }
 
-/// Does all that a server and the commands do with a shard, but for pruning.
+/// Does all that a server and the commands do with a shard of one server.
 async fn use_everything(database: &Database) {
-    let serving = Aka::serve(database, &["--audit-sample", "1", "--sweep-pause-ms", "1"]).await;
+    let flags = ["--audit-sample", "1", "--sweep-pause-ms", "1"];
+    // Lines of the log are removed at once, if they are old.
+    let soon = [("AKA_PRUNE_WINDOW_MS", "200")];
+    let serving = Aka::serve_with_env(database, &flags, &soon).await;
     serving.create(PROJECT, "bob", "alice").await.expect("created");
     let created = serving.create(PROJECT, "carol", "alice").await.expect("created");
     let version = created.alias.expect("an alias").version;
@@ -71,8 +75,27 @@ async fn use_everything(database: &Database) {
         (serving.metric("aka_orphans_removed_total", &[]).await > 0.0).then_some(())
     })
     .await;
+    let old = "UPDATE alias_change SET change_time_us = change_time_us - 172800000000, seq = seq";
+    database.connect(0).await.execute(old).await;
+    eventually("old lines are pruned", async || {
+        (serving.metric("aka_log_pruned_total", &[]).await > 0.0).then_some(())
+    })
+    .await;
     aka(["export"]).args(database.flags()).run().await.succeeded();
     aka(["check"]).args(database.flags()).run().await.succeeded();
+}
+
+/// A group has beats. Its two servers are one here, by two names.
+async fn use_a_group(server: &DbServer, database: &Database) {
+    let (port, name) = (server.port(), &database.names()[0]);
+    let url = format!("mysql://root@127.0.0.1:{port},localhost:{port}/{name}");
+    let serving = Aka::serve(&Database::at(vec![url]), &[]).await;
+    serving.create(PROJECT, "fay", "alice").await.expect("created");
+    serving.resolve(PROJECT, "nobody").await.expect("resolved");
+    eventually("both servers are looked at", async || {
+        (serving.metric("aka_shard_primaries", &[]).await >= 2.0).then_some(())
+    })
+    .await;
 }
 
 /// The statements of the general log, without their values.
@@ -86,7 +109,7 @@ async fn logged(server: &DbServer) -> BTreeSet<String> {
     .await
     .expect("the log can be read");
     // What the test itself has sent.
-    let own = ["general_log", "PIPES_AS_CONCAT"];
+    let own = ["general_log", "PIPES_AS_CONCAT", "seq = seq"];
     let statements = rows.iter().flat_map(|row| row.split(';'));
     let statements = statements.filter(|text| own.iter().all(|own| !text.contains(own)));
     statements.map(shape).filter(|text| !text.is_empty()).collect()
