@@ -54,11 +54,12 @@ impl World {
         }
         let (at, maker) = line.beat;
         let seq = server.seq(line);
-        // A replica has the beats from before the first change that it lacks. It has the clock of
-        // the server that made the beat, so that its age is exact.
+        // A replica has the beats from before the first change that it lacks. A server that stands
+        // in has the clock of the server that made the beat, so that its age is exact. A primary's
+        // clock is its own: only its own beats may count.
         let (at, clock) = match (server.behind, line.log.get(seq as usize)) {
-            (None, _) => (at, line.clock_ahead),
-            (_, None) => (at, lines[maker].clock_ahead),
+            (None, _) if server.leads => (at, line.clock_ahead),
+            (None, _) | (_, None) => (at, lines[maker].clock_ahead),
             (_, Some(next)) => {
                 let ahead = lines[maker].clock_ahead;
                 (at.min(next.time + ahead), ahead)
