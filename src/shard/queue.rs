@@ -55,6 +55,13 @@ impl<T> Queue<T> {
         taken.into()
     }
 
+    /// Takes the items behind the first `most`.
+    pub fn take_beyond(&self, most: usize) -> Vec<T> {
+        let mut queue = self.items.lock();
+        let kept = queue.len().min(most);
+        queue.split_off(kept).into()
+    }
+
     /// The least of a value of the items.
     pub fn least<V: Ord>(&self, value: impl Fn(&T) -> V) -> Option<V> {
         self.items.lock().iter().map(value).min()
@@ -80,5 +87,23 @@ impl<T> Queue<T> {
 
     pub fn len(&self) -> usize {
         self.items.lock().len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_come_back_in_order_and_leave_by_place_or_by_choice() {
+        let queue = Queue::new(3);
+        assert_eq!(queue.push(vec![3, 4, 5, 6]), [6]);
+        queue.put_back(vec![1, 2]);
+        assert_eq!(queue.least(|&item| item), Some(1));
+        assert_eq!(queue.take_beyond(4), [5]);
+        assert!(queue.take_beyond(4).is_empty());
+        assert_eq!(queue.take_if(|item| item % 2 == 0), [2, 4]);
+        assert_eq!(queue.take(9), [1, 3]);
+        assert_eq!(queue.least(|&item| item), None);
     }
 }

@@ -56,7 +56,7 @@ impl WriteFault {
 }
 
 /// Jobs that may wait for a primary. More fail at once.
-const MOST_HELD: usize = 1_000;
+pub(super) const MOST_HELD: usize = 1_000;
 
 /// A job that waits.
 #[derive(Debug)]

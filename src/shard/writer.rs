@@ -5,7 +5,7 @@
 
 use super::connection::{RECONNECT_PAUSE, ShardConnection, ask, in_time};
 use super::state::Shard;
-use super::write_backlog::{WaitingJob, WriteFault, Written};
+use super::write_backlog::{MOST_HELD, WaitingJob, WriteFault, Written};
 use crate::hooks;
 use crate::store::{CommitFailure, Role, Session, StoreError};
 use aka_core::clock::Boottime;
@@ -42,12 +42,16 @@ pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
     }
 }
 
+/// The longest pause between two looks at the jobs that are held. One that came later may end first.
+const LONGEST_HOLD_PAUSE: Duration = Duration::from_millis(50);
+
 /// Holds the jobs while there is no primary, each up to its limit.
 async fn hold(shard: &Shard) {
     let backlog = &shard.write_backlog;
     backlog.hold(true);
     while !shard.primary.is_known() {
         let now = Boottime::now();
+        answer_all(backlog.jobs.take_beyond(MOST_HELD), WriteFault::NotWritten);
         let over = backlog.jobs.take_if(|waiting| waiting.hold_until <= now);
         answer_all(over, WriteFault::NotWritten);
         let next = backlog.jobs.least(|waiting| waiting.hold_until);
@@ -59,9 +63,6 @@ async fn hold(shard: &Shard) {
     }
     backlog.hold(false);
 }
-
-/// Jobs that come while others are held may have to be answered before them.
-const LONGEST_HOLD_PAUSE: Duration = Duration::from_millis(50);
 
 /// Carries out the next group.
 ///

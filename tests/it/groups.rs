@@ -8,7 +8,7 @@ use aka_test_support::{
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tonic::Code;
 
 /// A group with one shard on it, and two instances that serve from it.
@@ -141,6 +141,25 @@ async fn a_switch_and_a_killed_primary_lose_no_write() {
     .await;
 }
 
+/// While there is no primary. Those that are held fail when their time is over.
+async fn at_most_1000_writes_are_held(aka: &Arc<Aka>) {
+    let mut writes = JoinSet::new();
+    for number in 0..1_200 {
+        let aka = aka.clone();
+        writes.spawn(async move { aka.create(PROJECT, format!("h-{number}"), "alice").await });
+    }
+    eventually("1,000 are held", async || {
+        let held = aka.metric("aka_writes_held", &[]).await;
+        assert!(held <= 1_000.0, "{held} are held");
+        (held == 1_000.0).then_some(())
+    })
+    .await;
+    for written in writes.join_all().await {
+        let refused = written.expect_err("there is no primary");
+        assert_refused(&refused, Code::Unavailable, "SHARD_UNAVAILABLE");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_primary_that_is_cut_off_gives_no_unmarked_answer() {
     let site = Site::start().await;
@@ -167,6 +186,7 @@ async fn a_primary_that_is_cut_off_gives_no_unmarked_answer() {
         assert_refused(&refused, Code::Unavailable, "SHARD_UNAVAILABLE");
     }
 
+    at_most_1000_writes_are_held(&site.one).await;
     site.group.node(1).resume();
     site.group.node(2).resume();
     for aka in [&*site.one, &site.other] {

@@ -184,9 +184,11 @@ impl MySqlStore {
     /// The addresses of a name. A name that cannot be resolved stays as it is, and so does every
     /// name if the server's certificate must bear it.
     async fn resolve(&self, server: &Server, found: &mut Vec<Server>) {
-        let by_name = self.url.expose().query_pairs().any(|(name, value)| {
-            name == "socket" || name == "ssl-mode" && value.eq_ignore_ascii_case("verify_identity")
+        let mut parameters = self.url.expose().query_pairs();
+        let verifies = parameters.any(|(name, value)| {
+            name == "ssl-mode" && value.eq_ignore_ascii_case("verify_identity")
         });
+        let by_name = verifies || self.has_parameter("socket");
         let port = server.port.unwrap_or_default();
         let look_up = tokio::net::lookup_host((server.host.as_str(), port));
         let addresses: Vec<SocketAddr> = match by_name {
@@ -311,16 +313,17 @@ impl Store for MySqlStore {
             check_tables(&mut connection, &address).await?;
             self.tables_checked.store(true, Ordering::Relaxed);
         }
-        let session = SqlSession::open(connection, address, longest, claim).await?;
+        let session = Box::new(SqlSession::open(connection, address, longest, claim).await?);
         let version = session.identity().schema_version;
         if self.is_group() && version < GROUPS_SCHEMA {
+            session.close().await;
             return Err(StoreError::WrongShard(format!(
                 "{} names several servers, which needs tables of version {GROUPS_SCHEMA}, but has \
                  version {version}: run `aka migrate` with the same shards",
                 self.url
             )));
         }
-        Ok(Box::new(session))
+        Ok(session)
     }
 
     fn idle_limit(&self) -> Option<Duration> {

@@ -37,7 +37,7 @@ pub fn spawn(mut command: Command) -> io::Result<Child> {
     };
     // SAFETY: between fork and exec the closure makes two system calls and nothing else. It takes
     // no lock and allocates nothing.
-    #[allow(unsafe_code, reason = "pre_exec has no safe form")]
+    #[expect(unsafe_code, reason = "pre_exec has no safe form")]
     unsafe {
         command.pre_exec(die_with_parent);
     }
@@ -53,7 +53,7 @@ pub(crate) fn limit_descriptors(command: &mut Command, soft: u64, hard: u64) {
     let set = move || Ok(setrlimit(Resource::Nofile, limit)?);
     // SAFETY: between fork and exec the closure makes one system call and nothing else. It takes no
     // lock and allocates nothing.
-    #[allow(unsafe_code, reason = "pre_exec has no safe form")]
+    #[expect(unsafe_code, reason = "pre_exec has no safe form")]
     unsafe {
         command.pre_exec(set);
     }
