@@ -2,6 +2,7 @@
 //!
 //! Each test breaks the primary in another way. The rules themselves are tested by the simulation.
 
+use aka_test_support::proxy::{Mode, Proxy};
 use aka_test_support::{
     Aka, Database, DbServer, Engine, MySqlGroup, PROJECT, ReplicaPair, Resolved, assert_refused,
     eventually, run_aka,
@@ -199,6 +200,54 @@ async fn a_primary_that_is_cut_off_gives_no_unmarked_answer() {
     let read =
         async || site.other.resolve_as_of(PROJECT, "carol", &answer.consistency_token).await.ok();
     assert_eq!(eventually("the write is read", read).await.canonical_id, "alice");
+}
+
+/// The network between the servers is cut. The others elect a new primary, which takes a write, while
+/// the old one still answers reads. One instance reaches all servers, the other one only the old
+/// primary.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cut_network_shows_no_past_unmarked() {
+    let group = MySqlGroup::start_on_own_network().await;
+    let database = Database::at(vec![group.url()]);
+    let migrated = run_aka("migrate", &database.flags()).await;
+    assert!(migrated.status.success(), "{migrated:?}");
+    let one = Aka::serve_with_defaults(&database, &[]).await;
+    let ways = [Proxy::start(group.node(1).port()).await, Proxy::start(group.node(2).port()).await];
+    let ports = [group.node(0).port(), ways[0].port(), ways[1].port()];
+    let servers = ports.map(|port| format!("127.0.0.1:{port}")).join(",");
+    let other = Database::at(vec![format!("mysql://root@{servers}/{}", group.database())]);
+    let other = Aka::serve_with_defaults(&other, &["--filter", "false"]).await;
+    let bob = one.create(PROJECT, "bob", "alice").await.expect("created").alias.expect("alias");
+    one.create(PROJECT, "carol", "alice").await.expect("created");
+    assert_eq!(answered(&other, "bob", false).await.canonical_id, "alice");
+
+    group.cut_off(0);
+    ways.iter().for_each(|way| way.set(Mode::Refuse));
+    answered(&other, "bob", true).await;
+    assert_ne!(group.other_primary(0).await, 0);
+    assert!(group.takes_writes(0).await, "the old primary does not know that it is one no longer");
+    let updated =
+        eventually("a write", async || one.update(PROJECT, "bob", "dora", bob.version).await.ok())
+            .await;
+    assert_eq!(answered(&one, "bob", false).await.canonical_id, "dora");
+
+    // The old primary says "alice" of both, and the other instance has never asked for one of them.
+    for id in ["bob", "carol"].into_iter().cycle().take(200) {
+        match other.resolve(PROJECT, id).await {
+            Ok(answer) => assert!(answer.degraded, "an unmarked answer of a cut-off primary"),
+            Err(status) => assert_eq!(status.code(), Code::Unavailable, "{status:?}"),
+        }
+        let token = &updated.consistency_token;
+        let refused = other.resolve_as_of(PROJECT, id, token).await.expect_err("no fresh answer");
+        assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
+    }
+
+    ways.iter().for_each(|way| way.set(Mode::Pass));
+    assert_eq!(answered(&other, "bob", false).await.canonical_id, "dora");
+    group.reconnect(0);
+    let token = &updated.consistency_token;
+    let read = async || other.resolve_as_of(PROJECT, "bob", token).await.ok();
+    assert_eq!(eventually("the token is reached", read).await.canonical_id, "dora");
 }
 
 /// A primary is demoted and a replica promoted, and nothing is lost. Then the way back, which loses

@@ -11,7 +11,8 @@
 //! current-thread runtime uses `spawn_blocking` if its other tasks must go on meanwhile.
 
 use crate::engine::{Engine, tools};
-use crate::launch::{self, Launch, LaunchFailure, PATIENCE, administrator, data_folder};
+use crate::launch::{self, Launch, LaunchFailure, PATIENCE, SOCKET, administrator, data_folder};
+use crate::network::{Namespace, Relay};
 use crate::port::free_port;
 use crate::process::{exited, kill_and_wait, signal};
 use crate::server_folder::{copy_folder, process_folder};
@@ -22,7 +23,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -53,6 +54,8 @@ pub struct DbServer {
     /// Options of this server's own.
     options: Vec<String>,
     process: Mutex<Option<Child>>,
+    /// The network that it runs in, and its way out, if that is not the machine's.
+    network: Option<(Arc<Namespace>, Relay)>,
 }
 
 impl DbServer {
@@ -66,6 +69,23 @@ impl DbServer {
         let mut server = Self::new(engine, &engine.template());
         server.options = options.iter().map(|&option| option.to_owned()).collect();
         server.start_somewhere()
+    }
+
+    /// The same in a network of a test's own. It listens there on this port, and so does a relay on
+    /// the machine's loopback.
+    pub(crate) fn start_in(
+        network: Arc<Namespace>,
+        engine: Engine,
+        port: u16,
+        options: Vec<String>,
+    ) -> DbServer {
+        let mut server = Self::new(engine, &engine.template());
+        let relay = Relay::start(port, server.data(), SOCKET).expect("the port is free");
+        server.network = Some((network, relay));
+        server.port = port;
+        server.options = options;
+        server.restart();
+        server
     }
 
     /// Another server, not started yet, with a copy of this one's data. It is like a replica that no
@@ -106,7 +126,7 @@ impl DbServer {
         // Each server makes itself an id. The servers of a group must not have the same.
         fs::remove_file(folder.join("data").join("auto.cnf")).ok();
         let process = Mutex::new(None);
-        DbServer { engine, port: 0, folder, options: Vec::new(), process }
+        DbServer { engine, port: 0, folder, options: Vec::new(), process, network: None }
     }
 
     fn start_somewhere(mut self) -> DbServer {
@@ -161,10 +181,9 @@ impl DbServer {
     /// Runs statements as the administrator, with no database selected.
     pub async fn execute(&self, sql: &str) {
         let mut connection = self.connect().await;
-        sqlx::raw_sql(AssertSqlSafe(sql))
-            .execute(&mut connection)
-            .await
-            .unwrap_or_else(|error| panic!("{} does not accept {sql}: {error}", self.engine));
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap_or_else(|error| {
+            panic!("{} does not accept {sql}: {error}\n{}", self.engine, self.log_tail())
+        });
         connection.close().await.ok();
     }
 
@@ -250,7 +269,8 @@ impl DbServer {
 
     fn launch(&self) -> Result<(), LaunchFailure> {
         let (folder, options) = (&self.folder, &self.options);
-        let launch = Launch { engine: self.engine, port: self.port, folder, options };
+        let network = self.network.as_ref().map(|(network, _)| &**network);
+        let launch = Launch { engine: self.engine, port: self.port, folder, options, network };
         *self.process() = Some(launch.run()?);
         Ok(())
     }

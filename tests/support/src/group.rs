@@ -3,6 +3,7 @@
 use crate::db_server::DbServer;
 use crate::engine::Engine;
 use crate::expect::{PATIENCE, eventually};
+use crate::network::{Network, address};
 use crate::port::free_port;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,9 @@ const NAME: &str = "3d1fbf3e-6a1b-4c59-9a57-0b6d5ac0a1ce";
 
 /// How many servers a group has.
 const NODES: usize = 3;
+
+/// The port on which servers talk as a group, where each has an address of its own.
+const GROUP_PORT: u16 = 33_061;
 
 /// How long a server may take to copy what it has missed.
 const RECOVERY: Duration = Duration::from_secs(120);
@@ -21,26 +25,50 @@ const RECOVERY: Duration = Duration::from_secs(120);
 pub struct MySqlGroup {
     nodes: Vec<DbServer>,
     database: String,
+    /// The network between the servers, if that is not the machine's.
+    network: Option<Network>,
 }
 
 impl MySqlGroup {
     /// Starts the servers, forms the group, and makes an empty database.
     pub async fn start() -> Self {
+        Self::form(None).await
+    }
+
+    /// The same with a network between the servers that can be cut. Only root can make one.
+    pub async fn start_on_own_network() -> Self {
+        let made = tokio::task::spawn_blocking(|| Network::new(NODES));
+        Self::form(Some(made.await.expect("a network can be made"))).await
+    }
+
+    async fn form(network: Option<Network>) -> Self {
         let ports: Vec<u16> = (0..NODES).map(|_| free_port()).collect();
-        let seeds: Vec<_> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
-        let seeds = seeds.join(",");
-        let starting = ports.into_iter().enumerate().map(|(number, port)| {
-            let options = options(number, port, &seeds);
-            tokio::task::spawn_blocking(move || {
-                let options: Vec<&str> = options.iter().map(String::as_str).collect();
-                DbServer::start_with(Engine::MySql, &options)
+        let places = ports.iter().enumerate().map(|(number, &port)| match &network {
+            // The port of the group's own talk, beside that of MySQL.
+            Some(_) => (address(number), GROUP_PORT),
+            None => ("127.0.0.1".to_owned(), port),
+        });
+        let places: Vec<(String, u16)> = places.collect();
+        let seeds: Vec<_> = places.iter().map(|(host, port)| format!("{host}:{port}")).collect();
+        let starting = ports.into_iter().zip(&places).enumerate().map(|(number, (port, place))| {
+            let mut options = options(number, place, &seeds.join(","));
+            let member = network.as_ref().map(|network| network.member(number));
+            tokio::task::spawn_blocking(move || match member {
+                Some(member) => {
+                    options.push("--bind-address=*".to_owned());
+                    DbServer::start_in(member, Engine::MySql, port, options)
+                }
+                None => {
+                    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+                    DbServer::start_with(Engine::MySql, &options)
+                }
             })
         });
         let mut nodes = Vec::new();
         for node in starting.collect::<Vec<_>>() {
             nodes.push(node.await.expect("the server starts"));
         }
-        let mut group = Self { nodes, database: String::new() };
+        let mut group = Self { nodes, database: String::new(), network };
         group.nodes[0]
             .execute(
                 "SET GLOBAL group_replication_bootstrap_group = ON; START GROUP_REPLICATION; \
@@ -117,6 +145,20 @@ impl MySqlGroup {
         self.nodes[to].execute(&format!("SELECT group_replication_set_as_primary('{id}')")).await;
     }
 
+    /// Pulls a server's cable to the others. Tests and instances still reach it.
+    pub fn cut_off(&self, number: usize) {
+        self.own_network().connect(number, false);
+    }
+
+    /// Ends [`Self::cut_off`].
+    pub fn reconnect(&self, number: usize) {
+        self.own_network().connect(number, true);
+    }
+
+    fn own_network(&self) -> &Network {
+        self.network.as_ref().expect("the group has a network of its own")
+    }
+
     /// Starts a server that was killed, and lets it join again.
     pub async fn rejoin(&self, number: usize) {
         tokio::task::block_in_place(|| self.nodes[number].restart());
@@ -169,11 +211,12 @@ async fn primary_port(node: &DbServer) -> Option<u16> {
     primary.and_then(|(port, ..)| u16::try_from(*port).ok())
 }
 
-fn options(number: usize, port: u16, seeds: &str) -> Vec<String> {
+fn options(number: usize, (host, port): &(String, u16), seeds: &str) -> Vec<String> {
     let mut options = vec![
         format!("--server-id={}", number + 1),
         format!("--group-replication-group-name={NAME}"),
-        format!("--group-replication-local-address=127.0.0.1:{port}"),
+        format!("--group-replication-local-address={host}:{port}"),
+        format!("--report-host={host}"),
         format!("--group-replication-group-seeds={seeds}"),
     ];
     let fixed = [
@@ -187,7 +230,6 @@ fn options(number: usize, port: u16, seeds: &str) -> Vec<String> {
         "--group-replication-start-on-boot=OFF",
         "--group-replication-recovery-get-public-key=ON",
         "--group-replication-member-expel-timeout=0",
-        "--report-host=127.0.0.1",
     ];
     options.extend(fixed.map(str::to_owned));
     options

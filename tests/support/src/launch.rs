@@ -1,6 +1,7 @@
 //! Starts a database server, and waits for its first login.
 
 use crate::engine::Engine;
+use crate::network::Namespace;
 use crate::process::{exited, kill_and_wait, spawn};
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 use sqlx::{ConnectOptions, Connection};
@@ -21,7 +22,13 @@ pub(crate) struct Launch<'a> {
     pub(crate) folder: &'a Path,
     /// More options, which win over the usual ones.
     pub(crate) options: &'a [String],
+    /// The network that it runs in, if that is not the machine's.
+    pub(crate) network: Option<&'a Namespace>,
 }
+
+/// The name of the socket in the data folder. It is relative, because the path of a socket must be
+/// short.
+pub(crate) const SOCKET: &str = "server.sock";
 
 pub(crate) struct LaunchFailure {
     pub(crate) port_taken: bool,
@@ -81,16 +88,19 @@ impl Launch<'_> {
             .append(true)
             .open(log_path(self.folder))
             .expect("the server's log can be written");
-        let mut command = Command::new(self.engine.program());
+        let program = self.engine.program();
+        let mut command = match self.network {
+            Some(network) => network.enter(program),
+            None => Command::new(program),
+        };
         command
             .arg(format!("--datadir={}", data.display()))
             .arg(format!("--port={}", self.port))
             // Its own folder: a MariaDB that starts removes the temporary tables that it finds.
             .arg(format!("--tmpdir={}", self.folder.display()))
+            .arg(format!("--socket={SOCKET}"))
             .args([
                 "--bind-address=127.0.0.1",
-                // Relative to the data folder, because the path of a socket must be short.
-                "--socket=server.sock",
                 "--pid-file=server.pid",
                 "--max-connections=500",
                 "--performance-schema=OFF",

@@ -40,6 +40,7 @@ pub mod http2;
 mod instance;
 pub mod invariants;
 mod launch;
+mod network;
 mod output_lines;
 mod pair;
 mod port;
