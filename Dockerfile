@@ -14,4 +14,6 @@ COPY --from=build /out/aka /usr/local/bin/aka
 USER nonroot
 EXPOSE 50051 9464
 ENTRYPOINT ["aka"]
-CMD ["serve", "--listen", "0.0.0.0:50051", "--metrics-listen", "0.0.0.0:9464"]
+# A published port leads to the container's own address, so `docker run … aka serve` needs these.
+ENV AKA_LISTEN=0.0.0.0:50051 AKA_METRICS_LISTEN=0.0.0.0:9464
+CMD ["serve"]

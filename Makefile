@@ -1,11 +1,11 @@
 .DEFAULT_GOAL := help
-.PHONY: help build quick test lint fmt bench compare deny advisories
+.PHONY: help build quick test lint fmt bench compare deny advisories check-deploy
 
 # The real database servers for the tests live here, unless AKA_TEST_TOOLS says otherwise.
 export AKA_TEST_TOOLS ?= $(CURDIR)/.test-tools
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build the optimised binary, target/release/aka
 	cargo build --release --locked
@@ -39,6 +39,9 @@ compare: ## Measure aka beside Redis, memcached, MySQL and a bare echo (installs
 
 deny: ## Check licences, sources and known advisories of the dependencies; fails if it cannot
 	scripts/check-dependencies
+
+check-deploy: ## Check the files of deploy/ (systemd's units, Kubernetes' manifests); fails if it cannot
+	scripts/check-deploy
 
 advisories: ## Check the newest security advisories with cargo-deny (needs a network); fails if it cannot
 	cargo deny --all-features check advisories

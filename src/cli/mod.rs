@@ -31,6 +31,7 @@ mod status;
 mod stores;
 mod text;
 
+use crate::server::{PassedSockets, SocketFault};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use environment::without_empty_variables;
 use exit::Exit;
@@ -79,21 +80,23 @@ enum Command {
 /// The whole program. It is not `async`, so that the futures of all commands are compiled here, and
 /// not once more in the binary that calls it.
 pub fn main() -> ExitCode {
+    // While there is one thread.
+    let passed = PassedSockets::from_environment();
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(run()),
+        Ok(runtime) => runtime.block_on(run(passed)),
         Err(error) => finish(OutputFormat::Text, Err(CliFault::Runtime(error))),
     }
 }
 
 /// Reads the command line and does what it says.
-async fn run() -> ExitCode {
+async fn run(passed: Result<PassedSockets, SocketFault>) -> ExitCode {
     let cli = match Cli::read() {
         Ok(cli) => cli,
         Err(error) => return usage(&error).into(),
     };
     let output = cli.command.output();
     let result = match cli.command {
-        Command::Serve(args) => serve::run(*args).await,
+        Command::Serve(args) => serve::run(*args, passed).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::Check(args) => check::run(args).await,
         Command::Export(args) => export::run(args).await,

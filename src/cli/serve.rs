@@ -4,7 +4,7 @@ use super::fault::CliFault;
 use super::print::to_stdout;
 use crate::config::{Config, ServeFlags};
 use crate::ops::logging;
-use crate::server::serve;
+use crate::server::{PassedSockets, ServeFault, SocketFault, serve};
 use std::io::Write;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -27,7 +27,10 @@ pub struct ServeArgs {
     print_config: bool,
 }
 
-pub async fn run(args: ServeArgs) -> Result<(), CliFault> {
+pub async fn run(
+    args: ServeArgs,
+    passed: Result<PassedSockets, SocketFault>,
+) -> Result<(), CliFault> {
     let config = Config::load(args.flags)?;
     if args.print_config {
         return to_stdout(config.to_string().as_bytes());
@@ -37,7 +40,8 @@ pub async fn run(args: ServeArgs) -> Result<(), CliFault> {
     let terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
     tokio::spawn(hear_hangups(signal(SignalKind::hangup()).map_err(no_signals)?));
-    let served = serve(config, stop_signal(terminate, interrupt), |addresses| {
+    let passed = passed.map_err(|fault| ServeFault::Entrance(fault.into()))?;
+    let served = serve(config, passed, stop_signal(terminate, interrupt), |addresses| {
         tracing::info!(grpc = %addresses.grpc, metrics = %addresses.metrics, "serving");
         // Scripts wait for this line; a closed stdout is no reason to stop.
         let _ = writeln!(std::io::stdout(), "aka: serving on {}", addresses.grpc);

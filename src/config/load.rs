@@ -13,6 +13,7 @@ use aka_core::coherence::Limits;
 use aka_core::domain::Placeholders;
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// All that `aka serve` needs to know. Displayed, it is a file that could be used as it is, but for
@@ -25,8 +26,15 @@ pub struct Config {
     pub cluster: ClusterSettings,
     pub rules: Rules,
     pub request_timeout: Duration,
+    /// How long a start may be not ready, at most.
+    pub ready_timeout: Duration,
+    /// By which Unix socket a new process takes over.
+    pub handover: Option<PathBuf>,
+    pub drain_delay: Duration,
     pub drain_timeout: Duration,
     pub max_connections: usize,
+    /// `None`: connections may become as old as they like.
+    pub max_connection_age: Option<Duration>,
     pub sweep_pause: Duration,
     pub log_format: LogFormat,
     pub log: String,
@@ -69,8 +77,13 @@ impl Config {
             },
             rules: Rules { placeholders, max_aliases: set.max_aliases },
             request_timeout: Duration::from_millis(set.request_timeout_ms),
+            ready_timeout: Duration::from_secs(set.ready_timeout_s),
+            handover: set.handover.clone(),
+            drain_delay: Duration::from_millis(set.drain_delay_ms),
             drain_timeout: Duration::from_millis(set.drain_timeout_ms),
             max_connections: set.max_connections,
+            max_connection_age: (set.max_connection_age_s > 0)
+                .then(|| Duration::from_secs(set.max_connection_age_s)),
             sweep_pause: Duration::from_millis(set.sweep_pause_ms),
             log_format: set.log_format,
             log: set.log.clone(),

@@ -2,13 +2,13 @@
 //! `settings.rs` lists all settings.
 
 mod database;
+#[cfg(test)]
+mod documented;
 mod fault;
 mod file;
 mod flags;
 mod load;
 mod paths;
-#[cfg(test)]
-mod readme;
 mod secret;
 mod settings;
 mod table;

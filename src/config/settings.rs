@@ -10,7 +10,7 @@
 //! - the check of the bounds, and the line of `--print-config`.
 //!
 //! A setting without a default here is an `Option`; `load.rs`, `database.rs` and `paths.rs` say
-//! what its absence means. The tests in `readme.rs` compare the table of README.md with these
+//! what its absence means. The tests in `documented.rs` compare `docs/configuration.md` with these
 //! entries.
 
 use super::table::settings;
@@ -90,11 +90,25 @@ settings! {
         /// How long a start waits until a shard can be reached; 0: for ever
         start_timeout_s: u64 [S] = 0, in 0..=TEN_YEARS_S;
 
+        /// How long a start may say that it is not ready while memory warms up; lookups are answered
+        /// meanwhile
+        ready_timeout_s: u64 [S] = 30, in 0..=TEN_YEARS_S;
+
+        /// A Unix socket by which a new `aka serve` with the same setting takes over from this one
+        handover: PathBuf [PATH];
+
+        /// How long to go on after SIGTERM, not ready, until callers have learnt to go elsewhere
+        drain_delay_ms: u64 [MS] = 0, in 0..=DAY_MS;
+
         /// How long to let RPCs finish when stopping
         drain_timeout_ms: u64 [MS] = 10_000, in 0..=DAY_MS;
 
         /// gRPC connections at once; more wait
         max_connections: usize [COUNT] = 10_000, in 1..=1 << 20;
+
+        /// The age, give or take a tenth, at which a connection is ended in order, so that clients
+        /// find new instances; 0: never
+        max_connection_age_s: u64 [S] = 0, in 0..=TEN_YEARS_S;
 
         /// Aliases that one canonical id may have
         max_aliases: u64 [COUNT] = 500, in 1..=1_000_000;

@@ -72,16 +72,23 @@ fn answer(operations: &Operations, request: &Request<Incoming>) -> Response<Full
     }
 }
 
-/// An instance is ready from its start to its stop. A database that is down does not make it
-/// unready: all instances would be taken out of service at once, and their degraded answers with
-/// them. The body says how the shards are.
+/// An instance is ready from when its memory is warm to its stop. A database that is down does not
+/// make it unready: all instances would be taken out of service at once, and their degraded answers
+/// with them. The body says how the shards are.
 fn readiness(operations: &Operations) -> Response<Full<Bytes>> {
     let (status, body) = match (operations.stage(), operations.cluster()) {
-        (Stage::Serving, Some(cluster)) => {
+        (Stage::Ready, Some(cluster)) => {
             let line = |shard: &Arc<Shard>| {
                 format!("shard {}: {}\n", shard.id, if shard.is_up() { "up" } else { "down" })
             };
             (StatusCode::OK, cluster.shards().iter().map(line).collect())
+        }
+        (Stage::Warming, Some(cluster)) => {
+            let line = |shard: &Arc<Shard>| {
+                shard.lacks().map(|what| format!("warming up; shard {} lacks {what}\n", shard.id))
+            };
+            let lines = cluster.shards().iter().filter_map(line).collect();
+            (StatusCode::SERVICE_UNAVAILABLE, lines)
         }
         (Stage::Stopping, _) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned()),
         (stage, _) => (StatusCode::SERVICE_UNAVAILABLE, starting(&stage)),

@@ -2,13 +2,13 @@
 
 use crate::metrics::Metrics;
 use crate::shard::Cluster;
-use parking_lot::Mutex;
 use std::sync::{Arc, OnceLock};
+use tokio::sync::watch;
 
 /// The parts of a running instance that operators look at.
 pub struct Operations {
     pub metrics: Arc<Metrics>,
-    stage: Mutex<Stage>,
+    stage: watch::Sender<Stage>,
     cluster: OnceLock<Arc<Cluster>>,
 }
 
@@ -20,15 +20,19 @@ pub enum Stage {
         /// Why they cannot be used yet. Empty before the first attempt has ended.
         waits_for: String,
     },
-    Serving,
+    /// It answers, but its memory is cold: it is not ready yet.
+    Warming,
+    /// It answers, and it is ready.
+    Ready,
+    /// It stops. It still answers, but callers should go elsewhere.
     Stopping,
 }
 
 impl Operations {
     /// Those of an instance that starts.
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        let stage = Stage::Starting { waits_for: String::new() };
-        Self { metrics, stage: Mutex::new(stage), cluster: OnceLock::new() }
+        let (stage, _) = watch::channel(Stage::Starting { waits_for: String::new() });
+        Self { metrics, stage, cluster: OnceLock::new() }
     }
 
     /// The cluster. `None` while the instance starts.
@@ -37,17 +41,33 @@ impl Operations {
     }
 
     pub fn stage(&self) -> Stage {
-        self.stage.lock().clone()
+        self.stage.borrow().clone()
+    }
+
+    /// The stage, for those that wait for the next one.
+    pub fn watch_stage(&self) -> watch::Receiver<Stage> {
+        self.stage.subscribe()
     }
 
     pub fn set_stage(&self, stage: Stage) {
-        *self.stage.lock() = stage;
+        self.stage.send_replace(stage);
     }
 
     /// The cluster is there, and requests are accepted.
     pub fn serve(&self, cluster: Arc<Cluster>) {
         // It is called once.
         let _ = self.cluster.set(cluster);
-        self.set_stage(Stage::Serving);
+        self.set_stage(Stage::Warming);
+    }
+
+    /// Memory is warm, unless the instance stops already.
+    pub fn set_ready(&self) {
+        self.stage.send_if_modified(|stage| {
+            let warms = *stage == Stage::Warming;
+            if warms {
+                *stage = Stage::Ready;
+            }
+            warms
+        });
     }
 }

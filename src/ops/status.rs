@@ -20,6 +20,8 @@ pub struct InstanceStatus {
     pub cluster: String,
     /// False while the server stops.
     pub serving: bool,
+    /// Whether its memory is warm, so that load may be sent to it.
+    pub ready: bool,
     pub cache: CacheStatus,
     /// How many ids were asked for, by outcome.
     pub lookups: BTreeMap<String, u64>,
@@ -172,7 +174,8 @@ impl InstanceStatus {
         Some(Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             cluster: cluster.id.to_string(),
-            serving: operations.stage() == Stage::Serving,
+            serving: operations.stage() != Stage::Stopping,
+            ready: operations.stage() == Stage::Ready,
             cache: CacheStatus {
                 entries: cluster.cache.kept(),
                 bytes: cluster.cache.weight(),

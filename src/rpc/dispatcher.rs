@@ -8,6 +8,7 @@ use super::lookups::{
 use super::tonic_services::{self, Incoming, TonicServices};
 use crate::admin::Admin;
 use crate::metrics::Metrics;
+use crate::ops::Stage;
 use crate::resolve::Resolver;
 use aka_wire::Method;
 use bytes::Bytes;
@@ -17,6 +18,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, Response, StatusCode};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use tonic::body::Body;
@@ -27,13 +29,11 @@ pub struct Dispatcher {
     resolver: Arc<Resolver>,
     tonic_services: TonicServices,
     request_limit: Duration,
-    /// Cancelled when the server begins to stop.
-    stopping: CancellationToken,
 }
 
 impl Dispatcher {
-    /// The dispatcher. `request_limit` is how long the server works on one request. When `stopping`
-    /// is cancelled, streams end, and the health service says `NOT_SERVING`.
+    /// The dispatcher. `request_limit` is how long the server works on one request. The health
+    /// service tells the stage; its watches end when `stopping` is cancelled.
     ///
     /// # Errors
     /// If the descriptors that are built in cannot be read.
@@ -42,22 +42,29 @@ impl Dispatcher {
         admin: Admin,
         metrics: Arc<Metrics>,
         request_limit: Duration,
+        stage: watch::Receiver<Stage>,
         stopping: CancellationToken,
     ) -> Result<Self, tonic_reflection::server::Error> {
         let counters = CallCounters::new(&metrics);
-        let tonic_services = TonicServices::new(admin, metrics, stopping.clone())?;
-        Ok(Self { counters, resolver, tonic_services, request_limit, stopping })
+        let tonic_services = TonicServices::new(admin, metrics, stage, stopping)?;
+        Ok(Self { counters, resolver, tonic_services, request_limit })
     }
 
     /// Answers a call. A lookup that memory can answer is answered when this returns. Every other
-    /// call becomes a task on the current runtime.
-    pub fn take(&self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+    /// call becomes a task on the current runtime. Streams end when `leaving` is cancelled, because
+    /// their connection should end.
+    pub fn take(
+        &self,
+        request: Request<RecvStream>,
+        respond: SendResponse<Bytes>,
+        leaving: &CancellationToken,
+    ) {
         let method = Method::of_path(request.uri().path());
         let call = self.counters.begin(method);
         if !is_grpc(request.headers()) {
             return refuse(call, respond);
         }
-        let Some(method) = method else { return self.take_other(call, request, respond) };
+        let Some(method) = method else { return self.take_other(call, request, respond, leaving) };
         let limits = MethodLimits::of(method);
         let deadline = limits.deadline(request.headers(), self.request_limit);
         match method {
@@ -72,8 +79,8 @@ impl Dispatcher {
                 answer_at_once(call, respond, reply);
             }
             Method::StreamResolve => {
-                let requests = Messages::new(request, limits.longest_message)
-                    .until_stopped(self.stopping.clone());
+                let requests =
+                    Messages::new(request, limits.longest_message).until_stopped(leaving.clone());
                 let resolver = self.resolver.clone();
                 let replies =
                     resolve_stream(resolver, requests, self.request_limit, deadline.until);
@@ -89,7 +96,7 @@ impl Dispatcher {
                 let response = self.tonic_services.admin(request, &limits, deadline.until);
                 tokio::spawn(tonic_services::answer(call, respond, response));
             }
-            Method::HealthCheck => self.take_other(call, request, respond),
+            Method::HealthCheck => self.take_other(call, request, respond, leaving),
         }
     }
 
@@ -99,8 +106,9 @@ impl Dispatcher {
         call: CountedCall,
         request: Request<RecvStream>,
         respond: SendResponse<Bytes>,
+        leaving: &CancellationToken,
     ) {
-        let response = self.tonic_services.named(request.map(Incoming));
+        let response = self.tonic_services.named(request.map(Incoming), leaving);
         tokio::spawn(tonic_services::answer(call, respond, response));
     }
 }

@@ -27,6 +27,10 @@ const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a server that stops still accepts connections and calls that were on their way.
 pub(super) const LAST_ARRIVALS: Duration = Duration::from_millis(100);
 
+/// How long a connection that should end waits for calls that its client sent before it knew. It is
+/// longer than the way to any client and back.
+const LAST_CALLS: Duration = Duration::from_secs(1);
+
 /// A client that was silent for this long is sent a ping.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// How long it may take to answer the ping.
@@ -51,7 +55,7 @@ const MAX_HEADERS: u32 = 16 << 10;
 /// turn.
 const TURN: Duration = Duration::from_micros(500);
 
-/// Serves a connection until its client leaves, or until the server stops and all calls are
+/// Serves a connection until its client leaves, or until `leaving` is cancelled and all calls are
 /// answered. `take` begins to answer a call, and must not block.
 ///
 /// # Errors
@@ -60,10 +64,10 @@ pub(super) async fn serve(
     reader: impl AsyncRead + Unpin,
     writer: impl AsyncWrite + Unpin,
     take: impl Fn(Request<RecvStream>, SendResponse<Bytes>),
-    stopping: &CancellationToken,
+    leaving: &CancellationToken,
 ) -> Result<()> {
     let stopped = async {
-        stopping.cancelled().await;
+        leaving.cancelled().await;
         // Waits a moment longer, because the client's preface may be on its way.
         sleep(LAST_ARRIVALS).await;
     };
@@ -86,7 +90,7 @@ pub(super) async fn serve(
             .max_pending_accept_reset_streams(STREAMS as usize)
             .data_frame_budget(SMALL_FRAMES);
         let connection = http.handshake(stream).await.map_err(Error::other)?;
-        answer(connection, take, &heard, stopping).await
+        answer(connection, take, &heard, leaving).await
     });
     writer.send_for(connection).await?
 }
@@ -100,27 +104,38 @@ async fn open<R: AsyncRead + Unpin>(mut reader: R) -> Option<impl AsyncRead + Un
     opened.then(|| Cursor::new(preface).chain(reader))
 }
 
-/// Takes calls until the client leaves or does not answer pings, or until the server stops.
+/// Takes calls until the client leaves or does not answer pings, or until the connection should end.
 async fn answer<T: AsyncRead + AsyncWrite + Unpin>(
     mut connection: Connection<T, Bytes>,
     take: impl Fn(Request<RecvStream>, SendResponse<Bytes>),
     heard: &AtomicBool,
-    stopping: &CancellationToken,
+    leaving: &CancellationToken,
 ) -> Result<()> {
     let pings = connection.ping_pong();
     let mut vanished = pin!(vanished(pings, heard));
+    // gRPC's C core does not bear a GOAWAY that comes with the settings of a new connection: it
+    // keeps the connection, and all its calls fail.
+    let settled = sleep(LAST_ARRIVALS);
+    let should_end = async {
+        leaving.cancelled().await;
+        settled.await;
+    };
     tokio::select! {
         biased;
         ended = calls(&mut connection, &take) => return ended,
         error = &mut vanished => return Err(error),
-        () = stopping.cancelled() => {}
+        () = should_end => {}
     }
     // Sends GOAWAY. Calls that have begun are answered, and the client sends later ones elsewhere.
     connection.graceful_shutdown();
-    tokio::select! {
-        biased;
-        ended = calls(&mut connection, &take) => ended,
-        error = vanished => Err(error),
+    loop {
+        tokio::select! {
+            biased;
+            ended = calls(&mut connection, &take) => return ended,
+            error = &mut vanished => return Err(error),
+            // A client that ignores the GOAWAY does not keep a connection that it has no use for.
+            () = sleep(LAST_CALLS) => if !connection.has_streams() { return Ok(()) },
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Accepts gRPC connections, and drains them at the stop.
 
-use super::connection::{self, LAST_ARRIVALS};
+use super::connection;
 use super::workers::Workers;
 use crate::metrics::Metrics;
 use crate::ops::AcceptErrors;
@@ -21,31 +21,34 @@ pub(super) struct Listener {
     /// The most connections at once. Further ones wait to be accepted.
     pub max_connections: usize,
     pub workers: Workers,
-    /// When it is cancelled, the listener stops accepting, and each connection finishes.
+    /// When it is cancelled, the listener stops accepting.
+    pub closing: CancellationToken,
+    /// When it is cancelled, each connection finishes.
     pub stopping: CancellationToken,
+    /// How long connections may take to finish.
+    pub drain: Duration,
+    /// The age at which a connection is to finish. `None`: any age.
+    pub max_age: Option<Duration>,
 }
 
 impl Listener {
-    /// Accepts until the server stops. Then waits at most `drain` until all calls are answered.
-    pub async fn run(self, drain: Duration) {
-        let Self { listener, dispatcher, metrics, max_connections, mut workers, stopping } = self;
+    /// Accepts until the server stops. Then waits until all calls are answered.
+    pub async fn run(self) {
+        let Self { listener, dispatcher, metrics, max_connections, mut workers, .. } = self;
+        let Self { closing, stopping, drain, max_age, .. } = self;
         let permits = Arc::new(Semaphore::new(max_connections));
         let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
-        // A connection that a client has opened already is not reset, but told to go elsewhere.
-        let over = async {
-            stopping.cancelled().await;
-            tokio::time::sleep(LAST_ARRIVALS).await;
-        };
-        let mut over = std::pin::pin!(over);
         let mut errors = AcceptErrors::new("gRPC");
         loop {
             let accepted = tokio::select! {
-                () = over.as_mut() => break,
+                biased;
+                () = closing.cancelled() => break,
                 accepted = accept(&listener, &permits, &mut errors) => accepted,
             };
             let Some((stream, permit)) = accepted else { continue };
             let admission = Admission::new(permit, &metrics.connections);
-            let connection = serve(stream, dispatcher.clone(), stopping.clone());
+            let life = Life { leaving: stopping.child_token(), max_age, drain };
+            let connection = serve(stream, dispatcher.clone(), life);
             let cut = cut.clone();
             workers.spawn(connections.track_future(async move {
                 tokio::select! {
@@ -111,18 +114,36 @@ async fn accept(
     }
 }
 
+/// How long a connection lives.
+struct Life {
+    /// Cancelled when it should end.
+    leaving: CancellationToken,
+    max_age: Option<Duration>,
+    drain: Duration,
+}
+
+impl Life {
+    /// Returns when the connection has been told to end because of its age, and has not in time.
+    async fn over(&self) {
+        let Some(age) = self.max_age else { return std::future::pending().await };
+        // Connections that were opened together do not all end at the same time.
+        tokio::time::sleep(age.mul_f64(rand::random_range(0.9..=1.1))).await;
+        self.leaving.cancel();
+        tokio::time::sleep(self.drain).await;
+    }
+}
+
 /// Serves a connection on the current runtime.
-async fn serve(
-    stream: std::net::TcpStream,
-    dispatcher: Arc<Dispatcher>,
-    stopping: CancellationToken,
-) {
+async fn serve(stream: std::net::TcpStream, dispatcher: Arc<Dispatcher>, life: Life) {
     let served = async {
         let (reader, writer) = TcpStream::from_std(stream)?.into_split();
-        let take = |request, respond| dispatcher.take(request, respond);
-        connection::serve(reader, writer, take, &stopping).await
+        let take = |request, respond| dispatcher.take(request, respond, &life.leaving);
+        connection::serve(reader, writer, take, &life.leaving).await
     };
-    if let Err(error) = served.await {
-        tracing::debug!(%error, "a connection ended early");
+    tokio::select! {
+        served = served => if let Err(error) = served {
+            tracing::debug!(%error, "a connection ended early");
+        },
+        () = life.over() => tracing::debug!("an old connection did not finish in time"),
     }
 }

@@ -4,9 +4,16 @@
 
 mod connection;
 mod descriptors;
+mod entrance;
+mod handover;
 mod listener;
 mod outgoing;
+mod port_owner;
 mod serve;
+mod service_manager;
+mod sockets;
 mod workers;
 
-pub use serve::{Addresses, ServeFault, serve};
+pub use entrance::EntranceFault;
+pub use serve::{ServeFault, serve};
+pub use sockets::{Addresses, PassedSockets, SocketFault};

@@ -1,43 +1,35 @@
 //! Builds the service, serves until the stop, and drains.
 
-use super::descriptors;
+use super::connection::LAST_ARRIVALS;
+use super::entrance::{Entrance, EntranceFault};
 use super::listener::Listener;
+use super::sockets::{Addresses, PassedSockets};
 use super::workers::{self, Workers};
+use super::{descriptors, service_manager};
 use crate::admin::{Admin, sweep_forever};
 use crate::config::{Config, ConfigFault, Database};
+use crate::hooks;
 use crate::metrics::Metrics;
-use crate::ops::{Operations, Stage, http};
+use crate::ops::{Operations, Stage};
 use crate::resolve::Resolver;
 use crate::rpc::Dispatcher;
 use crate::shard::{Cluster, ClusterSettings, StartFault};
 use crate::store::{Store, StoreError, migrate};
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
 /// How often raw samples are folded into histograms.
 const UPKEEP: Duration = Duration::from_secs(5);
-
-/// The addresses that a server listens on. Port 0 is replaced by the real port.
-#[derive(Clone, Copy, Debug)]
-pub struct Addresses {
-    /// The address of the gRPC socket.
-    pub grpc: SocketAddr,
-    /// The address of the operations port: metrics, probes and status.
-    pub metrics: SocketAddr,
-}
 
 /// Why a server did not start. Each message is one sentence for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeFault {
     #[error(transparent)]
     Config(#[from] ConfigFault),
-    #[error("cannot listen on {0}: {1}")]
-    Listen(SocketAddr, std::io::Error),
+    #[error(transparent)]
+    Entrance(#[from] EntranceFault),
     #[error("cannot start the threads that serve: {0}")]
     Threads(std::io::Error),
     #[error(transparent)]
@@ -48,79 +40,113 @@ pub enum ServeFault {
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
-/// Serves until `shutdown` completes, then drains. `ready` gets the addresses once requests are
-/// accepted.
+/// Serves until `shutdown` completes or a new process takes over, then drains. `ready` gets the
+/// addresses once requests are accepted.
 ///
 /// # Errors
 /// If the server does not start.
 pub async fn serve(
     config: Config,
+    passed: PassedSockets,
     shutdown: impl Future<Output = ()>,
     ready: impl FnOnce(Addresses),
 ) -> Result<(), ServeFault> {
     let descriptors = descriptors::raise();
-    // Bound before the databases are reached, so that a port in use is reported at once.
-    let listener = listen(config.listen).await?;
-    let metrics_listener = listen(config.metrics_listen).await?;
-    let addresses = Addresses {
-        grpc: listener.local_addr().map_err(|e| ServeFault::Listen(config.listen, e))?,
-        metrics: metrics_listener
-            .local_addr()
-            .map_err(|e| ServeFault::Listen(config.metrics_listen, e))?,
-    };
-    let metrics = Arc::new(Metrics::new());
-    let operations = Arc::new(Operations::new(metrics.clone()));
-    tracing::info!(grpc = %addresses.grpc, metrics = %addresses.metrics, "starting");
-    // Probes are answered while the databases are waited for.
-    let probes = tokio::spawn(http::serve(metrics_listener, operations.clone()));
-    let _probes = AbortOnDropHandle::new(probes);
+    let mut shutdown = pin!(shutdown);
+    // Before the databases are reached, so that a port in use is reported at once.
+    let mut entrance = Entrance::open(&config, passed).await?;
+    let (addresses, operations) = (entrance.addresses, entrance.operations.clone());
     let stores = open(&config.database).await?;
+    hooks::crash("start-databases");
     let sqlite = matches!(config.database, Database::Sqlite(_));
     let reserved = descriptors::reserved(stores.len(), sqlite, &config.cluster.shard);
     let max_connections = descriptors::connections(config.max_connections, descriptors, reserved);
-    let mut shutdown = pin!(shutdown);
     let started = start_cluster(stores, &config.cluster, &operations, shutdown.as_mut()).await?;
     let Some(cluster) = started else {
         tracing::info!("stopped before the start was complete");
         return Ok(());
     };
-    let workers = Workers::start(workers::count()).map_err(ServeFault::Threads)?;
     let admin = Admin::new(cluster.clone(), config.rules.clone());
-    let placeholders = config.rules.placeholders.clone();
-    let stopping = CancellationToken::new();
-    let dispatcher = Dispatcher::new(
-        Arc::new(Resolver::new(cluster.clone(), placeholders, metrics.clone())),
-        admin.clone(),
-        metrics.clone(),
-        config.request_timeout,
-        stopping.clone(),
-    )?;
-
+    let (closing, stopping) = (CancellationToken::new(), CancellationToken::new());
+    let dispatcher = dispatcher(&config, &cluster, &admin, &operations, stopping.clone())?;
+    let workers = Workers::start(workers::count()).map_err(ServeFault::Threads)?;
     operations.serve(cluster.clone());
-    cluster.spawn(sweep_forever(admin, metrics.clone(), config.sweep_pause));
-    cluster.spawn(upkeep(metrics.clone()));
-    let stop = stopping.clone();
+    let warm = warm_up(cluster.clone(), operations.clone(), config.ready_timeout);
+    let opened = tokio::select! {
+        opened = entrance.take_over(warm, &cluster) => opened,
+        () = shutdown.as_mut() => {
+            cluster.stop().await;
+            tracing::info!("stopped before it took over");
+            return Ok(());
+        }
+    };
     let listener = Listener {
-        listener,
+        listener: opened?,
         dispatcher: Arc::new(dispatcher),
-        metrics,
+        metrics: operations.metrics.clone(),
         max_connections,
         workers,
-        stopping: stop,
+        closing: closing.clone(),
+        stopping: stopping.clone(),
+        drain: config.drain_timeout,
+        max_age: config.max_connection_age,
     };
-    let serving = tokio::spawn(listener.run(config.drain_timeout));
+    let offer = entrance.offer(&config)?;
+    spawn_chores(&cluster, admin, &operations.metrics, config.sweep_pause);
+    let serving = tokio::spawn(listener.run());
+    warm_soon(&operations).await;
     ready(addresses);
 
-    shutdown.await;
-    tracing::info!("stopping");
-    operations.set_stage(Stage::Stopping);
+    tokio::select! {
+        () = shutdown => leave(&operations, config.drain_delay, &stopping).await,
+        // The service goes on in the new process, so nobody is told that it stops.
+        () = offer.taken() => {
+            tracing::info!("a new process has taken over: stopping");
+            drop(entrance);
+        }
+    }
+    closing.cancel();
     stopping.cancel();
+    drop(offer);
     if let Err(error) = serving.await {
         tracing::error!(%error, "the listener failed");
     }
     cluster.stop().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Tells callers and clients to go elsewhere.
+async fn leave(operations: &Operations, delay: Duration, stopping: &CancellationToken) {
+    tracing::info!("stopping");
+    operations.set_stage(Stage::Stopping);
+    service_manager::stopping();
+    // Callers look at the stage now and then. Until they have, they are served as ever.
+    tokio::time::sleep(delay).await;
+    stopping.cancel();
+    // A connection that a client has opened already is not reset, but told to go elsewhere.
+    tokio::time::sleep(LAST_ARRIVALS).await;
+}
+
+fn dispatcher(
+    config: &Config,
+    cluster: &Arc<Cluster>,
+    admin: &Admin,
+    operations: &Operations,
+    stopping: CancellationToken,
+) -> Result<Dispatcher, tonic_reflection::server::Error> {
+    let metrics = operations.metrics.clone();
+    let placeholders = config.rules.placeholders.clone();
+    let resolver = Resolver::new(cluster.clone(), placeholders, metrics.clone());
+    let (admin, stage) = (admin.clone(), operations.watch_stage());
+    Dispatcher::new(Arc::new(resolver), admin, metrics, config.request_timeout, stage, stopping)
+}
+
+/// Starts what runs beside the calls until the cluster stops.
+fn spawn_chores(cluster: &Cluster, admin: Admin, metrics: &Arc<Metrics>, sweep_pause: Duration) {
+    cluster.spawn(service_manager::feed_watchdog());
+    cluster.spawn(sweep_forever(admin, metrics.clone(), sweep_pause));
+    cluster.spawn(upkeep(metrics.clone()));
 }
 
 /// Starts the cluster, and tells operators what it waits for. `None`: the server was told to stop
@@ -142,8 +168,32 @@ async fn start_cluster(
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, ServeFault> {
-    TcpListener::bind(address).await.map_err(|error| ServeFault::Listen(address, error))
+/// Waits a moment for readiness. Scripts take the line that says "serving" for it, and most instances
+/// are warm soon.
+async fn warm_soon(operations: &Operations) {
+    let mut stage = operations.watch_stage();
+    drop(tokio::time::timeout(SOON, stage.wait_for(|stage| *stage != Stage::Warming)).await);
+}
+
+/// How long it is not said that the instance serves, in the hope that it will be ready then.
+const SOON: Duration = Duration::from_secs(1);
+
+/// How often it is checked whether memory is warm.
+const WARM_CHECK: Duration = Duration::from_millis(10);
+
+/// Says that the instance is ready once memory is warm, or after this time.
+async fn warm_up(cluster: Arc<Cluster>, operations: Arc<Operations>, longest: Duration) {
+    let warm = async {
+        while cluster.shards().iter().any(|shard| shard.lacks().is_some()) {
+            tokio::time::sleep(WARM_CHECK).await;
+        }
+    };
+    match tokio::time::timeout(longest, warm).await {
+        Ok(()) => tracing::info!("ready"),
+        Err(_) => tracing::warn!("ready, though memory is not warm yet"),
+    }
+    operations.set_ready();
+    service_manager::ready();
 }
 
 /// Opens the stores. The embedded one is migrated here; operators migrate MySQL shards.

@@ -20,6 +20,9 @@ use tokio_util::sync::CancellationToken;
 /// The pause between two checks whether there is something to do.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// The same at the start, until the feed has a cursor: the instance is not ready before.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+
 /// The longest pause after failed attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -58,9 +61,12 @@ struct Keeper {
 
 impl Keeper {
     async fn keep(&mut self) {
-        let mut pause = PAUSE;
+        while self.shard.memory.cursor().is_none() {
+            tokio::time::sleep(FIRST_PAUSE).await;
+        }
+        let (mut pause, mut after_failure) = (Duration::ZERO, PAUSE);
         loop {
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(std::mem::replace(&mut pause, PAUSE)).await;
             let memory = &self.shard.memory;
             if memory.filter_waits() {
                 continue;
@@ -69,13 +75,14 @@ impl Keeper {
                 self.save_if_due().await;
                 continue;
             }
-            pause = match self.fill().await {
-                Ok(()) => PAUSE,
+            match self.fill().await {
+                Ok(()) => after_failure = PAUSE,
                 Err(error) => {
                     tracing::warn!(shard = self.shard.id.0, %error, "the filter is begun anew");
-                    (2 * pause).min(LONGEST_PAUSE)
+                    after_failure = (2 * after_failure).min(LONGEST_PAUSE);
+                    pause = after_failure;
                 }
-            };
+            }
         }
     }
 

@@ -10,7 +10,6 @@ use super::read_backlog::{ReadBacklog, ReadFault};
 use super::sample::Sample;
 use super::server_report::ServerReport;
 use super::settings::ShardSettings;
-
 use super::write_backlog::WriteBacklog;
 use crate::metrics::ShardMetrics;
 use crate::store::{Directory, ServerRole, Store, StoreError};
@@ -88,6 +87,20 @@ impl Shard {
 
     pub fn is_up(&self) -> bool {
         self.health.is_up()
+    }
+
+    /// What a warm memory has and this one lacks. `None`: it is warm, or the shard is down, so that
+    /// waiting for it would not help.
+    pub fn lacks(&self) -> Option<&'static str> {
+        if self.health.is_down() {
+            None
+        } else if self.memory.cursor().is_none() {
+            Some("a place in the change log")
+        } else if self.settings.filter && self.memory.filter().is_none() {
+            Some("its filter")
+        } else {
+            None
+        }
     }
 
     /// Counts an error of the shard, and keeps it for operators.

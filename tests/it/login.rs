@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use url::Url;
 
-/// The rights that README.md lists for the service, and those that a migration needs besides.
+/// The rights that docs/mysql.md lists for the service, and those that a migration needs besides.
 const SERVE_RIGHTS: &str = "SELECT, INSERT, UPDATE, DELETE";
 const MIGRATE_RIGHTS: &str = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX";
 

@@ -3,8 +3,11 @@
 
 mod configuration;
 mod databases;
+mod handover;
 mod layers;
+mod leaving;
 mod migrate;
 mod missing_shard;
+mod readiness;
 mod stop;
 mod waiting;

@@ -4,10 +4,12 @@
 //! wants `SERVICE_UNKNOWN` on a stream that stays open. And its watches never end, while a server
 //! that stops must not wait for them.
 
+use crate::ops::Stage;
 use aka_wire::{ALIAS_ADMIN, RESOLVER};
 use futures::Stream;
 use futures::stream::unfold;
 use std::pin::Pin;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -17,28 +19,49 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 /// The server as a whole, and each of its services. All are in the same state.
 const KNOWN: [&str; 3] = ["", RESOLVER, ALIAS_ADMIN];
 
-/// The health of the server: it is serving until it begins to stop.
+/// The health of the server: it is serving while it is ready.
 pub(super) struct HealthState {
+    pub stage: watch::Receiver<Stage>,
+    /// When it is cancelled, watches end.
     pub stopping: CancellationToken,
 }
 
-impl HealthState {
-    fn status(&self) -> ServingStatus {
-        match self.stopping.is_cancelled() {
-            true => ServingStatus::NotServing,
-            false => ServingStatus::Serving,
-        }
+fn status(stage: &Stage) -> ServingStatus {
+    match stage {
+        Stage::Ready => ServingStatus::Serving,
+        Stage::Starting { .. } | Stage::Warming | Stage::Stopping => ServingStatus::NotServing,
     }
 }
 
-/// The next step of a watch.
-enum News {
-    /// Send this status at once.
-    Now(ServingStatus),
-    /// Wait until the server stops. This status was sent last.
-    Stop(ServingStatus),
-    /// End the stream.
-    End,
+/// What a watch has sent, and what it waits for.
+struct Watch {
+    stage: watch::Receiver<Stage>,
+    stopping: CancellationToken,
+    /// The last status that was sent. `None`: nothing yet.
+    sent: Option<ServingStatus>,
+    known: bool,
+}
+
+impl Watch {
+    /// The next status to send. `None`: the watch is over.
+    async fn next(&mut self) -> Option<ServingStatus> {
+        loop {
+            let now = match self.known {
+                true => status(&self.stage.borrow_and_update()),
+                false => ServingStatus::ServiceUnknown,
+            };
+            if self.sent != Some(now) {
+                self.sent = Some(now);
+                return Some(now);
+            }
+            tokio::select! {
+                // The last news is told before the end.
+                biased;
+                changed = self.stage.changed() => changed.ok()?,
+                () = self.stopping.cancelled() => return None,
+            }
+        }
+    }
 }
 
 #[tonic::async_trait]
@@ -48,7 +71,7 @@ impl Health for HealthState {
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
         match is_known(&request) {
-            true => Ok(Response::new(response(self.status()))),
+            true => Ok(Response::new(response(status(&self.stage.borrow())))),
             false => Err(Status::not_found("this server has no such service")),
         }
     }
@@ -59,26 +82,11 @@ impl Health for HealthState {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let now = match is_known(&request) {
-            true => self.status(),
-            false => ServingStatus::ServiceUnknown,
-        };
-        let begin = (News::Now(now), self.stopping.clone());
-        let news = unfold(begin, |(news, stopping)| async move {
-            let status = match news {
-                News::Now(status) => status,
-                News::Stop(status) => {
-                    stopping.cancelled().await;
-                    // A service that was unknown stays unknown, so there is nothing to send.
-                    (status == ServingStatus::Serving).then_some(ServingStatus::NotServing)?
-                }
-                News::End => return None,
-            };
-            let next = match status {
-                ServingStatus::NotServing => News::End,
-                status => News::Stop(status),
-            };
-            Some((Ok(response(status)), (next, stopping)))
+        let (stage, stopping) = (self.stage.clone(), self.stopping.clone());
+        let watch = Watch { stage, stopping, sent: None, known: is_known(&request) };
+        let news = unfold(watch, |mut watch| async move {
+            let status = watch.next().await?;
+            Some((Ok(response(status)), watch))
         });
         Ok(Response::new(Box::pin(news)))
     }

@@ -5,6 +5,7 @@ use super::health::HealthState;
 use super::incoming::{Incoming, UntilStopped};
 use crate::admin::Admin;
 use crate::metrics::Metrics;
+use crate::ops::Stage;
 use crate::rpc::counters::CountedCall;
 use crate::rpc::limits::MethodLimits;
 use crate::rpc::response::{self, unless_gone};
@@ -22,6 +23,7 @@ use std::convert::Infallible;
 use std::future::ready;
 use std::pin::Pin;
 use std::sync::Arc;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::codec::CompressionEncoding::Gzip;
@@ -38,8 +40,6 @@ pub struct TonicServices {
     metrics: Arc<Metrics>,
     /// Health and reflection, by the names of the services.
     named: [(&'static str, BoxedService); 3],
-    /// Cancelled when the server begins to stop.
-    stopping: CancellationToken,
 }
 
 type BoxedService = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
@@ -48,16 +48,18 @@ type BoxedService = BoxCloneSyncService<Request<Body>, Response<Body>, Infallibl
 pub type PendingResponse = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 impl TonicServices {
-    /// The services. The health service says `SERVING` until `stopping` is cancelled.
+    /// The services. The health service tells the stage, and its watches end when `stopping` is
+    /// cancelled.
     ///
     /// # Errors
     /// If the descriptors that are built in cannot be read.
     pub fn new(
         admin: Admin,
         metrics: Arc<Metrics>,
+        stage: watch::Receiver<Stage>,
         stopping: CancellationToken,
     ) -> Result<Self, tonic_reflection::server::Error> {
-        let health = HealthServer::new(HealthState { stopping: stopping.clone() });
+        let health = HealthServer::new(HealthState { stage, stopping });
         let longest = MethodLimits::of(Method::HealthCheck).longest_message;
         let reflection = || {
             tonic_reflection::server::Builder::configure()
@@ -71,7 +73,7 @@ impl TonicServices {
             named(reflection().build_v1()?.accept_compressed(Gzip)),
             named(reflection().build_v1alpha()?.accept_compressed(Gzip)),
         ];
-        Ok(Self { admin, metrics, named, stopping })
+        Ok(Self { admin, metrics, named })
     }
 
     /// Gives a call to `AliasAdmin`, with its deadline.
@@ -88,25 +90,30 @@ impl TonicServices {
             .call(request)
     }
 
-    /// Gives a call to the service that its path names, or answers `UNIMPLEMENTED`.
-    pub fn named(&self, request: Request<Incoming>) -> PendingResponse {
+    /// Gives a call to the service that its path names, or answers `UNIMPLEMENTED`. `leaving`: of
+    /// its connection.
+    pub fn named(
+        &self,
+        request: Request<Incoming>,
+        leaving: &CancellationToken,
+    ) -> PendingResponse {
         let path = request.uri().path();
         let service = path.strip_prefix('/').and_then(|path| path.split_once('/'));
         let name = service.map_or("", |(service, _method)| service);
         match self.named.iter().find(|(known, _)| *known == name) {
             // These services are always ready. A clone shares all state.
-            Some((name, service)) => service.clone().call(self.body(name, request)),
+            Some((name, service)) => service.clone().call(body(name, request, leaving)),
             None => Box::pin(ready(Ok(Status::unimplemented("").into_http()))),
         }
     }
+}
 
-    /// A stream to reflection ends when the server stops. The health service has answered its one
-    /// message, or waits for a message that is on its way.
-    fn body(&self, name: &str, request: Request<Incoming>) -> Request<Body> {
-        match name == HealthServer::<HealthState>::NAME {
-            true => request.map(Body::new),
-            false => request.map(|body| Body::new(UntilStopped::new(body, self.stopping.clone()))),
-        }
+/// A stream to reflection ends when its connection should. The health service has answered its one
+/// message, or waits for a message that is on its way.
+fn body(name: &str, request: Request<Incoming>, leaving: &CancellationToken) -> Request<Body> {
+    match name == HealthServer::<HealthState>::NAME {
+        true => request.map(Body::new),
+        false => request.map(|body| Body::new(UntilStopped::new(body, leaving.clone()))),
     }
 }
 

@@ -166,10 +166,8 @@ async fn an_idle_server_that_goes_away_is_down(engine: Engine, go_away: fn(&DbSe
         eventually("the shard is up, or is not", is_so).await;
     };
     up(1.0).await;
-    eventually("its log is followed", async || {
-        (aka.metric("aka_feed_looks_total", &[]).await > 0.0).then_some(())
-    })
-    .await;
+    let ready = async || (http_status(aka.metrics, "/readyz").await == 200).then_some(());
+    eventually("memory is warm, so its log is followed", ready).await;
     let server = tokio::task::spawn_blocking(move || {
         go_away(&server);
         server

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
-/// Every variable of the table of settings in README.md.
+/// Every variable of the table of settings in docs/configuration.md.
 fn variables() -> Vec<String> {
-    let table = include_str!("../../../README.md").split("| flag | environment |").nth(1);
+    let table =
+        include_str!("../../../docs/configuration.md").split("| flag | environment |").nth(1);
     let rows = table.expect("the table").lines().skip(2).take_while(|line| line.starts_with('|'));
     let names = rows.filter_map(|row| row.split('`').find(|part| part.starts_with("AKA_")));
     let names: Vec<String> = names.map(str::to_owned).collect();

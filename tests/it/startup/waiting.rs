@@ -21,7 +21,7 @@ fn serve(database: &Database, port: u16) -> Invocation {
 }
 
 /// The status and the body of an answer of the operations port. `None` while it is closed.
-async fn probe(port: u16, path: &str) -> Option<(u16, String)> {
+pub async fn probe(port: u16, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: aka\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.ok()?;
@@ -50,7 +50,7 @@ async fn it_serves_once_the_database_is_back() {
     is_waiting(port).await;
     tokio::task::block_in_place(|| server.restart());
     let serving = starting.await.expect("it serves");
-    assert_eq!(probe(port, "/readyz").await.map(|(code, _)| code), Some(200));
+    eventually("it is ready", async || probe(port, "/readyz").await.filter(|it| it.0 == 200)).await;
     let ended = serving.stop().await;
     assert_eq!(ended.code, Some(0), "{ended}");
     assert!(ended.stderr.contains("waiting for a shard that can be used"), "{ended}");

@@ -19,6 +19,12 @@ pub fn assert_refused(status: &Status, code: Code, reason: &str) -> ErrorDetails
     details
 }
 
+/// Whether the client gave a call up before any of it was sent, because its connection had just been
+/// told to end. gRPC calls for a transparent retry then; tonic leaves it to the caller.
+pub fn was_not_sent(status: &Status) -> bool {
+    status.code() == Code::Cancelled && status.message() == "operation was canceled"
+}
+
 /// Tries `attempt` until it returns a value, for [`PATIENCE`] at most. `what` is for the message of a
 /// failure.
 pub async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {

@@ -3,13 +3,13 @@
 use crate::database::{Backend, Database};
 use crate::expect::{PATIENCE, eventually};
 use crate::output_lines::{Log, read_lines, tail, wait_for};
-use crate::process::{kill_and_wait, limit_descriptors, signal, spawn};
+use crate::process::{kill_and_wait, limit_descriptors, pass_sockets, signal, spawn};
 use crate::program::{patient_aka, plain_aka};
 use aka_wire::pb::alias_admin_client::AliasAdminClient;
 use aka_wire::pb::resolver_client::ResolverClient;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tonic::transport::{Channel, Endpoint};
@@ -65,6 +65,19 @@ impl Aka {
     pub async fn serve_with_descriptors(database: &Database, (soft, hard): (u64, u64)) -> Self {
         let mut command = patient_aka("serve");
         limit_descriptors(&mut command, soft, hard);
+        Self::start(command, database, &[]).await
+    }
+
+    /// The same with these sockets for gRPC and operations, passed by a service manager.
+    pub async fn serve_on(
+        database: &Database,
+        sockets: &[TcpListener; 2],
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let mut command = patient_aka("serve");
+        command.envs([("LISTEN_FDS", "2"), ("LISTEN_FDNAMES", "grpc:ops")]);
+        command.envs(environment.iter().copied());
+        pass_sockets(&mut command, sockets);
         Self::start(command, database, &[]).await
     }
 
@@ -135,6 +148,11 @@ impl Aka {
     /// Asks the process to stop (SIGTERM), and waits until it has ended.
     pub async fn stop(&self) -> ExitStatus {
         self.signal(Signal::TERM);
+        self.ended().await
+    }
+
+    /// Waits until the process has ended, after a signal.
+    pub async fn ended(&self) -> ExitStatus {
         eventually("aka stops", async || self.process().try_wait().expect("a child")).await
     }
 

@@ -1,9 +1,13 @@
 //! Child processes that end when the test ends, however it ends.
 
+use rustix::io::{dup2, fcntl_dupfd_cloexec};
 use rustix::process::{
     Pid, Resource, Rlimit, Signal, kill_process, set_parent_process_death_signal, setrlimit,
 };
 use std::io;
+use std::mem::ManuallyDrop;
+use std::net::TcpListener;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::{OnceLock, mpsc};
@@ -45,6 +49,29 @@ pub fn spawn(mut command: Command) -> io::Result<Child> {
     let (reply, answer) = mpsc::channel();
     spawner.send((command, reply)).expect("the spawner thread lives");
     answer.recv().expect("the spawner thread answers")
+}
+
+/// Passes sockets to a command as descriptors 3 and 4, as a service manager does.
+pub(crate) fn pass_sockets(command: &mut Command, sockets: &[TcpListener; 2]) {
+    // Above those numbers, so that none of them is overwritten.
+    let copies = sockets
+        .each_ref()
+        .map(|socket| fcntl_dupfd_cloexec(socket, 10).expect("a descriptor can be copied"));
+    let pass = move || {
+        for (number, copy) in (3..).zip(&copies) {
+            // SAFETY: the number is only the target of a copy. Nothing is closed.
+            #[expect(unsafe_code, reason = "a number has no safe form")]
+            let mut target = ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(number) });
+            dup2(copy, &mut target)?;
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec the closure makes two system calls and nothing else. It takes
+    // no lock and allocates nothing.
+    #[expect(unsafe_code, reason = "pre_exec has no safe form")]
+    unsafe {
+        command.pre_exec(pass);
+    }
 }
 
 /// Lets a command have this many descriptors: at first, and at the most.

@@ -46,7 +46,12 @@ async fn a_watch_says_what_changes_and_delays_no_stop() {
     let mut known = Vec::new();
     for service in ["", "aka.v1.Resolver", "aka.v1.AliasAdmin"] {
         let mut watched = watch(&aka, service).await;
-        assert_eq!(next(&mut watched).await, Some(Serving), "{service:?}");
+        let mut news = next(&mut watched).await;
+        if news == Some(NotServing) {
+            // Memory was not warm yet.
+            news = next(&mut watched).await;
+        }
+        assert_eq!(news, Some(Serving), "{service:?}");
         known.push(watched);
     }
     let more = tokio::time::timeout(Duration::from_millis(200), unknown.message()).await;

@@ -1,4 +1,4 @@
-//! Tests that the settings table of README.md agrees with the code.
+//! Tests that the settings table of docs/configuration.md agrees with the code.
 
 use super::flags::ServeFlags;
 use aka_core::domain::DEFAULT_PLACEHOLDERS;
@@ -19,10 +19,10 @@ fn settings() -> Vec<[String; 3]> {
     command.get_arguments().map(setting).collect()
 }
 
-/// The same from the rows of README.md, without the marks of code and the remarks in brackets.
+/// The same from the rows of the page, without the marks of code and the remarks in brackets.
 fn documented() -> Vec<[String; 3]> {
-    let readme = include_str!("../../README.md");
-    let table = readme.split_once("| flag | environment | default |").expect("the table").1;
+    let page = include_str!("../../docs/configuration.md");
+    let table = page.split_once("| flag | environment | default |").expect("the table").1;
     let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
     let cell = |text: &str| text.split(" (").next().unwrap_or_default().trim().replace('`', "");
     let row = |line: &str| {

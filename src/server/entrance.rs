@@ -1,0 +1,107 @@
+//! The entrance of an instance: its listening sockets, from wherever they come, the operations port
+//! behind one of them, and the handover from the old process and to the new one.
+
+use super::handover::{HandoverFault, Offer, Predecessor};
+use super::sockets::{Addresses, PassedSockets, SocketFault, Sockets};
+use crate::config::Config;
+use crate::hooks;
+use crate::metrics::Metrics;
+use crate::ops::{Operations, http};
+use crate::shard::Cluster;
+use std::io;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio_util::task::AbortOnDropHandle;
+
+/// Why an instance cannot be reached. Each message is one sentence for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum EntranceFault {
+    #[error(transparent)]
+    Sockets(#[from] SocketFault),
+    #[error(transparent)]
+    Handover(#[from] HandoverFault),
+    #[error("the listening sockets cannot be used: {0}")]
+    Unusable(#[from] io::Error),
+}
+
+/// The entrance. Dropping it closes the operations port.
+pub(super) struct Entrance {
+    pub addresses: Addresses,
+    pub operations: Arc<Operations>,
+    /// Those of the offer, later. A copy that stays open keeps the port open.
+    sockets: Option<Sockets>,
+    predecessor: Option<Predecessor>,
+    /// The operations port, while it is open.
+    probes: Option<AbortOnDropHandle<()>>,
+}
+
+impl Entrance {
+    /// Opens the operations port, unless an old process still serves on it.
+    pub async fn open(config: &Config, passed: PassedSockets) -> Result<Self, EntranceFault> {
+        let found = match config.handover.as_deref() {
+            Some(path) => Predecessor::find(path).await?,
+            None => None,
+        };
+        let (predecessor, sockets) = match found {
+            Some((predecessor, sockets)) => (Some(predecessor), sockets),
+            None => (None, passed.or_bind(config)?),
+        };
+        let (addresses, takes_over) = (sockets.addresses()?, predecessor.is_some());
+        let Addresses { grpc, metrics } = addresses;
+        tracing::info!(%grpc, %metrics, takes_over, "starting");
+        let operations = Arc::new(Operations::new(Arc::new(Metrics::new())));
+        let sockets = Some(sockets);
+        let mut entrance = Self { addresses, operations, sockets, predecessor, probes: None };
+        if !takes_over {
+            // Probes are answered while the databases are waited for.
+            entrance.answer_probes()?;
+        }
+        Ok(entrance)
+    }
+
+    /// Returns the gRPC socket when requests may be accepted: at once, or, if there is an old
+    /// process, when memory is `warm` and the old one has been told.
+    pub async fn take_over(
+        &mut self,
+        warm: impl Future<Output = ()> + Send + 'static,
+        cluster: &Cluster,
+    ) -> Result<TcpListener, EntranceFault> {
+        match self.predecessor.take() {
+            None => cluster.spawn(warm),
+            Some(predecessor) => {
+                hooks::crash("handover-starts");
+                warm.await;
+                hooks::hold("handover-warm").await;
+                hooks::crash("handover-warm");
+                predecessor.go().await;
+                self.answer_probes()?;
+            }
+        }
+        Ok(register(self.share()?.grpc)?)
+    }
+
+    /// Offers the sockets to a new process, if that is configured.
+    pub fn offer(&mut self, config: &Config) -> Result<Offer, EntranceFault> {
+        match (config.handover.as_deref(), self.sockets.take()) {
+            (Some(path), Some(sockets)) => Ok(Offer::make(path, sockets)?),
+            _ => Ok(Offer::none()),
+        }
+    }
+
+    fn share(&self) -> io::Result<Sockets> {
+        self.sockets.as_ref().ok_or(io::ErrorKind::NotConnected)?.share()
+    }
+
+    fn answer_probes(&mut self) -> io::Result<()> {
+        let listener = register(self.share()?.metrics)?;
+        let serving = tokio::spawn(http::serve(listener, self.operations.clone()));
+        self.probes = Some(AbortOnDropHandle::new(serving));
+        Ok(())
+    }
+}
+
+/// A socket for the current runtime.
+fn register(socket: std::net::TcpListener) -> io::Result<TcpListener> {
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket)
+}

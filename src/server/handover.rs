@@ -1,0 +1,278 @@
+//! Handover: a new process takes the listening sockets over from the old one, and no connection is
+//! refused meanwhile.
+//!
+//! ```text
+//! new                                   old
+//!  │ connects to the Unix socket         │ checks the user
+//!  │ ◄───────── HELLO, the sockets ──────│
+//!  │ reaches the databases, warms up     │ serves as ever
+//!  │ ───────── GO ─────────────────────► │ stops accepting, GOAWAY, drains, exits
+//!  │ accepts, and offers the sockets     │
+//! ```
+//!
+//! The new process accepts nothing before it says GO. So if it dies before, nothing has happened.
+//! Both hold the same sockets: connections that wait to be accepted are not lost when the old
+//! process ends. (With `SO_REUSEPORT` each would have a queue of its own, which is lost with it.)
+
+use super::sockets::Sockets;
+use crate::hooks;
+use rustix::fs::{Mode, fchmod};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketType, recvmsg, sendmsg,
+};
+use std::fs;
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::net::TcpListener;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::net::{UnixListener, UnixStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+/// The first byte of the old process, with the sockets. It is the version of the protocol, too.
+const HELLO: u8 = 1;
+/// The old process is handing over to another one.
+const BUSY: u8 = b'b';
+/// The new process is ready.
+const GO: u8 = b'g';
+
+/// How long the old process may take to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the new process may take to get ready. A longer one is given up.
+const READY_TIMEOUT: Duration = Duration::from_secs(3_600);
+
+/// How many processes may wait to be told that the old one is busy.
+const QUEUE: i32 = 8;
+
+/// Why a handover failed. Each message is one sentence for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum HandoverFault {
+    #[error("{0:?} is no socket: name another path for --handover")]
+    NoSocket(PathBuf),
+    #[error("cannot take over by {0:?}: {1}")]
+    Failed(PathBuf, io::Error),
+    #[error("cannot take over by {0:?}: another process is doing so; try again when it is done")]
+    Busy(PathBuf),
+    #[error("cannot take over by {0:?}: the process there speaks another protocol")]
+    Protocol(PathBuf),
+    #[error("cannot offer a handover at {0:?}: {1}")]
+    Offer(PathBuf, io::Error),
+}
+
+/// The old process, seen from the new one.
+pub(super) struct Predecessor(UnixStream);
+
+impl Predecessor {
+    /// Asks the process at this path for its sockets. `None`: there is none.
+    pub async fn find(path: &Path) -> Result<Option<(Self, Sockets)>, HandoverFault> {
+        match fs::metadata(path) {
+            Ok(found) if !found.file_type().is_socket() => {
+                return Err(HandoverFault::NoSocket(path.to_owned()));
+            }
+            _ => {}
+        }
+        let failed = |error| HandoverFault::Failed(path.to_owned(), error);
+        let stream = match UnixStream::connect(path).await {
+            Ok(stream) => stream,
+            // Refused: a process that was killed has left its socket behind.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) =>
+            {
+                return Ok(None);
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        hooks::crash("handover-asked");
+        let received = tokio::time::timeout(ANSWER_TIMEOUT, receive(&stream)).await;
+        let received = received.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()));
+        match received.map_err(failed)? {
+            (Some(HELLO), [Some(grpc), Some(metrics)]) => {
+                hooks::crash("handover-received");
+                Ok(Some((Self(stream), Sockets { grpc, metrics })))
+            }
+            (Some(BUSY), _) => Err(HandoverFault::Busy(path.to_owned())),
+            // It refused this user, or ended meanwhile.
+            (None, _) => Err(failed(ErrorKind::UnexpectedEof.into())),
+            _ => Err(HandoverFault::Protocol(path.to_owned())),
+        }
+    }
+
+    /// Tells it to stop accepting. If it has ended already, there is nobody to be told.
+    pub async fn go(mut self) {
+        if let Err(error) = self.0.write_all(&[GO]).await {
+            tracing::info!(%error, "the old process has ended before the handover");
+        }
+    }
+}
+
+/// The first byte and the sockets that come with it. `None`: the other side has closed.
+async fn receive(stream: &UnixStream) -> io::Result<(Option<u8>, [Option<TcpListener>; 2])> {
+    stream
+        .async_io(Interest::READABLE, || {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+            let mut control = RecvAncillaryBuffer::new(&mut space);
+            let mut byte = [0];
+            let mut parts = [IoSliceMut::new(&mut byte)];
+            let flags = RecvFlags::CMSG_CLOEXEC;
+            let read = recvmsg(stream, &mut parts, &mut control, flags)?.bytes;
+            let passed = control.drain().filter_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+                _ => None,
+            });
+            let mut sockets = passed.flatten().map(TcpListener::from);
+            Ok(((read > 0).then_some(byte[0]), [sockets.next(), sockets.next()]))
+        })
+        .await
+}
+
+/// The offer of the listening sockets to a new process. Dropping it takes it back.
+pub(super) struct Offer {
+    taken: CancellationToken,
+    /// `None`: nobody can take it.
+    _place: Option<OfferedAt>,
+}
+
+/// Where an offer is made.
+struct OfferedAt {
+    path: PathBuf,
+    /// Which file is this offer's: a later process may have put its own there.
+    file: (u64, u64),
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Offer {
+    /// No offer.
+    pub fn none() -> Self {
+        Self { taken: CancellationToken::new(), _place: None }
+    }
+
+    /// Offers the sockets at this path, in place of a socket that is there.
+    pub fn make(path: &Path, sockets: Sockets) -> Result<Self, HandoverFault> {
+        let made = bind(path).and_then(|listener| {
+            let found = fs::symlink_metadata(path)?;
+            Ok((listener, (found.dev(), found.ino())))
+        });
+        let (listener, file) =
+            made.map_err(|error| HandoverFault::Offer(path.to_owned(), error))?;
+        let taken = CancellationToken::new();
+        let task = tokio::spawn(answer(listener, sockets, taken.clone()));
+        let path = path.to_owned();
+        let place = OfferedAt { path, file, _task: AbortOnDropHandle::new(task) };
+        Ok(Self { taken, _place: Some(place) })
+    }
+
+    /// Returns when a new process has said that it is ready.
+    pub async fn taken(&self) {
+        self.taken.cancelled().await;
+    }
+}
+
+impl Drop for OfferedAt {
+    fn drop(&mut self) {
+        let found = fs::symlink_metadata(&self.path);
+        if found.is_ok_and(|found| (found.dev(), found.ino()) == self.file) {
+            // It may be gone. A file that is left behind does no harm.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Binds a Unix socket that only this user may connect to. It takes the path over from another
+/// process at one moment.
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(format!(".{:08x}", rand::random::<u32>()));
+    let temporary = PathBuf::from(temporary);
+    let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+    // The file that bind makes gets this mode, less the umask. So it is never open to others.
+    fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+    let bound = rustix::net::bind(&socket, &SocketAddrUnix::new(&temporary)?);
+    let listens = bound.and_then(|()| rustix::net::listen(&socket, QUEUE));
+    let placed = listens.map_err(io::Error::from).and_then(|()| fs::rename(&temporary, path));
+    if let Err(error) = placed {
+        let _ = fs::remove_file(&temporary);
+        return Err(error);
+    }
+    let listener = std::os::unix::net::UnixListener::from(socket);
+    listener.set_nonblocking(true)?;
+    UnixListener::from_std(listener)
+}
+
+/// Answers those that connect, one at a time, until one has taken over.
+async fn answer(listener: UnixListener, sockets: Sockets, taken: CancellationToken) {
+    loop {
+        let Some(successor) = accept(&listener).await else { continue };
+        let handing_over = tokio::time::timeout(READY_TIMEOUT, hand_over(successor, &sockets));
+        let refusing = async {
+            loop {
+                if let Some(mut other) = accept(&listener).await {
+                    let _ = other.try_write(&[BUSY]);
+                    let _ = other.shutdown().await;
+                }
+            }
+        };
+        let done = tokio::select! {
+            done = handing_over => done,
+            () = refusing => return,
+        };
+        match done {
+            Ok(Ok(true)) => return taken.cancel(),
+            Ok(Ok(false)) => tracing::warn!("the new process has ended before it was ready"),
+            Ok(Err(error)) => tracing::warn!(%error, "the new process cannot take over"),
+            Err(_) => tracing::warn!("the new process was not ready in time"),
+        }
+    }
+}
+
+/// A process of this user, or of root.
+async fn accept(listener: &UnixListener) -> Option<UnixStream> {
+    let accepted = listener.accept().await.and_then(|(stream, _)| {
+        let peer = stream.peer_cred()?.uid();
+        Ok((stream, peer))
+    });
+    match accepted {
+        Ok((stream, 0)) => Some(stream),
+        Ok((stream, peer)) if peer == rustix::process::geteuid().as_raw() => Some(stream),
+        Ok((_, peer)) => {
+            tracing::warn!(user = peer, "a process of another user may not take over");
+            None
+        }
+        Err(error) => {
+            tracing::warn!(%error, "cannot answer a process that would take over");
+            // Without a pause this loop would use up the CPU.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            None
+        }
+    }
+}
+
+/// Sends the sockets, and waits until the new process is ready. False: it has ended.
+async fn hand_over(mut successor: UnixStream, sockets: &Sockets) -> io::Result<bool> {
+    tracing::info!("a new process is about to take over");
+    let descriptors = [sockets.grpc.as_fd(), sockets.metrics.as_fd()];
+    successor
+        .async_io(Interest::WRITABLE, || {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+                return Err(Errno::NOBUFS.into());
+            }
+            let sent =
+                sendmsg(&successor, &[IoSlice::new(&[HELLO])], &mut control, SendFlags::NOSIGNAL);
+            Ok(sent?)
+        })
+        .await?;
+    let mut answer = [0];
+    match successor.read(&mut answer).await? {
+        0 => Ok(false),
+        _ if answer == [GO] => Ok(true),
+        _ => Err(ErrorKind::InvalidData.into()),
+    }
+}

@@ -1,0 +1,118 @@
+//! The two listening sockets: passed by the service manager, or bound here.
+//!
+//! A third way, from an older process, is in [`handover`](super::handover).
+
+use super::port_owner;
+use crate::config::Config;
+use listenfd::ListenFd;
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, TcpListener};
+
+/// The names under which the service manager passes the sockets (`FileDescriptorName=` of a socket
+/// unit of systemd).
+const NAMES: [&str; 2] = ["grpc", "ops"];
+
+/// The listening sockets of an instance.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    pub grpc: TcpListener,
+    pub metrics: TcpListener,
+}
+
+/// The addresses that a server listens on. Port 0 is replaced by the real port.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// The address of the gRPC socket.
+    pub grpc: SocketAddr,
+    /// The address of the operations port: metrics, probes and status.
+    pub metrics: SocketAddr,
+}
+
+/// Why there is no socket to listen on. Each message is one sentence for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketFault {
+    #[error("cannot listen on {address}: {error}")]
+    Listen { address: SocketAddr, error: io::Error },
+    #[error(
+        "cannot listen on {address}: {owner} listens there; stop it first, name another address, \
+         or start both with the same --handover to let this process take over"
+    )]
+    Taken { address: SocketAddr, owner: String },
+    #[error(
+        "the service manager passes a socket with the name {0:?}: FileDescriptorName must be grpc \
+         or ops"
+    )]
+    Name(String),
+    #[error("the service manager passes a socket that cannot be used: {0}")]
+    Passed(io::Error),
+}
+
+/// Sockets that the service manager has passed. Systemd calls this socket activation.
+#[derive(Debug, Default)]
+pub struct PassedSockets {
+    grpc: Option<TcpListener>,
+    metrics: Option<TcpListener>,
+}
+
+impl PassedSockets {
+    /// Takes them from the environment (`LISTEN_FDS`, `LISTEN_FDNAMES`). Call it before a second
+    /// thread starts, because it changes the environment.
+    ///
+    /// # Errors
+    /// If a socket has another name, or does not listen.
+    pub fn from_environment() -> Result<Self, SocketFault> {
+        let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+        let mut names = names.split(':');
+        let mut passed = ListenFd::from_env();
+        let mut sockets = Self::default();
+        for index in 0..passed.len() {
+            let name = names.next().unwrap_or_default();
+            let place = match name {
+                name if name == NAMES[0] => &mut sockets.grpc,
+                name if name == NAMES[1] => &mut sockets.metrics,
+                other => return Err(SocketFault::Name(other.to_owned())),
+            };
+            *place = passed.take_tcp_listener(index).map_err(SocketFault::Passed)?;
+        }
+        Ok(sockets)
+    }
+
+    /// Binds those that were not passed.
+    pub(super) fn or_bind(self, config: &Config) -> Result<Sockets, SocketFault> {
+        let or_bind = |passed: Option<TcpListener>, address| match passed {
+            Some(socket) => Ok(socket),
+            None => bind(address),
+        };
+        let grpc = or_bind(self.grpc, config.listen)?;
+        Ok(Sockets { grpc, metrics: or_bind(self.metrics, config.metrics_listen)? })
+    }
+}
+
+/// How many connections may wait to be accepted, if the system allows it.
+const BACKLOG: i32 = 4_096;
+
+fn bind(address: SocketAddr) -> Result<TcpListener, SocketFault> {
+    let bound = TcpListener::bind(address).and_then(|socket| {
+        rustix::net::listen(&socket, BACKLOG)?;
+        Ok(socket)
+    });
+    bound.map_err(|error| match error.kind() {
+        ErrorKind::AddrInUse => match port_owner::of(address) {
+            Some(owner) => SocketFault::Taken { address, owner },
+            None => SocketFault::Listen { address, error },
+        },
+        _ => SocketFault::Listen { address, error },
+    })
+}
+
+impl Sockets {
+    pub fn addresses(&self) -> Result<Addresses, SocketFault> {
+        let address = |socket: &TcpListener| socket.local_addr().map_err(SocketFault::Passed);
+        Ok(Addresses { grpc: address(&self.grpc)?, metrics: address(&self.metrics)? })
+    }
+
+    /// The same sockets once more. They share what waits to be accepted.
+    pub fn share(&self) -> io::Result<Self> {
+        Ok(Self { grpc: self.grpc.try_clone()?, metrics: self.metrics.try_clone()? })
+    }
+}
