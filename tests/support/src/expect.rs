@@ -19,10 +19,12 @@ pub fn assert_refused(status: &Status, code: Code, reason: &str) -> ErrorDetails
     details
 }
 
-/// Whether the client gave a call up before any of it was sent, because its connection had just been
-/// told to end. gRPC calls for a transparent retry then; tonic leaves it to the caller.
+/// Whether a call failed only because its connection had just been told to end, before the server
+/// took it: it was not sent, or its stream is beyond the last one of GOAWAY (RFC 9113, section 6.8).
+/// gRPC calls for a transparent retry then; tonic leaves it to the caller.
 pub fn was_not_sent(status: &Status) -> bool {
-    status.code() == Code::Cancelled && status.message() == "operation was canceled"
+    let canceled = status.code() == Code::Cancelled && status.message() == "operation was canceled";
+    canceled || format!("{status:?}").contains(r#"GoAway(b"", NO_ERROR, Remote)"#)
 }
 
 /// Tries `attempt` until it returns a value, for [`PATIENCE`] at most. `what` is for the message of a
