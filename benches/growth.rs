@@ -8,13 +8,10 @@
 //!
 //! The rows are written to the tables directly. `--bench create` shows what creates cost.
 
-use aka_core::domain::{Id, Key, Project, SlotSet};
 use aka_load::{ConnectedLoad, IdSet, LoadPlan, LoadServer, Mode};
 use aka_test_support::{
-    Aka, Database, DbServer, Engine, PROJECT, aka_program, median, shared_server,
+    Aka, Database, Engine, PROJECT, aka_program, fill_shards, median, shared_server,
 };
-use sqlx::{AssertSqlSafe, Executor};
-use std::fmt::Write;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -34,9 +31,6 @@ const DURATION: Duration = Duration::from_secs(4);
 
 /// How long the filters may take.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// Rows in one INSERT statement.
-const ROWS: usize = 5_000;
 
 /// Cache bytes for each alias, rounded up: its entry in moka, and its part of the hot table.
 const CACHE_BYTES_AN_ALIAS: u64 = 560;
@@ -67,7 +61,8 @@ async fn grown(aliases: u32, shards: usize) -> String {
     server.execute("SET GLOBAL innodb_buffer_pool_size = 4294967296").await;
     let database = Database::on(&vec![server; shards]).await;
     let names = database.names();
-    let filled = fill(server, &names, aliases).await;
+    let databases: Vec<_> = names.iter().map(|name| (server, name.as_str())).collect();
+    let filled = fill_shards(&databases, &pairs_of(aliases)).await;
 
     let began = Instant::now();
     let cache = (u64::from(aliases) * CACHE_BYTES_AN_ALIAS).div_ceil(1 << 20).max(64);
@@ -115,76 +110,27 @@ async fn lookups_and_loads(aka: &Aka) -> (f64, f64) {
     (aka.metric("aka_lookups_total", &[]).await, loads)
 }
 
-/// Writes the aliases that the load expects, as if they had been created long ago. So only the newest
-/// line of the change log is there. Returns how many aliases there are.
-async fn fill(server: &DbServer, names: &[String], aliases: u32) -> usize {
-    let mut filled = 0;
-    let project = Project::new(PROJECT).expect("a project");
-    for (shard, name) in (0..).zip(names) {
-        let slots = SlotSet::even_share(shard, names.len() as u16);
-        let key = |id: &[u8]| {
-            Key::new(project, Id::try_from(str::from_utf8(id).expect("ASCII")).expect("an id"))
-        };
-        let mut forward = Vec::new();
-        let mut inverse = Vec::new();
-        for id in ids(aliases).aliases() {
-            let (alias, canonical) = (key(&id.id()), key(&id.canonical()));
-            if slots.contains(alias.slot()) {
-                forward.push((alias.clone(), canonical.clone()));
-            }
-            if slots.contains(canonical.slot()) {
-                inverse.push((canonical, alias));
-            }
-        }
-        let mut connection = server.connect().await;
-        let sql = format!("USE {name}; SET unique_checks = 0");
-        connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.expect("a database");
-        let seq = forward.len().max(1);
-        let row = |n: usize, canonical: &Key| format!("{},{n},{n},0,0", text(canonical));
-        filled += insert(&mut connection, "alias", forward, row).await;
-        insert(&mut connection, "canonical", inverse, |n, alias| format!("{},{n},0", text(alias)))
-            .await;
-        let log = format!(
-            "INSERT INTO alias_change VALUES ({seq}, 1, 0, 1, 'x', NULL, 'y', 0);
-             UPDATE shard_meta SET seq = {seq}, nonce = 1"
-        );
-        connection.execute(sqlx::raw_sql(AssertSqlSafe(log))).await.expect("a log");
-    }
-    filled
-}
-
-fn text(key: &Key) -> String {
-    format!("'{}'", String::from_utf8_lossy(key.id().as_bytes()))
-}
-
-async fn insert(
-    connection: &mut sqlx::MySqlConnection,
-    table: &str,
-    mut rows: Vec<(Key, Key)>,
-    rest: impl Fn(usize, &Key) -> String,
-) -> usize {
-    rows.sort_unstable();
-    for (chunk, first) in rows.chunks(ROWS).zip((1..).step_by(ROWS)) {
-        let mut sql = format!("INSERT INTO {table} VALUES ");
-        for ((key, other), number) in chunk.iter().zip(first..) {
-            let comma = if number == first { "" } else { "," };
-            let (slot, id, rest) = (key.slot().get(), text(key), rest(number, other));
-            write!(sql, "{comma}({slot},{PROJECT},{id},{rest})").expect("a string");
-        }
-        connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.expect("rows");
-    }
-    rows.len()
-}
-
 /// The ids of the load. Half of them are aliases.
 fn ids(aliases: u32) -> IdSet {
     IdSet::new(2 * aliases, 0.5)
 }
 
+/// Its aliases and their canonical ids.
+fn pairs_of(aliases: u32) -> Vec<(String, String)> {
+    let text = |id: &[u8]| String::from_utf8_lossy(id).into_owned();
+    ids(aliases).aliases().map(|id| (text(&id.id()), text(&id.canonical()))).collect()
+}
+
 /// The CPU time of the service for an id, in microseconds. Every answer is checked.
 async fn cpu_for_an_id(aka: &Aka, plan: LoadPlan) -> f64 {
     let (address, url) = (aka.grpc, format!("http://{}", aka.grpc));
-    let server = LoadServer { address, url, timeout_ms: 10_000, pids: vec![aka.pid()] };
+    let server = LoadServer {
+        address,
+        url,
+        timeout_ms: 10_000,
+        pids: vec![aka.pid()],
+        database_pids: Vec::new(),
+    };
     let load = ConnectedLoad::connect(plan, server).await.expect("it is connected");
     let outcome = load.run().await.expect("it runs to its end");
     assert_eq!(outcome.bad(), 0, "{outcome:?}");

@@ -51,6 +51,7 @@ impl Load<'_> {
             url: format!("http://{}", self.address),
             timeout_ms: TIMEOUT_MS,
             pids: self.pids.clone(),
+            database_pids: Vec::new(),
         };
         let outcome = self
             .runtime

@@ -47,7 +47,7 @@ pub use check::WrongAnswer;
 pub use draw::DrawnIds;
 pub use error::LoadError;
 pub use ids::{IdSet, LoadId, UnseenIds};
-pub use outcome::{CallCounts, CpuCost, Latencies, LoadOutcome};
+pub use outcome::{CallCounts, CpuCost, Latencies, LoadOutcome, WindowOutcome};
 pub use plan::{LoadPlan, LoadServer, Mode};
 pub use process::Process;
 pub use run::ConnectedLoad;

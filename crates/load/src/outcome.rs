@@ -1,9 +1,11 @@
 //! The outcome of a run.
 
 use crate::check::WrongAnswer;
+use crate::plan::LoadPlan;
 use crate::process::Process;
-use crate::tally::Tally;
+use crate::tally::{Tally, WindowTally};
 use aka_wire::code_name;
+use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,8 +25,14 @@ pub struct LoadOutcome {
     pub degraded: u64,
     /// The CPU time of the server. `None` if its processes are not known, or one of them ended.
     pub server: Option<CpuCost>,
+    /// The CPU time of the databases. `None` if no process is named, or one of them ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub databases: Option<CpuCost>,
     /// The CPU time of the generator. `None` if it could not be read.
     pub generator: Option<CpuCost>,
+    /// The lookups by windows of the measured time. Empty if the plan asks for none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<WindowOutcome>,
     /// The creates. `None` if the plan asks for none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub writes: Option<CallCounts>,
@@ -56,6 +64,25 @@ pub struct CallCounts {
     pub unsent_calls: u64,
 }
 
+/// The lookups of one window.
+#[derive(Debug, Serialize)]
+pub struct WindowOutcome {
+    /// When it began, in seconds of the measured time.
+    pub from_seconds: f64,
+    /// Ids that were answered in it, a second.
+    pub ids_per_second: f64,
+    /// Latencies of the calls that fell due in it and were answered, in microseconds.
+    pub latency_us: Latencies,
+    /// Ids of calls that fell due in it and failed.
+    pub failed: u64,
+    /// Calls of an open loop that had fallen due by its end, and had not ended.
+    pub calls_behind: u64,
+    /// The CPU time of the server for an id that was answered in it, in microseconds.
+    pub server_cpu_us_per_id: Option<f64>,
+    /// The same of the databases.
+    pub databases_cpu_us_per_id: Option<f64>,
+}
+
 /// Times from when a call was due to its answer, in microseconds.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Latencies {
@@ -84,35 +111,48 @@ pub struct CpuCost {
     pub cpu_us_per_id: Option<f64>,
 }
 
-/// The CPU time that was taken in the measured time.
-pub(crate) struct CpuTimes {
+/// The CPU times that processes had used at some moment.
+pub(crate) struct CpuSample {
     pub server: Option<Duration>,
+    pub databases: Option<Duration>,
     pub generator: Option<Duration>,
 }
 
+/// The CPU time between two samples.
+fn spent(before: Option<Duration>, after: Option<Duration>) -> Option<Duration> {
+    Some(after?.saturating_sub(before?))
+}
+
 impl LoadOutcome {
+    /// `processes`: the server, its databases, and the generator. `samples`: at the begin of each
+    /// window, and at the end.
     pub(crate) fn new(
-        measured: Duration,
+        plan: &LoadPlan,
         reads: Tally,
         writes: Option<Tally>,
-        servers: &[Process],
-        cpu: CpuTimes,
+        processes: &[Vec<Process>; 3],
+        samples: &[CpuSample],
     ) -> Self {
         let share = |part: u64| part as f64 / reads.ids.max(1) as f64;
         let cost = |processes: &[Process], time: Duration| CpuCost {
             pids: processes.iter().map(|&Process(pid)| pid).collect(),
             cpu_seconds: time.as_secs_f64(),
-            cpu_us_per_id: (reads.ids_in_time > 0)
-                .then(|| time.as_secs_f64() * 1e6 / reads.ids_in_time as f64),
+            cpu_us_per_id: cpu_us_per_id(Some(time), reads.ids_in_time),
         };
+        let whole = |of: fn(&CpuSample) -> Option<Duration>| {
+            spent(samples.first().and_then(of), samples.last().and_then(of))
+        };
+        let [server, databases, generator] = processes;
         Self {
             aliases: share(reads.aliases),
             cold: share(reads.cold),
             degraded: reads.degraded,
-            server: cpu.server.map(|time| cost(servers, time)),
-            generator: cpu.generator.map(|time| cost(&[Process::current()], time)),
-            reads: CallCounts::new(reads, measured),
-            writes: writes.map(|writes| CallCounts::new(writes, measured)),
+            server: whole(|sample| sample.server).map(|time| cost(server, time)),
+            databases: whole(|sample| sample.databases).map(|time| cost(databases, time)),
+            generator: whole(|sample| sample.generator).map(|time| cost(generator, time)),
+            windows: windows(plan, &reads, samples),
+            reads: CallCounts::new(reads, plan.duration),
+            writes: writes.map(|writes| CallCounts::new(writes, plan.duration)),
         }
     }
 
@@ -133,18 +173,55 @@ impl LoadOutcome {
     }
 }
 
-impl CallCounts {
-    fn new(tally: Tally, measured: Duration) -> Self {
-        let seconds = measured.as_secs_f64();
-        let us = |quantile| tally.latencies.value_at_quantile(quantile) as f64 / 1e3;
-        let latency_us = Latencies {
-            mean: tally.latencies.mean() / 1e3,
+/// The CPU time for an id, in microseconds. `None` if it is not known, or no id was answered.
+fn cpu_us_per_id(time: Option<Duration>, ids: u64) -> Option<f64> {
+    time.filter(|_| ids > 0).map(|time| time.as_secs_f64() * 1e6 / ids as f64)
+}
+
+fn windows(plan: &LoadPlan, reads: &Tally, samples: &[CpuSample]) -> Vec<WindowOutcome> {
+    let calls_due = |until: Duration| {
+        let ids_per_call = f64::from(plan.mode.ids_per_call());
+        plan.rate.map_or(0.0, |rate| (plan.warm_up + until).as_secs_f64() * rate / ids_per_call)
+    };
+    let mut ended = reads.ended_before;
+    let tallies = reads.windows.iter().zip(samples.windows(2));
+    let outcome = |(tally, cpu): (&WindowTally, &[CpuSample])| {
+        let WindowTally { window, answered_ids, .. } = *tally;
+        ended += tally.ended_calls;
+        WindowOutcome {
+            from_seconds: window.begin.as_secs_f64(),
+            ids_per_second: answered_ids as f64 / (window.end - window.begin).as_secs_f64(),
+            latency_us: Latencies::of(&tally.latencies),
+            failed: tally.failed,
+            calls_behind: (calls_due(window.end) as u64).saturating_sub(ended),
+            server_cpu_us_per_id: cpu_us_per_id(spent(cpu[0].server, cpu[1].server), answered_ids),
+            databases_cpu_us_per_id: cpu_us_per_id(
+                spent(cpu[0].databases, cpu[1].databases),
+                answered_ids,
+            ),
+        }
+    };
+    tallies.map(outcome).collect()
+}
+
+impl Latencies {
+    fn of(latencies: &Histogram<u64>) -> Self {
+        let us = |quantile| latencies.value_at_quantile(quantile) as f64 / 1e3;
+        Self {
+            mean: latencies.mean() / 1e3,
             p50: us(0.5),
             p90: us(0.9),
             p99: us(0.99),
             p999: us(0.999),
-            max: tally.latencies.max() as f64 / 1e3,
-        };
+            max: latencies.max() as f64 / 1e3,
+        }
+    }
+}
+
+impl CallCounts {
+    fn new(tally: Tally, measured: Duration) -> Self {
+        let seconds = measured.as_secs_f64();
+        let latency_us = Latencies::of(&tally.latencies);
         let errors = tally.errors.iter().map(|(&code, &n)| (code_name(Code::from(code)), n));
         Self {
             calls: tally.calls,

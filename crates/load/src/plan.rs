@@ -38,7 +38,26 @@ pub struct LoadServer {
     /// The processes whose CPU time is read. If none is named and the address is a loopback
     /// address, it is the process that listens there.
     pub pids: Vec<u32>,
+    /// The processes of its databases, whose CPU time is read too.
+    pub database_pids: Vec<u32>,
 }
+
+/// A part of the measured time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    pub begin: Duration,
+    pub end: Duration,
+}
+
+impl Window {
+    /// Whether this time, from the begin of the measured time on, is in it.
+    pub fn holds(self, since: Duration) -> bool {
+        (self.begin..self.end).contains(&since)
+    }
+}
+
+/// Each window has a histogram in each thread.
+const MOST_WINDOWS: usize = 1_000;
 
 /// The plan of a run. [`LoadPlan::new`] has the defaults of `aka bench`.
 #[derive(Clone, Debug)]
@@ -68,6 +87,9 @@ pub struct LoadPlan {
     pub duration: Duration,
     /// How long the load runs before that, without being measured.
     pub warm_up: Duration,
+    /// The measured time is also reported in windows of this length: a percentile over the whole
+    /// hides a bad beginning. `None`: no windows.
+    pub window: Option<Duration>,
     /// Whether answers are compared with the right ones. A bare echo server has no aliases, so its
     /// answers are not.
     pub check: bool,
@@ -92,9 +114,20 @@ impl LoadPlan {
             writes: None,
             duration: Duration::from_secs(10),
             warm_up: Duration::from_secs(2),
+            window: None,
             check: true,
             seed: 1,
         }
+    }
+
+    /// When each window begins and ends, from the begin of the measured time on.
+    pub(crate) fn windows(&self) -> Vec<Window> {
+        let Some(length) = self.window.filter(|length| !length.is_zero()) else {
+            return Vec::new();
+        };
+        let begins = (0..=MOST_WINDOWS as u32).map(|number| length * number);
+        let begins = begins.take_while(|begin| *begin < self.duration);
+        begins.map(|begin| Window { begin, end: (begin + length).min(self.duration) }).collect()
     }
 
     /// Checks that the plan can be carried out.
@@ -107,6 +140,9 @@ impl LoadPlan {
         }
         if self.duration.is_zero() || self.mode.ids_per_call() == 0 || self.ids.count == 0 {
             return Err(LoadError::Plan("the duration, the batch and the ids may not be 0"));
+        }
+        if self.windows().len() > MOST_WINDOWS {
+            return Err(LoadError::Plan("there may be at most 1,000 windows"));
         }
         let rates = [self.rate, self.writes];
         if rates.into_iter().flatten().any(|rate| !(rate.is_finite() && rate > 0.0)) {

@@ -1,7 +1,7 @@
 //! A run from its start to its end: threads, the clock, CPU times.
 
 use crate::error::LoadError;
-use crate::outcome::{CpuTimes, LoadOutcome};
+use crate::outcome::{CpuSample, LoadOutcome};
 use crate::plan::{LoadPlan, LoadServer};
 use crate::process::Process;
 use crate::tally::{LiveCounts, Measured, Tally};
@@ -19,6 +19,7 @@ type Counted = oneshot::Receiver<Result<ThreadCounts, LoadError>>;
 pub struct ConnectedLoad {
     plan: Arc<LoadPlan>,
     servers: Vec<Process>,
+    databases: Vec<Process>,
     live: Arc<LiveCounts>,
     send_times: watch::Sender<Option<RunTimes>>,
     threads: Vec<Counted>,
@@ -36,7 +37,9 @@ impl ConnectedLoad {
         if servers.is_empty() {
             servers.extend(Process::listening_on(server.address));
         }
-        if let Some(Process(pid)) = servers.iter().find(|server| server.cpu_time().is_none()) {
+        let databases: Vec<_> = server.database_pids.iter().copied().map(Process).collect();
+        let mut named = servers.iter().chain(&databases);
+        if let Some(Process(pid)) = named.find(|process| process.cpu_time().is_none()) {
             return Err(LoadError::NoProcess(*pid));
         }
         let (plan, live) = (Arc::new(plan), Arc::new(LiveCounts::default()));
@@ -54,7 +57,7 @@ impl ConnectedLoad {
             };
             threads.push(start(thread, times.clone()).await?);
         }
-        Ok(Self { plan, servers, live, send_times, threads })
+        Ok(Self { plan, servers, databases, live, send_times, threads })
     }
 
     /// Counts that grow while the load runs.
@@ -74,17 +77,11 @@ impl ConnectedLoad {
         if self.send_times.send(Some(RunTimes { start, measured })).is_err() {
             return Err(LoadError::ended_early());
         }
-        let cpu_times = || (cpu_time(&self.servers), cpu_time(&[Process::current()]));
-        tokio::time::sleep_until(measured.begin.into()).await;
-        let before = cpu_times();
-        tokio::time::sleep_until(measured.end.into()).await;
-        let after = cpu_times();
-        let spent = |before: Option<Duration>, after: Option<Duration>| {
-            Some(after?.saturating_sub(before?))
-        };
+        let samples = self.sample_cpu(measured).await;
 
-        let mut reads = Tally::new(measured)?;
-        let mut writes = self.plan.writes.map(|_| Tally::new(measured)).transpose()?;
+        let windows = self.plan.windows();
+        let mut reads = Tally::new(measured, &windows)?;
+        let mut writes = self.plan.writes.map(|_| Tally::new(measured, &windows)).transpose()?;
         for thread in self.threads {
             let counts = thread.await.map_err(|_| LoadError::ended_early())??;
             reads.add(counts.reads)?;
@@ -92,9 +89,25 @@ impl ConnectedLoad {
                 sum.add(one)?;
             }
         }
-        let cpu =
-            CpuTimes { server: spent(before.0, after.0), generator: spent(before.1, after.1) };
-        Ok(LoadOutcome::new(self.plan.duration, reads, writes, &self.servers, cpu))
+        let processes = [self.servers, self.databases, vec![Process::current()]];
+        Ok(LoadOutcome::new(&self.plan, reads, writes, &processes, &samples))
+    }
+
+    /// The CPU times at the begin and the end of the measured time, and between its windows.
+    async fn sample_cpu(&self, measured: Measured) -> Vec<CpuSample> {
+        let windows = self.plan.windows();
+        let inner = windows.iter().skip(1).map(|window| measured.begin + window.begin);
+        let times = std::iter::once(measured.begin).chain(inner).chain([measured.end]);
+        let mut samples = Vec::new();
+        for time in times {
+            tokio::time::sleep_until(time.into()).await;
+            samples.push(CpuSample {
+                server: cpu_time(&self.servers),
+                databases: cpu_time(&self.databases),
+                generator: cpu_time(&[Process::current()]),
+            });
+        }
+        samples
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::call::CallFailed;
 use crate::check::{Checked, WrongAnswer};
 use crate::error::LoadError;
+use crate::plan::Window;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,6 +44,21 @@ pub(crate) struct Tally {
     pub first_wrong: Option<WrongAnswer>,
     /// Calls that were due and never sent.
     pub unsent: u64,
+    pub windows: Vec<WindowTally>,
+    /// Calls that ended before the first window.
+    pub ended_before: u64,
+}
+
+/// The counts of one window.
+pub(crate) struct WindowTally {
+    pub window: Window,
+    /// Of the calls that fell due in it.
+    pub latencies: Histogram<u64>,
+    /// Ids of calls that fell due in it, and failed.
+    pub failed: u64,
+    /// Calls and ids that were answered in it, or failed, whenever they were due.
+    pub ended_calls: u64,
+    pub answered_ids: u64,
 }
 
 /// A call that has ended.
@@ -56,12 +72,19 @@ pub(crate) struct EndedCall {
 
 impl Tally {
     /// An empty tally of a run whose measured time is this.
-    pub fn new(measured: Measured) -> Result<Self, LoadError> {
-        let latencies = Histogram::new_with_bounds(SHORTEST_NS, LONGEST_NS, DIGITS)
-            .map_err(|fault| LoadError::Broken(fault.to_string()))?;
+    pub fn new(measured: Measured, windows: &[Window]) -> Result<Self, LoadError> {
+        let latencies = || {
+            Histogram::new_with_bounds(SHORTEST_NS, LONGEST_NS, DIGITS)
+                .map_err(|fault| LoadError::Broken(fault.to_string()))
+        };
+        let window = |&window: &Window| {
+            let latencies = latencies()?;
+            Ok(WindowTally { window, latencies, failed: 0, ended_calls: 0, answered_ids: 0 })
+        };
         Ok(Self {
             measured,
-            latencies,
+            windows: windows.iter().map(window).collect::<Result<_, LoadError>>()?,
+            latencies: latencies()?,
             calls: 0,
             ids: 0,
             calls_in_time: 0,
@@ -73,6 +96,7 @@ impl Tally {
             errors: BTreeMap::new(),
             first_wrong: None,
             unsent: 0,
+            ended_before: 0,
         })
     }
 
@@ -86,6 +110,7 @@ impl Tally {
         let Checked { aliases, wrong, failed, degraded, first_wrong } = match answer {
             Ok(checked) => checked,
             Err(CallFailed(code)) => {
+                self.note_in_windows(call, None);
                 live.bad.fetch_add(call.ids, Ordering::Relaxed);
                 *self.errors.entry(code.into()).or_default() += call.ids;
                 return;
@@ -101,16 +126,37 @@ impl Tally {
             self.calls_in_time += 1;
             self.ids_in_time += call.ids;
         }
+        let latency = now.saturating_duration_since(call.due).as_nanos();
+        let latency = u64::try_from(latency).unwrap_or(u64::MAX);
+        self.note_in_windows(call, Some(latency));
         if call.due < self.measured.begin {
             return;
         }
-        let latency = now.saturating_duration_since(call.due).as_nanos();
-        self.latencies.saturating_record(u64::try_from(latency).unwrap_or(u64::MAX));
+        self.latencies.saturating_record(latency);
         self.calls += 1;
         self.ids += call.ids;
         self.aliases += aliases;
         self.cold += call.cold;
         self.degraded += if degraded { call.ids } else { 0 };
+    }
+
+    /// `latency` is that of an answered call.
+    fn note_in_windows(&mut self, call: &EndedCall, latency: Option<u64>) {
+        let Some(since) = Instant::now().checked_duration_since(self.measured.begin) else {
+            self.ended_before += 1;
+            return;
+        };
+        if let Some(ended) = self.windows.iter_mut().find(|it| it.window.holds(since)) {
+            ended.ended_calls += 1;
+            ended.answered_ids += if latency.is_some() { call.ids } else { 0 };
+        }
+        let Some(since) = call.due.checked_duration_since(self.measured.begin) else { return };
+        if let Some(due) = self.windows.iter_mut().find(|it| it.window.holds(since)) {
+            match latency {
+                Some(latency) => due.latencies.saturating_record(latency),
+                None => due.failed += call.ids,
+            }
+        }
     }
 
     fn note_bad(&mut self, wrong: u64, failed: &[Code], first_wrong: Option<WrongAnswer>) {
@@ -133,6 +179,15 @@ impl Tally {
         self.latencies
             .add(&other.latencies)
             .map_err(|fault| LoadError::Broken(fault.to_string()))?;
+        for (sum, one) in self.windows.iter_mut().zip(&other.windows) {
+            sum.latencies
+                .add(&one.latencies)
+                .map_err(|fault| LoadError::Broken(fault.to_string()))?;
+            sum.failed += one.failed;
+            sum.ended_calls += one.ended_calls;
+            sum.answered_ids += one.answered_ids;
+        }
+        self.ended_before += other.ended_before;
         self.calls += other.calls;
         self.ids += other.ids;
         self.calls_in_time += other.calls_in_time;
@@ -174,11 +229,16 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    fn windows() -> [Window; 2] {
+        let half = Duration::from_millis(500);
+        [Window { begin: Duration::ZERO, end: half }, Window { begin: half, end: 2 * half }]
+    }
+
     #[test]
     fn the_warm_up_is_not_counted_but_its_faults_are() {
         let begin = Instant::now();
         let measured = Measured { begin, end: begin + Duration::from_secs(1) };
-        let mut tally = Tally::new(measured).expect("bounds");
+        let mut tally = Tally::new(measured, &windows()).expect("bounds");
         let before = begin.checked_sub(Duration::from_millis(1)).expect("a clock that ran");
         let live = LiveCounts::default();
         let call = |due| EndedCall { due, ids: 10, cold: 1 };
@@ -190,8 +250,13 @@ mod tests {
         assert_eq!((tally.calls, tally.ids, tally.aliases, tally.cold), (1, 10, 5, 1));
         assert_eq!((tally.wrong, tally.errors.values().sum::<u64>()), (2, 10));
         assert_eq!(live.bad(), 12);
-        let mut whole = Tally::new(measured).expect("bounds");
+        let mut whole = Tally::new(measured, &windows()).expect("bounds");
         whole.add(tally).expect("the same bounds");
         assert_eq!((whole.calls, whole.latencies.len(), whole.wrong), (1, 1, 2));
+        let [first, second] = &whole.windows[..] else { panic!("two windows") };
+        assert_eq!((first.latencies.len(), first.failed), (1, 10), "what was due in it");
+        // The call of the warm-up ended in it as well.
+        assert_eq!((first.ended_calls, first.answered_ids), (3, 20));
+        assert_eq!((second.latencies.len(), second.ended_calls), (0, 0));
     }
 }

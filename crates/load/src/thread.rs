@@ -105,8 +105,9 @@ impl ThreadPlan {
         );
         let timer = |source| LoadError::Io { what: "no timer", source };
         paced.and(writes_paced).map_err(timer)?;
-        let finish =
-            |callers: &Rc<Callers>| Tally::new(times.measured).map(|empty| callers.finish(empty));
+        let finish = |callers: &Rc<Callers>| {
+            Tally::new(times.measured, &[]).map(|empty| callers.finish(empty))
+        };
         Ok(ThreadCounts {
             reads: finish(&reads)?,
             writes: writes.as_ref().map(finish).transpose()?,
@@ -145,7 +146,7 @@ impl ThreadPlan {
             pace: Pace::new(times.start, times.measured.end, rate),
             source: RefCell::new(source),
             checker: RefCell::new(Checker::new(operation, self.plan.ids, self.plan.check)),
-            tally: RefCell::new(Tally::new(times.measured)?),
+            tally: RefCell::new(Tally::new(times.measured, &self.plan.windows())?),
             live: self.live.clone(),
             outstanding: Cell::new(0),
         }))

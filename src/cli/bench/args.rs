@@ -14,11 +14,15 @@ Examples:
   aka bench --project 9 --mode batch --batch 100 --rate 200000 --duration 30
   aka bench --project 9 --mode stream --zipf 1.1 --aliases 0.1 --cold 0.01 --writes 200
   aka bench --project 9 --connections 8 --concurrency 50 --output json
+  aka bench --project 9 --rate 50000 --wait 60 --warm-up 0 --window 5 --duration 90
 
 Id 26 is bench-000000000000001a. If it is an alias, its canonical id is
 user-000000000000001a. Which ids are aliases follows from --aliases alone, so every answer can be
 checked. Run once with --prepare, which creates the aliases and reads every id once. Then run as
 often as you like with the same --keys and --aliases. Use a project of its own.
+
+The last example measures a cold start: it waits for a server that is about to start, asks from its
+first second on, and reports each five seconds.
 
 With --rate, calls are made when they are due, whether or not the calls before them are answered,
 and latencies count from then. Without it, each caller makes its next call when its last one is
@@ -86,6 +90,14 @@ pub struct BenchArgs {
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
     pub warm_up: Duration,
 
+    /// Report the measured time in windows of this length too, in seconds
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub window: Option<Duration>,
+
+    /// How long to wait for a server that does not listen yet, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds)]
+    pub wait: Duration,
+
     /// First create the aliases that the run expects, and read every id once
     #[arg(long)]
     pub prepare: bool,
@@ -100,9 +112,13 @@ pub struct BenchArgs {
 
     /// Process whose CPU time is read; found by itself if the server listens on a loopback address
     ///
-    /// Repeat it to add that of a database on this machine.
+    /// Repeat it to add that of another one.
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
     pub server_pid: Vec<u32>,
+
+    /// Process of a database on this machine, whose CPU time is read too; repeated
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    pub database_pid: Vec<u32>,
 
     #[command(flatten)]
     pub project: ProjectArgs,
@@ -164,6 +180,7 @@ impl BenchArgs {
             writes: self.writes,
             duration: self.duration,
             warm_up: self.warm_up,
+            window: self.window,
             check: !self.no_check,
             seed: self.seed,
         })

@@ -5,6 +5,7 @@ mod prepare;
 mod progress;
 mod report;
 
+use super::client::Connection;
 use super::fault::CliFault;
 use super::output::OutputFormat;
 use super::print::{push_json, report_to_stdout};
@@ -12,12 +13,13 @@ use aka_load::{ConnectedLoad, LoadError, LoadOutcome, LoadPlan, LoadServer};
 pub use args::BenchArgs;
 use progress::RunProgress;
 use report::BenchReport;
+use std::time::{Duration, Instant};
 
 /// Runs `aka bench`.
 pub async fn run(args: BenchArgs) -> Result<(), CliFault> {
     let plan = args.plan()?;
     // Also without --prepare: it tells a server that is not there from one that fails.
-    let connection = args.client.connect().await?;
+    let connection = connect(&args).await?;
     let prepared = match args.prepare {
         true => Some(prepare::prepare(&plan, &connection).await?),
         false => None,
@@ -37,6 +39,22 @@ pub async fn run(args: BenchArgs) -> Result<(), CliFault> {
     match bad {
         0 => Ok(()),
         failed => Err(CliFault::Partly { failed, total }),
+    }
+}
+
+/// The pause between two attempts to connect.
+const CONNECT_PAUSE: Duration = Duration::from_millis(20);
+
+/// Connects, and waits for the server as long as the flags say.
+async fn connect(args: &BenchArgs) -> Result<Connection, CliFault> {
+    let until = Instant::now() + args.wait;
+    loop {
+        match args.client.connect().await {
+            Err(CliFault::Unreachable { .. }) if Instant::now() < until => {
+                tokio::time::sleep(CONNECT_PAUSE).await;
+            }
+            ended => return ended,
+        }
     }
 }
 
@@ -60,7 +78,8 @@ async fn server(args: &BenchArgs) -> Result<LoadServer, CliFault> {
     let address = addresses.map_err(|fault| unreachable(fault.to_string()))?.next();
     let address = address.ok_or_else(|| unreachable("it has no address".to_owned()))?;
     let (timeout_ms, pids) = (args.client.timeout_ms, args.server_pid.clone());
-    Ok(LoadServer { address, url, timeout_ms, pids })
+    let database_pids = args.database_pid.clone();
+    Ok(LoadServer { address, url, timeout_ms, pids, database_pids })
 }
 
 fn fault(error: LoadError, server: String) -> CliFault {

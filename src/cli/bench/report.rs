@@ -2,7 +2,7 @@
 
 use super::args::BenchArgs;
 use super::prepare::Prepared;
-use aka_load::{CallCounts, CpuCost, Latencies, LoadOutcome};
+use aka_load::{CallCounts, CpuCost, Latencies, LoadOutcome, WindowOutcome};
 use serde::Serialize;
 use std::fmt;
 
@@ -69,19 +69,44 @@ impl fmt::Display for BenchReport {
         if *degraded > 0 {
             writeln!(f, "degraded   {degraded} ids: the last known state, perhaps old")?;
         }
-        for (who, cpu) in [("server", &self.outcome.server), ("generator", &self.outcome.generator)]
-        {
+        let LoadOutcome { server, databases, generator, .. } = &self.outcome;
+        for (who, cpu) in [("server", server), ("databases", databases), ("generator", generator)] {
             if let Some(CpuCost { pids, cpu_us_per_id: Some(us), .. }) = cpu {
                 let pids: Vec<_> = pids.iter().map(u32::to_string).collect();
                 writeln!(f, "{who:<10} {us:.2} µs of CPU an id (process {})", pids.join(", "))?;
             }
         }
+        write_windows(f, &self.outcome.windows)?;
         if let Some(writes) = &self.outcome.writes {
             writeln!(f, "creates    {:.0}/s", writes.calls_per_second)?;
             write_counts(f, writes)?;
         }
         Ok(())
     }
+}
+
+/// A line for each window.
+fn write_windows(f: &mut fmt::Formatter<'_>, windows: &[WindowOutcome]) -> fmt::Result {
+    if windows.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        f,
+        "windows      from s      ids/s     p50 ms     p99 ms     max ms   failed   behind  µs server  µs databases"
+    )?;
+    for window in windows {
+        let Latencies { p50, p99, max, .. } = window.latency_us;
+        let [p50, p99, max] = [p50, p99, max].map(|us| us / 1e3);
+        let cpu = |us: Option<f64>| us.map_or_else(|| "-".to_owned(), |us| format!("{us:.2}"));
+        let (server, databases) =
+            (cpu(window.server_cpu_us_per_id), cpu(window.databases_cpu_us_per_id));
+        let WindowOutcome { from_seconds, ids_per_second, failed, calls_behind, .. } = window;
+        writeln!(
+            f,
+            "{from_seconds:>18.1} {ids_per_second:>10.0} {p50:>10.3} {p99:>10.3} {max:>10.3} {failed:>8} {calls_behind:>8} {server:>10} {databases:>13}"
+        )?;
+    }
+    Ok(())
 }
 
 /// Latencies, answers and errors.

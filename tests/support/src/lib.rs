@@ -23,7 +23,7 @@
 //! | [`eventually`], [`assert_refused`] | a bounded wait for a condition; an error of the contract |
 //! | [`proxy`], [`http2`] | a bad network, and frames that no client library sends |
 //! | [`invariants`], [`Tables`] | the invariants of the tables, and the tables as rows |
-//! | [`percentile`], [`median`], [`cpu_time`] | figures of benchmarks |
+//! | [`percentile`], [`median`], [`cpu_time`], [`fill_shards`] | figures and data of benchmarks |
 //!
 //! The path of the program comes from the variable `CARGO_BIN_EXE_aka`, which `cargo test` and
 //! `cargo bench` set for the tests and benchmarks of the package `aka`.
@@ -35,6 +35,7 @@ mod db_server;
 mod engine;
 mod expect;
 mod figures;
+mod fill;
 mod group;
 pub mod http2;
 mod instance;
@@ -57,6 +58,7 @@ pub use db_server::{DbServer, shared_server};
 pub use engine::Engine;
 pub use expect::{PATIENCE, assert_refused, eventually, was_not_sent};
 pub use figures::{median, percentile};
+pub use fill::fill_shards;
 pub use group::MySqlGroup;
 pub use instance::{Aka, PROJECT, start, start_with};
 pub use pair::ReplicaPair;
