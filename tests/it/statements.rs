@@ -45,7 +45,10 @@ async fn statements_are_those_of_the_list() {
         std::fs::write(&path, &seen).expect("the list can be written");
     }
     let listed = std::fs::read_to_string(&path).expect("the list can be read");
-    assert_eq!(seen, listed, "see the head of this file");
+    // Some statements are sent only at some moments, so a run need not see all.
+    for statement in seen.lines() {
+        assert!(listed.lines().any(|line| line == statement), "not in the list: {statement}");
+    }
 }
 
 /// Does all that a server and the commands do with a shard of one server.
