@@ -60,14 +60,14 @@ impl Operations {
         self.set_stage(Stage::Warming);
     }
 
-    /// Memory is warm, unless the instance stops already.
-    pub fn set_ready(&self) {
+    /// Memory is warm. False if the instance stops already, so that it is not ready all the same.
+    pub fn set_ready(&self) -> bool {
         self.stage.send_if_modified(|stage| {
             let warms = *stage == Stage::Warming;
             if warms {
                 *stage = Stage::Ready;
             }
             warms
-        });
+        })
     }
 }

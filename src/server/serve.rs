@@ -192,8 +192,9 @@ async fn warm_up(cluster: Arc<Cluster>, operations: Arc<Operations>, longest: Du
         Ok(()) => tracing::info!("ready"),
         Err(_) => tracing::warn!("ready, though memory is not warm yet"),
     }
-    operations.set_ready();
-    service_manager::ready();
+    if operations.set_ready() {
+        service_manager::ready();
+    }
 }
 
 /// Opens the stores. The embedded one is migrated here; operators migrate MySQL shards.

@@ -123,9 +123,15 @@ async fn an_instance_that_was_away_begins_a_new_epoch(backend: Backend) {
     let pruner = Aka::serve_with_env(&database, &[], &SOON).await;
     let sleeper = Aka::serve(&database, &["--staleness-limit-ms", "3600000"]).await;
     pruner.create(PROJECT, "bob", "alice").await.expect("created");
+    // Before, with such a staleness limit, its filter may say that there is no such alias.
+    eventually("the sleeper's feed has seen bob", async || {
+        let resolved = sleeper.resolve(PROJECT, "bob").await.expect("resolved");
+        resolved.is_alias.then_some(())
+    })
+    .await;
     eventually("the sleeper remembers bob", async || {
-        // Until its feed has seen bob, its filter may say that there is no such alias.
-        sleeper.resolve(PROJECT, "bob").await.expect("resolved");
+        let resolved = sleeper.resolve(PROJECT, "bob").await.expect("resolved");
+        assert_eq!(resolved.canonical_id, "alice");
         (sleeper.metric("aka_lookups_total", &["outcome=\"hit\""]).await > 0.0).then_some(())
     })
     .await;
