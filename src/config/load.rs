@@ -144,6 +144,7 @@ fn check_groups(database: &Database, staleness_limit_ms: u64) -> Result<(), Conf
 fn shard(names: &DatabaseSettings, set: &ServiceSettings) -> ShardSettings {
     ShardSettings {
         lanes: set.lanes,
+        lane_pace: Duration::from_micros(set.lane_pace_us),
         stale_reads_per_s: set.stale_reads_per_s,
         connect_timeout: Duration::from_millis(names.connect_timeout_ms),
         query_timeout: Duration::from_millis(set.query_timeout_ms),

@@ -78,6 +78,10 @@ settings! {
         /// Connections for lookups, for each shard
         lanes: usize [COUNT] = 4, in 1..=64;
 
+        /// How long a shard under load is left alone between two lookup queries, at most, so that
+        /// ids gather; 0: ask at once
+        lane_pace_us: u64 [US] = 4_000, in 0..=1_000_000;
+
         /// How long one query may take
         query_timeout_ms: u64 [MS] = 1_000, in 1..=MINUTE_MS;
 

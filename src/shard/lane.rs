@@ -1,7 +1,6 @@
 //! Lanes: a few tasks that each own a connection and ask for many keys in one query.
 //!
-//! There is no timer. A free lane takes all keys that wait: a lone miss goes out at once, and under
-//! load the batches grow by themselves.
+//! When a lane takes the keys that wait is said in [`lane_backlog`](super::lane_backlog).
 
 use super::connection::{RECONNECT_PAUSE, ShardConnection, ask};
 use super::state::Shard;
@@ -39,7 +38,7 @@ impl Shard {
     }
 
     fn fail_backlog(&self) {
-        let waiting = self.lane_backlog.take(usize::MAX);
+        let waiting = self.lane_backlog.take_all();
         self.memory.fail(&waiting, self.failure());
     }
 }
@@ -93,9 +92,9 @@ fn heed(shard: &Shard, connection: &ShardConnection, loaded: &mut Loaded) {
 async fn serve(shard: &Shard, connection: &mut ShardConnection, stop: &CancellationToken) {
     while connection.is_open() {
         let most = connection.most_keys().min(shard.settings.lane_batch);
-        let keys = tokio::select! {
+        let (keys, query) = tokio::select! {
             () = stop.cancelled() => return,
-            keys = shard.lane_backlog.wait(most) => keys,
+            next = shard.lane_backlog.next(most) => next,
             () = shard.health.doubted() => {
                 try_out(shard, connection).await;
                 continue;
@@ -107,6 +106,7 @@ async fn serve(shard: &Shard, connection: &mut ShardConnection, stop: &Cancellat
         }
         let sent = Instant::now();
         let answer = ask!(connection, |session| session.load(&batch.keys));
+        query.end();
         shard.metrics.loads.increment(1);
         shard.metrics.load_keys.record(batch.keys.len() as f64);
         shard.metrics.load_seconds.record(sent.elapsed().as_secs_f64());

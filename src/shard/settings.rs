@@ -27,6 +27,8 @@ pub struct ShardSettings {
     pub stale_reads_per_s: u64,
     /// Keys of one lookup query, at most.
     pub lane_batch: usize,
+    /// The longest pace of lookup queries: see [`Pace`](super::pace::Pace).
+    pub lane_pace: Duration,
     pub connect_timeout: Duration,
     pub query_timeout: Duration,
     /// The pause between two polls of the change log.

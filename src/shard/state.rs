@@ -2,6 +2,7 @@
 
 use super::goodbyes::Goodbyes;
 use super::health::{Health, ShardError};
+use super::lane_backlog::LaneBacklog;
 use super::logins::Logins;
 use super::primary::Primary;
 use super::queue::Queue;
@@ -37,7 +38,7 @@ pub struct Shard {
     pub(super) servers: Mutex<Vec<ServerReport>>,
     pub(super) logins: Logins,
     pub(super) goodbyes: Goodbyes,
-    pub(super) lane_backlog: Queue<Key>,
+    pub(super) lane_backlog: LaneBacklog,
     pub(super) stale_reads: RateLimit,
     pub(super) read_backlog: ReadBacklog,
     pub(super) audit_sample: Sample,
@@ -63,7 +64,11 @@ impl Shard {
             servers: Mutex::default(),
             logins: Logins::new(store.longest_login_pause()),
             goodbyes: Goodbyes::new(),
-            lane_backlog: Queue::new(settings.lane_queue),
+            lane_backlog: LaneBacklog::new(
+                settings.lane_queue,
+                settings.lane_batch,
+                settings.lane_pace,
+            ),
             stale_reads: RateLimit::new(settings.stale_reads_per_s),
             read_backlog: ReadBacklog::new(settings.write_queue),
             audit_sample: Sample::new(settings.audit_sample),

@@ -17,7 +17,7 @@ mod url;
 pub use directory::Directory;
 pub use error::{CommitFailure, StoreError};
 pub use identity::{Expected, SCHEMA_VERSION};
-pub use pages::{FiledKey, Prune, Pruned, Stored};
+pub use pages::{AliasPage, Prune, Pruned, Stored};
 pub use server::{Server, ServerRole};
 pub use session::{Role, Session, Store};
 pub use sql::{MySqlStore, PasswordSource, SqliteStore};

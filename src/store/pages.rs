@@ -1,6 +1,6 @@
 //! The arguments and results of scans and of pruning.
 
-use aka_core::domain::Key;
+use aka_core::domain::{Claim, Id, Key, Position};
 use std::time::Duration;
 
 /// Which lines of the change log to delete. The newest line always stays.
@@ -27,8 +27,16 @@ pub struct Pruned {
     pub next: u64,
 }
 
-/// A key as a scan finds it: with the slot that its row is stored under.
-pub type FiledKey = (u16, Key);
+/// A page of the table of aliases. All of it is one snapshot.
+#[derive(Clone, Debug)]
+pub struct AliasPage {
+    /// The shard's position in the snapshot.
+    pub at: Position,
+    /// What the server that answered says of itself.
+    pub claim: Claim,
+    /// Each alias with its canonical id, in the order of the table.
+    pub aliases: Vec<Stored<Id>>,
+}
 
 /// A row as a scan finds it: with the slot that it is stored under. `aka check` compares that slot
 /// with the one that the key belongs in.

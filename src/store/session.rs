@@ -2,10 +2,8 @@
 
 use super::Server;
 use super::error::{CommitFailure, StoreError};
-use super::pages::{FiledKey, Prune, Pruned, Stored};
-use aka_core::domain::{
-    ForwardRow, Id, Identity, InverseRow, Key, Loaded, LogPage, Micros, Position, Stamp,
-};
+use super::pages::{AliasPage, Prune, Pruned, Stored};
+use aka_core::domain::{ForwardRow, Id, Identity, InverseRow, Key, Loaded, LogPage, Micros, Stamp};
 use aka_core::write::{ChangeSet, Clock, ReadSet, Wanted};
 use async_trait::async_trait;
 use std::time::Duration;
@@ -181,13 +179,13 @@ pub trait Session: Send {
         limit: u32,
     ) -> Result<Vec<Stored<ForwardRow>>, StoreError>;
 
-    /// The keys of aliases in the order of the table (those after `after`, at most `limit`), and
-    /// the shard's position, in one snapshot.
-    async fn scan_keys(
+    /// Aliases and their canonical ids in the order of the table: those after `after`, at most
+    /// `limit`.
+    async fn scan_aliases(
         &mut self,
-        after: Option<&FiledKey>,
+        after: Option<&Stored<Id>>,
         limit: u32,
-    ) -> Result<(Position, Vec<FiledKey>), StoreError>;
+    ) -> Result<AliasPage, StoreError>;
 
     /// Counts the first `limit` aliases in the order of the table, by slot.
     async fn count_first(&mut self, limit: u32) -> Result<Vec<(u16, u64)>, StoreError>;

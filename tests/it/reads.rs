@@ -10,6 +10,7 @@ mod memory;
 mod outages;
 mod overload;
 mod propagation;
+mod warm;
 
 /// Makes each of these ids an alias of `person-of-ID`, through an `aka` that then ends. So no
 /// running `aka` has them in memory.

@@ -1,12 +1,13 @@
-//! Fills the filter by a scan of all alias ids, a page at a time.
+//! Fills the filter by a scan of all aliases, a page at a time. The pages also fill the cache, while
+//! there is room: so the first lookups of an instance find their answers in memory.
 
 use super::super::connection::{ShardConnection, ask};
-use crate::store::StoreError;
+use crate::store::{AliasPage, StoreError};
 use aka_core::coherence::FilterSource;
 use aka_core::domain::SlotSet;
 use std::time::Instant;
 
-/// Ids that a page holds, at most.
+/// Aliases that a page holds, at most.
 const PAGE: u32 = 2_000;
 
 /// Aliases that are counted to estimate the number of all. The error is about a fifth of a percent,
@@ -23,10 +24,17 @@ pub(super) async fn scan(
     let Some(mut scan) = shard.memory.begin_filter(keys) else { return Ok(false) };
     shard.metrics.filter_scans.increment(1);
     let (began, mut last, mut aliases) = (Instant::now(), None, 0);
+    let (mut cached, mut fills) = (0, true);
     loop {
-        let asked = Instant::now();
-        let (at, page) = ask!(&mut *connection, |session| session.scan_keys(last.as_ref(), PAGE))?;
-        if !shard.memory.add_filter_page(&mut scan, at, page.iter().map(|(_, key)| key)) {
+        let (asked, pending) = (Instant::now(), shard.memory.begin_page());
+        let page = ask!(&mut *connection, |session| session.scan_aliases(last.as_ref(), PAGE))?;
+        let AliasPage { at, claim, aliases: page } = page;
+        fills = fills && shard.memory.has_room();
+        if fills {
+            let rows = page.iter().map(|stored| (&stored.key, &stored.row));
+            cached += shard.memory.fill(pending, at, &claim, rows);
+        }
+        if !shard.memory.add_filter_page(&mut scan, at, page.iter().map(|stored| &stored.key)) {
             // The connection may lead to a replica that lags behind.
             connection.close();
             return Ok(false);
@@ -36,7 +44,7 @@ pub(super) async fn scan(
             shard.memory.end_filter(scan);
             shard.metrics.filter_builds.of(FilterSource::Scan).increment(1);
             let seconds = began.elapsed().as_secs_f64();
-            tracing::info!(shard = shard.id.0, aliases, seconds, "the filter is filled");
+            tracing::info!(shard = shard.id.0, aliases, cached, seconds, "the filter is filled");
             return Ok(true);
         }
         last = page.into_iter().last();

@@ -14,8 +14,8 @@ const KEY_BYTES: usize = 300;
 /// The text of the statements below, without their keys, at most.
 const TEXT_BYTES: usize = 1_200;
 
-/// How many keys one statement of at most `longest` bytes may hold. It is a power of two, because
-/// lists of keys are [`padded`] to one.
+/// How many keys one statement of at most `longest` bytes may hold. It is a power of two, to which
+/// [`padded`] adds nothing.
 pub(super) fn most_keys(longest: usize) -> usize {
     let most = longest.saturating_sub(TEXT_BYTES) / KEY_BYTES;
     // The greatest power of two that is not above it.

@@ -1,10 +1,11 @@
 //! Reading whole tables, page by page in key order.
 
 use super::backend::Backend;
+use super::claim::ClaimColumns;
 use super::query::{Query, SqlArgs};
 use super::row::SqlRow;
-use crate::store::{FiledKey, Stored};
-use aka_core::domain::{ForwardRow, InverseRow, Key, Micros, Position};
+use crate::store::{AliasPage, Stored};
+use aka_core::domain::{ForwardRow, Id, InverseRow, Key, Micros, Position};
 
 /// `(slot, project_id, alias_id) > (?, ?, ?)`, written out because MySQL does not answer that form
 /// from an index. The first condition follows from the others; SQLite needs it to start in the
@@ -49,34 +50,40 @@ pub(super) async fn scan_forward<B: Backend>(
 }
 
 /// The row that has no id is the clock's.
-pub(super) async fn scan_keys<B: Backend>(
+pub(super) async fn scan_aliases<B: Backend>(
     connection: &mut B,
-    after: Option<&FiledKey>,
+    after: Option<&Stored<Id>>,
     limit: u32,
-) -> Result<(Position, Vec<FiledKey>), sqlx::Error> {
-    let mut query = Query::new(
-        "SELECT seq AS a, nonce AS b, NULL AS id FROM shard_meta WHERE id = 1
+    ClaimColumns { beat, flags, .. }: &ClaimColumns,
+) -> Result<AliasPage, sqlx::Error> {
+    let mut query = Query::new(format!(
+        "SELECT seq AS a, nonce AS b, NULL AS id, NULL AS canonical, {beat} AS p, {flags} AS f
+         FROM shard_meta WHERE id = 1
          UNION ALL
-         SELECT slot, project_id, alias_id FROM (SELECT slot, project_id, alias_id FROM alias",
-    );
-    if let Some((slot, key)) = after {
-        query = after_alias(query, *slot, key);
+         SELECT slot, project_id, alias_id, canonical_id, 0, 0
+         FROM (SELECT slot, project_id, alias_id, canonical_id FROM alias"
+    ));
+    if let Some(Stored { filed_slot, key, .. }) = after {
+        query = after_alias(query, *filed_slot, key);
     }
     query.sql += " ORDER BY slot, project_id, alias_id LIMIT ?) AS page";
-    let (mut at, mut keys) = (None, Vec::new());
+    let (mut clock, mut aliases) = (None, Vec::new());
     for row in connection.fetch(query.int(limit)).await? {
-        match row.opt_bytes(2)? {
-            None => at = Some(Position { seq: row.u64(0)?, nonce: row.u64(1)? }),
-            Some(_) => keys.push((row.u16(0)?, row.key(1, 2)?)),
+        if row.opt_bytes(2)?.is_none() {
+            let at = Position { seq: row.u64(0)?, nonce: row.u64(1)? };
+            clock = Some((at, ClaimColumns::read(&row, 4, 5)?));
+        } else {
+            aliases.push(Stored { filed_slot: row.u16(0)?, key: row.key(1, 2)?, row: row.id(3)? });
         }
     }
     // The order inside a derived table need not be kept.
-    keys.sort_unstable_by(|(slot, key), (other_slot, other)| {
-        let order = |slot: &u16, key: &Key| (*slot, key.project().get());
-        let by_id = || key.id().as_bytes().cmp(other.id().as_bytes());
-        order(slot, key).cmp(&order(other_slot, other)).then_with(by_id)
+    aliases.sort_unstable_by(|one: &Stored<Id>, other| {
+        let order = |stored: &Stored<Id>| (stored.filed_slot, stored.key.project().get());
+        let by_id = || one.key.id().as_bytes().cmp(other.key.id().as_bytes());
+        order(one).cmp(&order(other)).then_with(by_id)
     });
-    Ok((at.ok_or(sqlx::Error::RowNotFound)?, keys))
+    let (at, claim) = clock.ok_or(sqlx::Error::RowNotFound)?;
+    Ok(AliasPage { at, claim, aliases })
 }
 
 /// The database looks at no more than `limit` rows, however large the table is.

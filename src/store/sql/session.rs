@@ -5,10 +5,8 @@ use super::backend::{Backend, classify, close};
 use super::claim::ClaimColumns;
 use super::query::Query;
 use super::{meta, prune, reads, scans, writes};
-use crate::store::{CommitFailure, FiledKey, Prune, Pruned, Session, StoreError, Stored};
-use aka_core::domain::{
-    ForwardRow, Id, Identity, InverseRow, Key, Loaded, LogPage, Micros, Position, Stamp,
-};
+use crate::store::{AliasPage, CommitFailure, Prune, Pruned, Session, StoreError, Stored};
+use aka_core::domain::{ForwardRow, Id, Identity, InverseRow, Key, Loaded, LogPage, Micros, Stamp};
 use aka_core::write::{ChangeSet, Clock, ReadSet, Wanted};
 use async_trait::async_trait;
 use std::time::Duration;
@@ -154,12 +152,12 @@ impl<B: Backend> Session for SqlSession<B> {
         sorted!(self, scans::scan_forward(after, limit))
     }
 
-    async fn scan_keys(
+    async fn scan_aliases(
         &mut self,
-        after: Option<&FiledKey>,
+        after: Option<&Stored<Id>>,
         limit: u32,
-    ) -> Result<(Position, Vec<FiledKey>), StoreError> {
-        sorted!(self, scans::scan_keys(after, limit))
+    ) -> Result<AliasPage, StoreError> {
+        sorted!(self, scans::scan_aliases(after, limit, &self.claim))
     }
 
     async fn count_first(&mut self, limit: u32) -> Result<Vec<(u16, u64)>, StoreError> {

@@ -20,23 +20,25 @@ pub async fn fill_shards(shards: &[(&DbServer, &str)], aliases: &[(String, Strin
         let slots = SlotSet::even_share(shard, shards.len() as u16);
         let mut forward = Vec::new();
         let mut inverse = Vec::new();
-        for (alias, canonical) in aliases {
+        // The two rows of an alias have the same stamp. The sweeper would remove an inverse row
+        // that has another one.
+        for ((alias, canonical), stamp) in aliases.iter().zip(1_u64..) {
             let (alias, canonical) = (key(alias), key(canonical));
             if slots.contains(alias.slot()) {
-                forward.push((alias.clone(), canonical.clone()));
+                forward.push((alias.clone(), canonical.clone(), stamp));
             }
             if slots.contains(canonical.slot()) {
-                inverse.push((canonical, alias));
+                inverse.push((canonical, alias, stamp));
             }
         }
         let mut connection = server.connect().await;
         let sql = format!("USE {name}; SET unique_checks = 0");
         connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.expect("a database");
         let seq = forward.len().max(1);
-        let row = |n: usize, canonical: &Key| format!("{},{n},{n},0,0", text(canonical));
+        let row = |canonical: &Key, stamp: u64| format!("{},1,{stamp},0,0", text(canonical));
         filled += insert(&mut connection, "alias", forward, row).await;
-        insert(&mut connection, "canonical", inverse, |n, alias| format!("{},{n},0", text(alias)))
-            .await;
+        let row = |alias: &Key, stamp: u64| format!("{},{stamp},0", text(alias));
+        insert(&mut connection, "canonical", inverse, row).await;
         let log = format!(
             "INSERT INTO alias_change VALUES ({seq}, 1, 0, 1, 'x', NULL, 'y', 0);
              UPDATE shard_meta SET seq = {seq}, nonce = 1"
@@ -53,15 +55,15 @@ fn text(key: &Key) -> String {
 async fn insert(
     connection: &mut sqlx::MySqlConnection,
     table: &str,
-    mut rows: Vec<(Key, Key)>,
-    rest: impl Fn(usize, &Key) -> String,
+    mut rows: Vec<(Key, Key, u64)>,
+    rest: impl Fn(&Key, u64) -> String,
 ) -> usize {
     rows.sort_unstable();
-    for (chunk, first) in rows.chunks(ROWS).zip((1..).step_by(ROWS)) {
+    for chunk in rows.chunks(ROWS) {
         let mut sql = format!("INSERT INTO {table} VALUES ");
-        for ((key, other), number) in chunk.iter().zip(first..) {
-            let comma = if number == first { "" } else { "," };
-            let (slot, id, rest) = (key.slot().get(), text(key), rest(number, other));
+        for (number, (key, other, stamp)) in chunk.iter().enumerate() {
+            let comma = if number == 0 { "" } else { "," };
+            let (slot, id, rest) = (key.slot().get(), text(key), rest(other, *stamp));
             write!(sql, "{comma}({slot},{PROJECT},{id},{rest})").expect("a string");
         }
         connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.expect("rows");

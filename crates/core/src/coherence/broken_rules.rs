@@ -30,6 +30,17 @@ pub fn load_must_drop(held: Held, seq: u64) -> bool {
     !is_on!(LoadKeepsOlder) && rules::load_must_drop(held, seq)
 }
 
+pub fn may_fill(row: &Landing, newest_load: u64, is_loading: bool) -> bool {
+    let row = match active() {
+        Some(Mutant::FillNoFence) => Landing { fence: 0, ..*row },
+        Some(Mutant::FillAhead) => Landing { polled_since: false, ..*row },
+        Some(Mutant::FillFromReplica) => Landing { from_primary: true, ..*row },
+        _ => *row,
+    };
+    let newest_load = if is_on!(FillIgnoresLoads) { 0 } else { newest_load };
+    rules::may_fill(&row, newest_load, is_loading && !is_on!(FillBesideLoad))
+}
+
 pub fn reader_floor(fence: u64, token: Option<Position>) -> u64 {
     let token = token.filter(|_| !is_on!(TokenNoFloor));
     if is_on!(NoFloor) { 0 } else { rules::reader_floor(fence, token) }

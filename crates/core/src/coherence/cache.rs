@@ -121,6 +121,30 @@ impl Cache {
         step!(HotTableMissesChanges => self.hot.put(footprint, entry.view()));
     }
 
+    /// Keeps an entry that no reader asked for, if there is room: in an empty cell of the hot
+    /// table, or else in moka. Returns false if there is none. The caller knows that there is no
+    /// entry of the key in the present epoch.
+    pub(super) fn fill(&self, footprint: Footprint, entry: View<'_>) -> bool {
+        if self.holds(footprint) {
+            // Of another epoch. The new one must not stand beside it.
+            self.remove(footprint);
+        }
+        if self.hot.fill(footprint, entry) {
+            return true;
+        }
+        let has_room = self.has_room();
+        if has_room {
+            self.moka.insert(footprint, entry.entry());
+        }
+        has_room
+    }
+
+    /// Whether what no reader asked for may enter: a tenth of the budget is left to what readers
+    /// ask for. moka counts late: see [`Cache::settle`].
+    pub fn has_room(&self) -> bool {
+        self.weight() < self.budget_bytes / 10 * 9
+    }
+
     pub(super) fn remove(&self, footprint: Footprint) {
         step!(HotTableMissesChanges => self.hot.remove(footprint));
         self.moka.invalidate(&footprint);

@@ -117,6 +117,22 @@ impl HotTable {
         self.write(footprint, Self::fits(entry).then_some(entry));
     }
 
+    /// Keeps an entry of a key that has none, if its set has an empty cell. Returns false if not.
+    pub fn fill(&self, footprint: Footprint, entry: View<'_>) -> bool {
+        let Some(set) = self.set(footprint).filter(|_| Self::fits(entry)) else { return false };
+        let _writing = self.locks[set.index % LOCKS].lock();
+        let Some(way) = set.ways(0).next() else { return false };
+        self.occupy(&set, way, footprint, entry);
+        true
+    }
+
+    /// Writes an entry into a cell that was empty. The caller holds the set's lock.
+    fn occupy(&self, set: &WaySet<'_>, way: usize, footprint: Footprint, entry: View<'_>) {
+        self.entries.fetch_add(1, Ordering::Relaxed);
+        write_cell(&set.cells[way], footprint, entry);
+        set.tag(way, tag(footprint));
+    }
+
     /// Whether the entry is short enough to be kept.
     pub fn fits(entry: View<'_>) -> bool {
         entry.canonical.is_none_or(|id| id.len() <= LONGEST)
@@ -134,10 +150,10 @@ impl HotTable {
         match (entry, old) {
             (Some(entry), Some(way)) => write_cell(&set.cells[way], footprint, entry),
             (Some(entry), None) => {
-                let empty = set.ways(0).next();
-                let in_turn = || self.turn.fetch_add(1, Ordering::Relaxed) as usize % WAYS;
-                let way = empty.unwrap_or_else(in_turn);
-                self.entries.fetch_add(empty.is_some().into(), Ordering::Relaxed);
+                if let Some(way) = set.ways(0).next() {
+                    return self.occupy(&set, way, footprint, entry);
+                }
+                let way = self.turn.fetch_add(1, Ordering::Relaxed) as usize % WAYS;
                 write_cell(&set.cells[way], footprint, entry);
                 set.tag(way, tag(footprint));
             }

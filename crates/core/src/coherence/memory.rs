@@ -1,14 +1,15 @@
 //! Memory: all that one instance remembers of one shard.
 //!
 //! Each of its callers has a file of its own: readers `reading` and `join`, the lanes `land`, the
-//! writer `writes`, the feed `polls`, the filter's task `filters` and `replay`, the auditor
-//! `audit`. All of them may find a contradiction, which `epochs` deals with.
+//! writer `writes`, the feed `polls`, the filter's task `filters`, `fill` and `replay`, the
+//! auditor `audit`. All of them may find a contradiction, which `epochs` deals with.
 //!
 //! Invariant, the order of locks: `beginning`, then a stripe, then the history. No other lock of a
 //! memory is taken while the history is held, and no second stripe while one is held.
 
 mod audit;
 mod epochs;
+mod fill;
 mod filters;
 mod join;
 mod land;
@@ -18,6 +19,7 @@ mod replay;
 mod writes;
 
 pub use audit::{Recalled, Verdict};
+pub use fill::PendingPage;
 pub use filters::FilterScan;
 pub use join::Lookup;
 pub use land::Batch;

@@ -48,7 +48,7 @@ pub use freshness::Freshness;
 pub use gather::Gather;
 pub use law::{is_primary, may_lead, may_send_again, proof_age, wants_beat};
 pub use memory::{
-    Batch, FilterReplay, FilterScan, Limits, Lookup, Memory, Need, Opened, PendingPoll, PollEnd,
-    Reading, Recalled, Replayed, Sizes, Verdict,
+    Batch, FilterReplay, FilterScan, Limits, Lookup, Memory, Need, Opened, PendingPage,
+    PendingPoll, PollEnd, Reading, Recalled, Replayed, Sizes, Verdict,
 };
 pub use snapshot::{FilterImage, SavedFilter, SnapshotFault};

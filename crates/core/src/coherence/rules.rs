@@ -100,6 +100,16 @@ fn is_older(held: Held, seq: u64) -> bool {
     !held.same_epoch || held.as_of < seq
 }
 
+/// Rule 3: whether a row that no reader asked for may enter the cache: one of a scan, or of a
+/// snapshot. `newest_load`: the newest seq of a load of the stripe. That load may have told its
+/// readers of a change that the row lacks, and not have been kept. `is_loading`: a load of the
+/// stripe is under way. It may have read an earlier state than the row, and lands after somebody
+/// was told of the row.
+#[inline]
+pub fn may_fill(row: &Landing, newest_load: u64, is_loading: bool) -> bool {
+    may_enter(row) && row.seq >= newest_load && !is_loading
+}
+
 // ---- Rule 4: joining
 
 /// Rules 4 and 8: the least seq that a waiter takes. `fence`: the stripe's fence when the waiter

@@ -17,6 +17,9 @@ pub(super) struct Stripe {
     /// The seq of the newest change of the stripe's keys that this instance knows of. A load from
     /// below it does not enter the cache.
     pub fence: u64,
+    /// The newest seq of a load that landed in the stripe in this epoch. Readers may have been told
+    /// of a state as new as this, whether or not the cache kept it.
+    pub newest_load: u64,
     pub flights: HashMap<Key, Flight>,
 }
 
@@ -60,6 +63,7 @@ impl Stripes {
         for stripe in &self.0 {
             let mut stripe = stripe.lock();
             stripe.fence = fence;
+            stripe.newest_load = 0;
             step!(OldEpochEnters => {
                 stripe.flights.values_mut().for_each(|flight| flight.restart(fence));
             });

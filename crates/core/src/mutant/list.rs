@@ -90,6 +90,24 @@ mutants! {
     AnsweredFirst "answered_first" "3"
         "a load is given to its readers before the older entry is replaced or dropped"
         [Interleavings];
+    FillNoFence "fill_no_fence" "3"
+        "a row of a scan enters the cache from below the fence"
+        [Simulation];
+    FillIgnoresLoads "fill_ignores_loads" "3"
+        "a row of a scan enters although a load has told readers of a newer state"
+        [Scripts];
+    FillBesideLoad "fill_beside_load" "3"
+        "a row of a scan enters while a load is under way, which may have read an earlier state"
+        [Scripts];
+    FillAhead "fill_ahead" "3, 7"
+        "a row of a scan from ahead of the cursor enters although a poll has begun since"
+        [Scripts];
+    FillOfAnyEpoch "fill_of_any_epoch" "3, 7"
+        "a row of a scan of an earlier epoch enters the cache"
+        [Scripts];
+    FillFromReplica "fill_from_replica" "3, 10"
+        "a row of a scan enters the cache from a server that takes no writes"
+        [Scripts];
     NoFloor "no_floor" "4"
         "a reader takes a load from before a write whose answer it has seen"
         [Simulation, Service("stale_set::without_the_floor_the_race_is_lost")];

@@ -33,10 +33,12 @@ impl World {
                 done.proven = proven || !done.log.is_empty();
                 Task::Write(writes, Some(done))
             }
-            Task::Scan(scan, key, _) => {
+            Task::Scan(scan, pending, key, _) => {
                 let line = &self.shards[at.shard].lines[line];
-                let page = ScanPage { at: line.clock(), is_alias: line.table[key].is_some() };
-                Task::Scan(scan, key, Some(page))
+                let seq = server.seq(line);
+                let canonical = self.value_id(line.value_at(key, seq));
+                let page = ScanPage { at: line.position(seq), claim, canonical };
+                Task::Scan(scan, pending, key, Some(page))
             }
             Task::Replay(replay, _) => {
                 let page = self.log_page(at.shard, line, replay.next());

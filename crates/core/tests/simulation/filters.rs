@@ -4,7 +4,7 @@
 use crate::instance::{FILTER, ScanPage, Task};
 use crate::rng::Rng;
 use crate::world::{CallRef, Event, World};
-use aka_core::coherence::{FilterReplay, FilterScan, Replayed, SavedFilter};
+use aka_core::coherence::{FilterReplay, FilterScan, PendingPage, Replayed, SavedFilter};
 use aka_core::domain::LogPage;
 
 impl World {
@@ -19,7 +19,7 @@ impl World {
         if self.instances[instance].life != life {
             return;
         }
-        let again = !self.quiet() && self.rng.chance(100);
+        let again = !self.quiet() && self.rng.chance(if self.schedule.fills { 400 } else { 100 });
         // A generator of its own, so that other draws stay as they are. It saves seldom, so that
         // snapshots are old.
         if Rng::new(self.rng.clone().next()).chance(50) {
@@ -77,21 +77,37 @@ impl World {
         // number.
         let scan = (shard < self.keys.len()).then(|| memory.begin_filter(4)).flatten();
         match scan {
-            Some(scan) => self.begin(instance, shard, FILTER, Task::Scan(scan, shard, None)),
+            Some(scan) => self.ask_page(instance, shard, scan, shard),
             None => self.filter_later(instance, shard),
         }
     }
 
-    pub fn scanned(&mut self, at: CallRef, mut scan: FilterScan, key: usize, page: ScanPage) {
+    fn ask_page(&mut self, instance: usize, shard: usize, scan: FilterScan, key: usize) {
+        let pending = self.side(instance, shard).memory.begin_page();
+        self.begin(instance, shard, FILTER, Task::Scan(scan, pending, key, None));
+    }
+
+    pub fn scanned(
+        &mut self,
+        at: CallRef,
+        mut scan: FilterScan,
+        pending: PendingPage,
+        key: usize,
+        page: &ScanPage,
+    ) {
         let CallRef { instance, shard, .. } = at;
         let memory = self.side(instance, shard).memory.clone();
-        let found = page.is_alias.then(|| &self.keys[key]);
+        let row = page.canonical.as_ref().map(|canonical| (&self.keys[key], canonical));
+        if self.schedule.fills {
+            memory.fill(pending, page.at, &page.claim, row);
+        }
+        let found = row.map(|(key, _)| key);
         let goes_on = memory.add_filter_page(&mut scan, page.at, found);
         self.note("scanned", &[instance as u64, key as u64, page.at.seq, u64::from(goes_on)]);
         self.note_contradictions(instance, shard);
         let next = key + self.schedule.shards;
         if goes_on && next < self.keys.len() {
-            return self.begin(instance, shard, FILTER, Task::Scan(scan, next, None));
+            return self.ask_page(instance, shard, scan, next);
         }
         if goes_on {
             memory.end_filter(scan);

@@ -7,9 +7,9 @@ use crate::schedule::Schedule;
 use aka_core::clock::Boottime;
 use aka_core::coherence::{
     Batch, Cache, FilterReplay, FilterScan, Found, Gather, Limits, LookupFailure, Memory, Need,
-    Opened, PendingPoll,
+    Opened, PendingPage, PendingPoll,
 };
-use aka_core::domain::{Change, Loaded, LogPage, Position, ShardId, Token};
+use aka_core::domain::{Change, Claim, Id, Loaded, LogPage, Position, ShardId, Token};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,16 +35,17 @@ pub enum Task {
     /// A beat is committed.
     Beat,
     /// A page of the filter's scan. It is one key long: which key, and what the database said.
-    Scan(FilterScan, usize, Option<ScanPage>),
+    Scan(FilterScan, PendingPage, usize, Option<ScanPage>),
     /// A page of the log, for a filter that was saved.
     Replay(FilterReplay, Option<Box<LogPage>>),
 }
 
-/// A page of a filter's scan: its position, and whether the key was an alias.
-#[derive(Clone, Copy)]
+/// A page of a filter's scan: its position, what its server says of itself, and what the key was
+/// an alias of.
 pub struct ScanPage {
     pub at: Position,
-    pub is_alias: bool,
+    pub claim: Claim,
+    pub canonical: Option<Id>,
 }
 
 /// A write that a client has asked for.

@@ -64,6 +64,8 @@ caught! {
     negatives_not_fenced
     old_epoch_enters
     load_keeps_older
+    // Rule 3, what no reader asked for.
+    fill_no_fence
     // Rule 4, joining.
     no_floor
     joins_any_load

@@ -20,6 +20,8 @@ pub struct Schedule {
     pub sizes: Sizes,
     /// Whether there are filters. They answer in place of entries, so not every run has them.
     pub filters: bool,
+    /// Whether the scans that fill filters fill the cache too.
+    pub fills: bool,
     /// The staleness limit. With 0 no answer is given from memory.
     pub staleness: Micro,
     pub degraded: Micro,
@@ -97,6 +99,7 @@ impl Schedule {
             // A generator of its own, so that seeds without filters stay as they were before
             // filters existed.
             filters: Rng::new(rng.clone().next()).chance(250),
+            fills: Rng::new(rng.clone().next() ^ 1).chance(500),
             staleness,
             degraded: if rng.chance(200) { 0 } else { staleness * 4 },
             query_timeout,

@@ -6,11 +6,12 @@
 //! primary, as of seq 9, lands while the feed polls the new one.
 
 use aka_core::clock::Boottime;
-use aka_core::coherence::{Batch, Cache, Gather, Limits, Memory, Need, Outcome, PendingPoll};
-use aka_core::coherence::{PollEnd, SavedFilter};
+use aka_core::coherence::{Batch, Cache, Gather, Limits, Memory, Need, Outcome, PendingPage};
+use aka_core::coherence::{PendingPoll, PollEnd, SavedFilter};
 use aka_core::domain::{Change, Claim, ClusterId, ForwardRow, Id, Identity, Key, Loaded, LogPage};
 use aka_core::domain::{Micros, Position, Project, ShardId, SlotSet, Stamp};
 use aka_core::mutant::{self, CaughtBy, Mutant};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -180,6 +181,86 @@ fn a_write_drops_an_entry_that_is_ahead_of_the_feed() {
     mutant::set_thread_mutant(None);
 }
 
+// ---- Rows that no reader asked for. Each script ends with what memory says of the key.
+
+/// A page of a scan brings the key as of `at`, from a server that says `claim` of itself.
+fn fill(script: &Script, page: PendingPage, at: Position, claim: &Claim) {
+    script.memory.fill(page, at, claim, [(&script.key, &id("old"))]);
+}
+
+/// As in [`read_late`], with a page of a scan in place of the load.
+fn filled_late() -> Option<String> {
+    let script = Script::new();
+    let page = script.memory.begin_page();
+    let poll = script.memory.begin_poll(at(20));
+    fill(&script, page, OLD, &Claim::SOLE);
+    script.end_poll(&poll);
+    script.get(at(15 + STALENESS_MS + 1), None)
+}
+
+/// A load was sent before the page was asked for, and has read an earlier state.
+fn filled_beside_load() -> Option<String> {
+    let script = Script::new();
+    let _load = script.send(at(10));
+    fill(&script, script.memory.begin_page(), OLD, &Claim::SOLE);
+    script.get(at(20), None)
+}
+
+/// A load from ahead of the cursor told its reader that the alias is deleted, and was not kept,
+/// because a poll had begun. The page is as of the cursor.
+fn filled_after_load() -> Option<String> {
+    let script = Script::new();
+    let load = script.send(at(10));
+    script.memory.begin_poll(at(11));
+    script.memory.land(load, &Loaded { rows: HashMap::new(), ..script.old_row() }, at(12));
+    fill(&script, script.memory.begin_page(), FORK, &Claim::SOLE);
+    script.get(at(20), None)
+}
+
+/// The history is given up while the page is read. The next one has the page's position too.
+fn filled_from_before() -> Option<String> {
+    let script = Script::new();
+    let page = script.memory.begin_page();
+    script.memory.contradicted("a script says so");
+    let first = script.memory.begin_poll(at(10));
+    script.memory.end_poll(&first, &script.page(FORK, &[]));
+    fill(&script, page, FORK, &Claim::SOLE);
+    script.get(at(20), None)
+}
+
+/// The primary was demoted before it answered.
+fn filled_by_replica() -> Option<String> {
+    let script = Script::new();
+    let claim = Claim { takes_writes: false, ..Claim::SOLE };
+    fill(&script, script.memory.begin_page(), FORK, &claim);
+    script.get(at(20), None)
+}
+
+#[test]
+fn a_scan_fills_the_cache() {
+    let script = Script::new();
+    fill(&script, script.memory.begin_page(), FORK, &Claim::SOLE);
+    assert_eq!(script.get(at(20), None).as_deref(), Some("old"));
+}
+
+#[test]
+fn what_no_reader_asked_for_enters_by_the_rules() {
+    let scripts: [(Mutant, fn() -> Option<String>); 5] = [
+        (Mutant::FillAhead, filled_late),
+        (Mutant::FillBesideLoad, filled_beside_load),
+        (Mutant::FillIgnoresLoads, filled_after_load),
+        (Mutant::FillOfAnyEpoch, filled_from_before),
+        (Mutant::FillFromReplica, filled_by_replica),
+    ];
+    for (mutant, script) in scripts {
+        assert_eq!(script(), None, "it is read from the primary");
+        mutant::set_thread_mutant(Some(mutant));
+        let said = script();
+        mutant::set_thread_mutant(None);
+        assert_eq!(said.as_deref(), Some("old"), "{} was not caught", mutant.name());
+    }
+}
+
 /// A filter without the key is saved at the fork. When the process starts again, the log holds
 /// `lines`, and the key became an alias at `made`. Returns what memory says about the key then, if
 /// anything.
@@ -242,6 +323,11 @@ fn every_mutant_that_the_scripts_catch_is_in_this_file() {
     let said: Vec<_> = mutants.filter(|it| it.caught_by().contains(&CaughtBy::Scripts)).collect();
     let here = [
         Mutant::AheadEnters,
+        Mutant::FillIgnoresLoads,
+        Mutant::FillBesideLoad,
+        Mutant::FillAhead,
+        Mutant::FillOfAnyEpoch,
+        Mutant::FillFromReplica,
         Mutant::WriteTrustsEntry,
         Mutant::SnapshotIgnoresNonce,
         Mutant::SnapshotIgnoresPruning,

@@ -187,7 +187,9 @@ impl World {
             }
             Task::Write(writes, Some(done)) => self.acknowledge(at, &writes, done),
             Task::Show(key, Some(shown)) => self.show(at, key, shown),
-            Task::Scan(scan, key, Some(page)) => self.scanned(at, scan, key, page),
+            Task::Scan(scan, pending, key, Some(page)) => {
+                self.scanned(at, scan, pending, key, &page);
+            }
             Task::Replay(replay, Some(page)) => self.replayed(at, replay, &page),
             _ => {}
         }

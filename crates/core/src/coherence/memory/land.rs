@@ -67,8 +67,12 @@ impl Memory {
         for key in batch.keys {
             let footprint = self.cache.footprint_of(&key);
             let mut stripe = self.stripes.lock(footprint);
+            let stripe = &mut *stripe;
             let fence = stripe.fence;
             let Some(flight) = stripe.flights.get_mut(&key) else { continue };
+            if arrival.epoch == self.epoch() && arrival.from_primary {
+                stripe.newest_load = stripe.newest_load.max(arrival.seq);
+            }
             let canonical = detached(loaded.rows.get(&key).map(|row| &row.canonical));
             if canonical.is_some() {
                 // The load may be ahead of the feed. A reader that has seen the alias must not be
