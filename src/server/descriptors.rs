@@ -5,7 +5,7 @@ use crate::ops::http;
 use crate::shard::ShardSettings;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors for all the rest: standard streams, listening sockets, runtimes, filter snapshots,
+/// Descriptors for all the rest: standard streams, listening sockets, runtimes, snapshots,
 /// name lookups.
 const OTHERS: usize = 40;
 

@@ -4,7 +4,7 @@ use super::pool::ReadPool;
 use super::settings::ClusterSettings;
 use super::start::{StartFault, reach_shards};
 use super::state::Shard;
-use super::{auditor, feed, filter, guardian, lane, pruner, reader, survey, writer};
+use super::{auditor, cache_key, feed, filter, guardian, lane, pruner, reader, survey, writer};
 use crate::metrics::Metrics;
 use crate::store::{Directory, Store, StoreError};
 use aka_core::coherence::{Cache, Limits, LookupFailure};
@@ -56,7 +56,8 @@ impl Cluster {
         let Some(id) = directory.cluster() else {
             return Err(StartFault::Wrong("no shard is named".to_owned()));
         };
-        let cache = Arc::new(Cache::new(settings.cache_bytes));
+        let key = cache_key::of_folder(settings.shard.filter_dir.as_deref());
+        let cache = Arc::new(Cache::with_key(settings.cache_bytes, key));
         let shards = (0..).map(ShardId).zip(stores).map(|(id, store)| {
             let (cache, metrics) = (cache.clone(), metrics.shard(id));
             let shard = settings.shard.clone();

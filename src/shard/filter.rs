@@ -14,6 +14,7 @@ use aka_core::domain::{Identity, Position};
 use disk::Disk;
 use restore::Restored;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -29,8 +30,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// A snapshot is written this long after the last one if a hundredth of the filter has changed.
 const SAVE_PAUSE: Duration = Duration::from_secs(300);
 
-/// A snapshot is written this long after the last one if anything has changed. With a retention
-/// below four times this, a quarter of the retention counts.
+/// A snapshot is written this long after the last one in any case. With a retention below four times
+/// this, a quarter of the retention counts.
 const LONGEST_SAVE_PAUSE: Duration = Duration::from_secs(3_600);
 
 /// Keeps a filter until `stop` is cancelled, and then saves it.
@@ -44,7 +45,8 @@ pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
         () = stop.cancelled() => {}
         () = keeper.keep() => {}
     }
-    // Changes that are not saved now must be read from the log, or the table, at the next start.
+    // Changes that are not saved now must be read from the log, or the table, at the next start. What
+    // was asked for lately may have changed, even if no alias has.
     keeper.save(|_, _| true).await;
 }
 
@@ -95,20 +97,31 @@ impl Keeper {
         // If the filter is worn, its snapshot is worn too, and a scan is needed.
         let disk = self.disk(&identity).filter(|_| self.shard.memory.filter().is_none());
         if let Some(disk) = disk {
-            let began = Instant::now();
-            match restore::restore(&mut self.connection, disk, &identity).await? {
-                Restored::From(at) => {
-                    self.saved = Some((at, began));
-                    return Ok(());
-                }
-                Restored::GivenUp => return Ok(()),
-                Restored::Unfit => {}
+            self.shard.restores.store(true, Ordering::Release);
+            let ended = self.restore(disk, &identity).await;
+            self.shard.restores.store(false, Ordering::Release);
+            if ended? {
+                return Ok(());
             }
         }
         if scan::scan(&mut self.connection, &identity.slots).await? {
             self.saved = None;
         }
         Ok(())
+    }
+
+    /// False if there is no snapshot of use: the table must be scanned.
+    async fn restore(&mut self, disk: Disk, identity: &Identity) -> Result<bool, StoreError> {
+        let began = Instant::now();
+        match restore::restore(&mut self.connection, disk, identity).await? {
+            Restored::From(at, aliases) => {
+                self.saved = Some((at, began));
+                restore::fill(&self.shard, aliases).await;
+                Ok(true)
+            }
+            Restored::GivenUp => Ok(true),
+            Restored::Unfit => Ok(false),
+        }
     }
 
     /// Where the filter of a shard is saved.
@@ -124,18 +137,18 @@ impl Keeper {
         let shortest = hooks::shortened("AKA_FILTER_SAVE_MS", SAVE_PAUSE).min(longest);
         let keys = self.shard.memory.filter().map_or(0, |filter| filter.len());
         self.save(|changes, age| {
-            age >= longest || (age >= shortest && changes.saturating_mul(100) >= keys)
+            age >= longest
+                || (age >= shortest && changes > 0 && changes.saturating_mul(100) >= keys)
         })
         .await;
     }
 
-    /// Writes a snapshot if the filter has none, or if it has changed since the last snapshot and
-    /// `is_due` says so. `is_due` is given the number of changes since then, and the time.
+    /// Writes a snapshot if the filter has none, or if `is_due` says so. `is_due` is given the number
+    /// of changes since the last snapshot, and the time.
     async fn save(&mut self, is_due: impl Fn(u64, Duration) -> bool) {
         let Some(image) = self.shard.memory.filter_image() else { return };
         let due = self.saved.is_none_or(|(last, written)| {
-            let changes = image.at.seq.abs_diff(last.seq);
-            image.at != last && is_due(changes, written.elapsed())
+            is_due(image.at.seq.abs_diff(last.seq), written.elapsed())
         });
         let Some(identity) = self.identity.clone().filter(|_| due) else { return };
         let Some(disk) = self.disk(&identity) else { return };

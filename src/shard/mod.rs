@@ -10,6 +10,7 @@
 //! - The `cluster` starts and stops all of it. Its `start` waits for the databases.
 
 mod auditor;
+mod cache_key;
 mod claims;
 mod cluster;
 mod connection;

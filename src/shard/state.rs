@@ -19,6 +19,7 @@ use aka_core::coherence::{Cache, Limits, LookupFailure, Memory};
 use aka_core::domain::{Key, Loaded, ShardId, Slot};
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Keys that may wait to be audited.
 const AUDIT_BACKLOG: usize = 4_096;
@@ -39,6 +40,8 @@ pub struct Shard {
     pub(super) logins: Logins,
     pub(super) goodbyes: Goodbyes,
     pub(super) lane_backlog: LaneBacklog,
+    /// Whether a snapshot is being read, or fills the cache.
+    pub(super) restores: AtomicBool,
     pub(super) stale_reads: RateLimit,
     pub(super) read_backlog: ReadBacklog,
     pub(super) audit_sample: Sample,
@@ -69,6 +72,7 @@ impl Shard {
                 settings.lane_batch,
                 settings.lane_pace,
             ),
+            restores: AtomicBool::new(false),
             stale_reads: RateLimit::new(settings.stale_reads_per_s),
             read_backlog: ReadBacklog::new(settings.write_queue),
             audit_sample: Sample::new(settings.audit_sample),
@@ -103,6 +107,8 @@ impl Shard {
             Some("a place in the change log")
         } else if self.settings.filter && self.memory.filter().is_none() {
             Some("its filter")
+        } else if self.restores.load(Ordering::Acquire) {
+            Some("the aliases of its snapshot")
         } else {
             None
         }

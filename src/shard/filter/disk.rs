@@ -1,4 +1,4 @@
-//! The file of a shard's filter snapshot.
+//! The file of a shard's snapshot.
 //!
 //! Only the service may read it: the filter tells whether an id is an alias.
 

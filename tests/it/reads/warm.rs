@@ -1,7 +1,9 @@
-//! The scan that fills the filter fills the cache: the first lookups find their answers in memory.
+//! The first lookups of an instance find their answers in memory: the scan that fills the filter fills
+//! the cache, and what memory held outlives its process.
 
 use super::{person_of, store_aliases};
 use aka_test_support::{Aka, Backend, Database, PROJECT, eventually};
+use std::os::unix::fs::PermissionsExt;
 
 /// Memory stays fresh even on a busy machine, and no answer is looked up a second time for the
 /// audit.
@@ -20,11 +22,16 @@ async fn warm(database: &Database, flags: &[&str]) -> Aka {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let folder = folder.path().to_str().expect("UTF-8");
     let aka = Aka::serve(database, &[&STEADY[..], &["--filter-dir", folder], flags].concat()).await;
-    eventually("the filters are filled", async || {
-        (aka.logged("the filter is filled").len() == database.shards()).then_some(())
+    filled_from(&aka, database, "the filter is filled").await;
+    aka
+}
+
+/// Waits until each shard has logged this.
+async fn filled_from(aka: &Aka, database: &Database, line: &str) {
+    eventually("memory is filled", async || {
+        (aka.logged(line).len() == database.shards()).then_some(())
     })
     .await;
-    aka
 }
 
 /// Resolves all ids, and returns how many queries that took.
@@ -72,4 +79,40 @@ async fn a_cache_that_is_too_small_keeps_what_is_asked_for(backend: Backend) {
         queries_of(&aka, wanted).await;
     }
     assert_eq!(queries_of(&aka, wanted).await, 0.0, "what is asked for has displaced the rest");
+}
+
+on_backends!(what_memory_held_outlives_the_process: sqlite mysql_3 mariadb_1);
+
+async fn what_memory_held_outlives_the_process(backend: Backend) {
+    let (database, ids) = filled(backend, 3_000).await;
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let flags = [&STEADY[..], &["--filter-dir", folder.path().to_str().expect("UTF-8")]].concat();
+    let aka = Aka::serve(&database, &flags).await;
+    filled_from(&aka, &database, "the filter is filled").await;
+    assert_eq!(queries_of(&aka, &ids).await, 0.0);
+    assert!(aka.stop().await.success());
+    let key = folder.path().join("cache.key").metadata().expect("a key");
+    assert_eq!((key.permissions().mode() & 0o777, key.len()), (0o600, 16));
+
+    // What changes meanwhile is brought up to date.
+    let writer = Aka::serve(&database, &["--filter", "false"]).await;
+    let (updated, deleted) = (&ids[7], &ids[8]);
+    let version = writer.get(PROJECT, updated).await.expect("an alias").version;
+    writer.update(PROJECT, updated, "somebody", version).await.expect("updated");
+    writer.delete(PROJECT, deleted, 0).await.expect("deleted");
+
+    let aka = Aka::serve(&database, &flags).await;
+    filled_from(&aka, &database, "the cache is filled from the snapshot").await;
+    assert_eq!(aka.metric("aka_filter_scans_total", &[]).await, 0.0, "no table was read");
+    assert_eq!(queries_of(&aka, &ids[9..]).await, 0.0);
+    let resolved = aka.resolve(PROJECT, updated).await.expect("resolved");
+    assert_eq!(resolved.canonical_id, b"somebody"[..]);
+    assert!(!aka.resolve(PROJECT, deleted).await.expect("resolved").is_alias);
+    assert!(aka.stop().await.success());
+
+    // With another key, what was saved means nothing, and is left out.
+    std::fs::remove_file(folder.path().join("cache.key")).expect("it can be removed");
+    let aka = Aka::serve(&database, &flags).await;
+    filled_from(&aka, &database, "the cache is filled from the snapshot").await;
+    assert!(queries_of(&aka, &ids[9..]).await > 0.0);
 }

@@ -30,7 +30,7 @@ pub fn load_must_drop(held: Held, seq: u64) -> bool {
     !is_on!(LoadKeepsOlder) && rules::load_must_drop(held, seq)
 }
 
-pub fn may_fill(row: &Landing, newest_load: u64, is_loading: bool) -> bool {
+pub fn may_fill(row: &Landing, newest_load: u64, cursor: u64, is_loading: bool) -> bool {
     let row = match active() {
         Some(Mutant::FillNoFence) => Landing { fence: 0, ..*row },
         Some(Mutant::FillAhead) => Landing { polled_since: false, ..*row },
@@ -38,7 +38,11 @@ pub fn may_fill(row: &Landing, newest_load: u64, is_loading: bool) -> bool {
         _ => *row,
     };
     let newest_load = if is_on!(FillIgnoresLoads) { 0 } else { newest_load };
-    rules::may_fill(&row, newest_load, is_loading && !is_on!(FillBesideLoad))
+    rules::may_fill(&row, newest_load, cursor, is_loading && !is_on!(FillBesideLoad))
+}
+
+pub fn may_fill_saved(caught_up: bool) -> bool {
+    is_on!(SavedAhead) || rules::may_fill_saved(caught_up)
 }
 
 pub fn reader_floor(fence: u64, token: Option<Position>) -> u64 {

@@ -14,7 +14,7 @@ use super::footprint::{Footprint, Footprints};
 use super::hot_table::{CELL_BYTES, HotTable};
 use crate::domain::Key;
 use crate::mutant::step;
-use crate::sync::MokaCache;
+use crate::sync::{AtomicU64, MokaCache, Ordering};
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// The bytes that moka and the allocator need for an entry, without its canonical id. A million
@@ -36,13 +36,33 @@ pub struct Cache {
     hot: HotTable,
     footprints: Footprints,
     budget_bytes: u64,
+    /// How many memories use it.
+    memories: AtomicU64,
+}
+
+/// The key of a cache's footprints. Caches with the same key have the same footprints, so that one
+/// process can use what another has saved.
+#[derive(Clone, Copy)]
+pub struct CacheKey(pub [u8; 16]);
+
+impl CacheKey {
+    /// One that nobody knows.
+    pub fn random() -> Self {
+        Self(rand::random())
+    }
 }
 
 impl Cache {
-    /// A cache that takes about `budget_bytes`, overhead included. With 0 it keeps nothing.
+    /// A cache that takes about `budget_bytes`, overhead included. With 0 it keeps nothing. Its key
+    /// is random, so nobody can choose ids that collide.
     pub fn new(budget_bytes: u64) -> Self {
-        // The key is random, so nobody can choose ids that collide.
-        Self::keyed(budget_bytes, rand::random(), rand::random())
+        Self::with_key(budget_bytes, CacheKey::random())
+    }
+
+    /// The same with a key of an earlier process, which must be secret.
+    pub fn with_key(budget_bytes: u64, key: CacheKey) -> Self {
+        let (low, high) = (u128::from_le_bytes(key.0) as u64, u128::from_le_bytes(key.0) >> 64);
+        Self::keyed(budget_bytes, low, high as u64)
     }
 
     /// A cache whose footprints are the same in each run, for the simulation.
@@ -62,7 +82,37 @@ impl Cache {
             })
             .build_with_hasher(BuildHasherDefault::default());
         let footprints = Footprints::keyed(key, more_key);
-        Self { moka, hot: HotTable::new(cells), footprints, budget_bytes }
+        let (hot, memories) = (HotTable::new(cells), AtomicU64::new(0));
+        Self { moka, hot, footprints, budget_bytes, memories }
+    }
+
+    /// The number of a memory that is about to use the cache.
+    pub(super) fn memory_number(&self) -> u64 {
+        self.memories.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Stands for the key: the same for caches with the same key, and for no others.
+    pub(super) fn key_mark(&self) -> u64 {
+        self.footprints.of(0, b"the key of the footprints").hash()
+    }
+
+    /// The entries of aliases in the hot table that belong to this epoch and are as of `seq` or
+    /// earlier. Those come first that were asked for since the last call. `visit` returns false when
+    /// it wants no more. No lock is taken, so entries that change meanwhile may be missing.
+    pub(super) fn hot_aliases(
+        &self,
+        epoch: u64,
+        seq: u64,
+        mut visit: impl FnMut(Footprint, &[u8]) -> bool,
+    ) {
+        let mut one = |footprint: Footprint, view: View<'_>| match view.canonical {
+            Some(id) if view.epoch == epoch && view.as_of <= seq => visit(footprint, id),
+            _ => true,
+        };
+        if self.hot.visit(true, &mut one) {
+            self.hot.visit(false, &mut one);
+        }
+        self.hot.forget_uses();
     }
 
     /// The footprint of a key.

@@ -21,7 +21,7 @@ pub struct Footprint {
 }
 
 impl Footprint {
-    #[cfg(test)]
+    /// The footprint with these halves.
     pub(super) fn of(hash: u64, check: u64) -> Self {
         Self { hash, check }
     }

@@ -15,6 +15,7 @@ use super::entry::View;
 use super::footprint::Footprint;
 use crate::sync::Mutex;
 use cell::{Cell, LONGEST, Ordering, WORDS, WRITES, Word, is_of, read_cell, write_cell};
+use cell::{footprint_of, forget_use, mark_used};
 use std::hint::black_box;
 
 /// How many cells a set has. A key belongs to one set. In a table with as many cells as there are
@@ -88,10 +89,37 @@ impl HotTable {
         let set = self.set(footprint)?;
         let mut id = [0; LONGEST];
         // Another key may have the same tag.
-        let copied = set
+        let (way, copied) = set
             .ways(tag(footprint))
-            .find_map(|way| read_cell(&set.cells[way], footprint, &mut id))?;
+            .find_map(|way| Some((way, read_cell(&set.cells[way], footprint, &mut id)?)))?;
+        mark_used(&set.cells[way], copied);
         Some(read(copied.view(&id)))
+    }
+
+    /// Calls `visit` with all entries that were asked for, or with all others, until it returns
+    /// false. Returns whether all were visited. Entries that change meanwhile may be missing.
+    pub fn visit(&self, used: bool, visit: &mut impl FnMut(Footprint, View<'_>) -> bool) -> bool {
+        let mut id = [0; LONGEST];
+        self.cells.iter().zip(&self.tags).all(|(cells, tags)| {
+            let tags = tags.load(Ordering::Acquire).to_le_bytes();
+            cells.iter().zip(tags).filter(|&(_, tag)| tag != 0).all(|(cell, _)| {
+                let footprint = footprint_of(cell);
+                match read_cell(cell, footprint, &mut id) {
+                    Some(copied) if copied.was_used() == used => visit(footprint, copied.view(&id)),
+                    _ => true,
+                }
+            })
+        })
+    }
+
+    /// From now on no entry counts as asked for.
+    pub fn forget_uses(&self) {
+        for (cells, tags) in self.cells.iter().zip(&self.tags) {
+            // An untouched cell has no memory yet.
+            if tags.load(Ordering::Relaxed) != 0 {
+                cells.iter().for_each(forget_use);
+            }
+        }
     }
 
     /// Brings the memory that a read of this key needs into the processor's cache. Calls for many
@@ -122,14 +150,21 @@ impl HotTable {
         let Some(set) = self.set(footprint).filter(|_| Self::fits(entry)) else { return false };
         let _writing = self.locks[set.index % LOCKS].lock();
         let Some(way) = set.ways(0).next() else { return false };
-        self.occupy(&set, way, footprint, entry);
+        self.occupy(&set, way, footprint, entry, false);
         true
     }
 
     /// Writes an entry into a cell that was empty. The caller holds the set's lock.
-    fn occupy(&self, set: &WaySet<'_>, way: usize, footprint: Footprint, entry: View<'_>) {
+    fn occupy(
+        &self,
+        set: &WaySet<'_>,
+        way: usize,
+        footprint: Footprint,
+        entry: View<'_>,
+        used: bool,
+    ) {
         self.entries.fetch_add(1, Ordering::Relaxed);
-        write_cell(&set.cells[way], footprint, entry);
+        write_cell(&set.cells[way], footprint, entry, used);
         set.tag(way, tag(footprint));
     }
 
@@ -148,13 +183,13 @@ impl HotTable {
         let _writing = self.locks[set.index % LOCKS].lock();
         let old = set.way_of(footprint);
         match (entry, old) {
-            (Some(entry), Some(way)) => write_cell(&set.cells[way], footprint, entry),
+            (Some(entry), Some(way)) => write_cell(&set.cells[way], footprint, entry, true),
             (Some(entry), None) => {
                 if let Some(way) = set.ways(0).next() {
-                    return self.occupy(&set, way, footprint, entry);
+                    return self.occupy(&set, way, footprint, entry, true);
                 }
                 let way = self.turn.fetch_add(1, Ordering::Relaxed) as usize % WAYS;
-                write_cell(&set.cells[way], footprint, entry);
+                write_cell(&set.cells[way], footprint, entry, true);
                 set.tag(way, tag(footprint));
             }
             (None, Some(way)) => {

@@ -19,7 +19,7 @@ mod replay;
 mod writes;
 
 pub use audit::{Recalled, Verdict};
-pub use fill::PendingPage;
+pub use fill::{FillSaved, PendingPage};
 pub use filters::FilterScan;
 pub use join::Lookup;
 pub use land::Batch;
@@ -89,6 +89,10 @@ impl Default for Sizes {
     }
 }
 
+/// The low bits of an epoch are the number of its memory in the cache, so that an entry shows which
+/// memory it belongs to. The rest counts.
+const EPOCH_STEP: u64 = 1 << 16;
+
 /// When a connection was opened. See [`Memory::may_use`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Opened {
@@ -104,7 +108,8 @@ pub struct Memory {
     limits: Limits,
     /// Held while an epoch begins, so that two never begin at once.
     beginning: Mutex<()>,
-    /// Rises with each new epoch, under the history's lock.
+    /// Rises with each new epoch, under the history's lock. The epochs of no two memories of a
+    /// cache are the same: see [`EPOCH_STEP`].
     epoch: AtomicU64,
     contradictions: AtomicU64,
     /// Rises with each contradiction, and when the primary changes. Connections that were opened
@@ -124,6 +129,7 @@ impl Memory {
     /// The same with other sizes. The simulation uses small ones, so that everything collides
     /// often.
     pub fn with_sizes(cache: Arc<Cache>, limits: Limits, sizes: Sizes) -> Self {
+        let epoch = AtomicU64::new(cache.memory_number() % EPOCH_STEP);
         Self {
             cache,
             stripes: Stripes::new(sizes.stripes),
@@ -131,7 +137,7 @@ impl Memory {
             beginning: Mutex::default(),
             freshness: Freshness::default(),
             limits,
-            epoch: AtomicU64::new(0),
+            epoch,
             contradictions: AtomicU64::new(0),
             generation: AtomicU64::new(0),
             polls_begun: AtomicU64::new(0),

@@ -32,6 +32,7 @@ mod history;
 mod hot_table;
 mod memory;
 mod rules;
+mod saved_aliases;
 mod snapshot;
 mod stripe;
 
@@ -41,14 +42,15 @@ use broken_rules as law;
 use rules as law;
 
 pub use answer::{Found, LookupFailure, Outcome};
-pub use cache::Cache;
+pub use cache::{Cache, CacheKey};
 pub use filter::{Filter, FilterSource};
 pub use footprint::Footprint;
 pub use freshness::Freshness;
 pub use gather::Gather;
 pub use law::{is_primary, may_lead, may_send_again, proof_age, wants_beat};
 pub use memory::{
-    Batch, FilterReplay, FilterScan, Limits, Lookup, Memory, Need, Opened, PendingPage,
+    Batch, FillSaved, FilterReplay, FilterScan, Limits, Lookup, Memory, Need, Opened, PendingPage,
     PendingPoll, PollEnd, Reading, Recalled, Replayed, Sizes, Verdict,
 };
+pub use saved_aliases::SavedAliases;
 pub use snapshot::{FilterImage, SavedFilter, SnapshotFault};

@@ -102,12 +102,19 @@ fn is_older(held: Held, seq: u64) -> bool {
 
 /// Rule 3: whether a row that no reader asked for may enter the cache: one of a scan, or of a
 /// snapshot. `newest_load`: the newest seq of a load of the stripe. That load may have told its
-/// readers of a change that the row lacks, and not have been kept. `is_loading`: a load of the
-/// stripe is under way. It may have read an earlier state than the row, and lands after somebody
-/// was told of the row.
+/// readers of a change that the row lacks, and not have been kept. Once the feed is there, which
+/// `cursor` says, such a change shows in the fence. `is_loading`: a load of the stripe is out. It may
+/// have read an earlier state, and land after somebody was told of the row.
 #[inline]
-pub fn may_fill(row: &Landing, newest_load: u64, is_loading: bool) -> bool {
-    may_enter(row) && row.seq >= newest_load && !is_loading
+pub fn may_fill(row: &Landing, newest_load: u64, cursor: u64, is_loading: bool) -> bool {
+    may_enter(row) && row.seq.max(cursor) >= newest_load && !is_loading
+}
+
+/// Rule 3: whether the aliases of a snapshot may enter. `caught_up`: the feed has applied their
+/// position. Before, it may be one of another history.
+#[inline]
+pub fn may_fill_saved(caught_up: bool) -> bool {
+    caught_up
 }
 
 // ---- Rule 4: joining
@@ -405,9 +412,9 @@ pub fn rules_out(is_ready: bool, may_hold: bool, same_epoch: bool) -> bool {
     is_ready && !may_hold && same_epoch
 }
 
-/// The filter snapshot: how a page of the log continues from the position that a filter was saved
-/// at. Unlike [`log_start`], it accepts no position without a line, because nothing shows that such
-/// a position is of this history.
+/// The snapshot: how a page of the log continues from the position that a filter was saved at. Unlike
+/// [`log_start`], it accepts no position without a line, because nothing shows that such a position is
+/// of this history.
 #[inline]
 pub fn replay_start(saved: Position, first: Option<Position>) -> LogStart {
     match first {
@@ -417,14 +424,13 @@ pub fn replay_start(saved: Position, first: Option<Position>) -> LogStart {
     }
 }
 
-/// The filter snapshot: whether a line of the log follows the last replayed one without a gap.
+/// The snapshot: whether a line of the log follows the last replayed one without a gap.
 #[inline]
 pub fn replays_next(seq: u64, previous: u64) -> bool {
     is_next(seq, previous)
 }
 
-/// The filter snapshot: whether enough was replayed: beyond the cursor, or up to the end of the
-/// log.
+/// The snapshot: whether enough was replayed: beyond the cursor, or up to the end of the log.
 ///
 /// Up to the cursor is not enough. The feed may have added the next change just before this filter
 /// was registered, and may be about to move the cursor to it. That change is in the log already.

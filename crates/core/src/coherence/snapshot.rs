@@ -1,11 +1,15 @@
-//! The filter snapshot: a filter as bytes on disk. It spares the next process a scan.
+//! The snapshot: a filter as bytes on disk, with the aliases that were asked for lately. It spares the
+//! next process a scan, and its first lookups their queries.
 //!
 //! ```text
 //! magic, version                    that this is a filter of this format
 //! shard, shards, cluster, slots     whose aliases it holds
 //! seq, nonce                        the position that the bits are complete up to
 //! capacity, keys, dead              how full it is
+//! mark of the cache's key           whose footprints the aliases have
+//! length                            of the aliases, in bytes
 //! blocks                            the bits, 32 bytes for each block
+//! aliases                           see `saved_aliases`
 //! checksum                          XXH3-128 of all bytes before
 //! ```
 //!
@@ -21,7 +25,9 @@
 #[cfg(test)]
 mod tests;
 
+use super::cache::Cache;
 use super::filter::{Block, Fill, Filter};
+use super::saved_aliases::{self, MOST_BYTES};
 use crate::domain::{Identity, Position};
 use crate::sync::AtomicU64;
 use std::io::{self, Read, Write};
@@ -32,9 +38,9 @@ const MAGIC: [u8; 8] = *b"aka-flt\n";
 
 /// The version of the format. Raise it when the format changes, or when a key gets other bits. A
 /// test notices both.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
-const HEADER: u64 = 8 + 4 + 2 + 2 + 8 + SLOT_BYTES as u64 + 5 * 8;
+const HEADER: u64 = 8 + 4 + 2 + 2 + 8 + SLOT_BYTES as u64 + 7 * 8;
 const SLOT_BYTES: usize = crate::domain::SLOTS as usize / 8;
 const CHECKSUM: u64 = 16;
 const BLOCK: u64 = 32;
@@ -49,7 +55,7 @@ pub enum SnapshotFault {
     #[error("it cannot be read: {0}")]
     Unreadable(#[from] io::Error),
     /// It is something else, or of another version of the format.
-    #[error("it is not a filter snapshot of this version")]
+    #[error("it is no snapshot of this version")]
     Unknown,
     /// It holds the aliases of another shard, or of other slots.
     #[error("it belongs to another shard, or to other slots")]
@@ -63,7 +69,9 @@ pub enum SnapshotFault {
 pub struct FilterImage {
     /// The position that the bits are complete up to.
     pub at: Position,
+    pub(super) epoch: u64,
     pub(super) filter: Arc<Filter>,
+    pub(super) cache: Arc<Cache>,
 }
 
 /// A filter that was saved.
@@ -71,6 +79,8 @@ pub struct SavedFilter {
     /// The position that the bits are complete up to.
     pub at: Position,
     pub(super) filter: Filter,
+    pub(super) key_mark: u64,
+    pub(super) aliases: Vec<u8>,
 }
 
 impl FilterImage {
@@ -85,8 +95,10 @@ impl FilterImage {
             to.write_all(bytes)
         };
         let Fill { capacity, keys, dead } = self.filter.fill();
+        let aliases = saved_aliases::collect(&self.cache, self.epoch, self.at.seq);
+        let (mark, length) = (self.cache.key_mark(), aliases.len() as u64);
         put(&heading(identity))?;
-        for number in [self.at.seq, self.at.nonce, capacity, keys, dead] {
+        for number in [self.at.seq, self.at.nonce, capacity, keys, dead, mark, length] {
             put(&number.to_le_bytes())?;
         }
         let mut chunk = Vec::with_capacity(CHUNK * BLOCK as usize);
@@ -95,6 +107,7 @@ impl FilterImage {
             chunk.extend(blocks.iter().flat_map(Filter::words).flat_map(u64::to_le_bytes));
             put(&chunk)?;
         }
+        put(&aliases)?;
         let sum = sum.digest128().to_le_bytes();
         to.write_all(&sum)
     }
@@ -127,9 +140,12 @@ impl SavedFilter {
         }
         let at = Position { seq: from.number()?, nonce: from.number()? };
         let fill = Fill { capacity: from.number()?, keys: from.number()?, dead: from.number()? };
+        let (key_mark, alias_bytes) = (from.number()?, from.number()?);
         // Checked before the memory is reserved, because a damaged number may be very large.
-        let count = (length - HEADER - CHECKSUM) / BLOCK;
-        if length != HEADER + count * BLOCK + CHECKSUM || fill.blocks() != Some(count) {
+        let bits = (length - HEADER - CHECKSUM).checked_sub(alias_bytes);
+        let count = bits.ok_or(SnapshotFault::Damaged)? / BLOCK;
+        let whole = HEADER + count * BLOCK + alias_bytes + CHECKSUM;
+        if length != whole || fill.blocks() != Some(count) || alias_bytes > MOST_BYTES as u64 {
             return Err(SnapshotFault::Damaged);
         }
         let mut blocks = Vec::new();
@@ -141,11 +157,16 @@ impl SavedFilter {
             from.bytes(chunk)?;
             blocks.extend(chunk.chunks_exact(BLOCK as usize).map(block));
         }
+        let mut aliases = vec![0; alias_bytes as usize];
+        from.bytes(&mut aliases)?;
         let computed = from.sum.digest128().to_le_bytes();
         let mut written = [0; CHECKSUM as usize];
         from.bytes(&mut written)?;
         match computed == written {
-            true => Ok(Self { at, filter: Filter::restored(fill, blocks.into()) }),
+            true => {
+                let filter = Filter::restored(fill, blocks.into());
+                Ok(Self { at, filter, key_mark, aliases })
+            }
             false => Err(SnapshotFault::Damaged),
         }
     }

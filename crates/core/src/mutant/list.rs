@@ -108,6 +108,12 @@ mutants! {
     FillFromReplica "fill_from_replica" "3, 10"
         "a row of a scan enters the cache from a server that takes no writes"
         [Scripts];
+    SavedNotUpdated "saved_not_updated" "3"
+        "an alias of a snapshot enters the cache although it has changed since"
+        [Scripts];
+    SavedAhead "saved_ahead" "3, 7"
+        "the aliases of a snapshot enter before the feed has applied the position that they are of"
+        [Scripts];
     NoFloor "no_floor" "4"
         "a reader takes a load from before a write whose answer it has seen"
         [Simulation, Service("stale_set::without_the_floor_the_race_is_lost")];

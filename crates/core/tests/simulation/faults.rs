@@ -151,7 +151,9 @@ impl World {
         }
         self.checker.started(instance, self.now);
         let (life, ahead) = (self.instances[instance].life + 1, self.instances[instance].ahead);
-        let seed = self.rng.next();
+        // Other draws stay as they are. The key of the cache outlives a process, as its snapshots do.
+        self.rng.next();
+        let seed = self.instances[instance].seed;
         self.instances[instance] = Instance::new(&self.schedule, seed, life, ahead);
         self.start(instance);
     }

@@ -4,7 +4,9 @@
 use crate::instance::{FILTER, ScanPage, Task};
 use crate::rng::Rng;
 use crate::world::{CallRef, Event, World};
-use aka_core::coherence::{FilterReplay, FilterScan, PendingPage, Replayed, SavedFilter};
+use aka_core::coherence::{
+    FillSaved, FilterReplay, FilterScan, PendingPage, Replayed, SavedFilter,
+};
 use aka_core::domain::LogPage;
 
 impl World {
@@ -21,8 +23,9 @@ impl World {
         }
         let again = !self.quiet() && self.rng.chance(if self.schedule.fills { 400 } else { 100 });
         // A generator of its own, so that other draws stay as they are. It saves seldom, so that
-        // snapshots are old.
-        if Rng::new(self.rng.clone().next()).chance(50) {
+        // snapshots are old. Old ones fill no cache: all of the few keys have changed since.
+        let often = if self.schedule.fills { 500 } else { 50 };
+        if Rng::new(self.rng.clone().next()).chance(often) {
             self.save_filter(instance, shard);
         }
         if self.side(instance, shard).memory.filter().is_none() && self.restore(instance, shard) {
@@ -67,8 +70,28 @@ impl World {
                 self.begin(instance, shard, FILTER, Task::Replay(replay, None));
             }
             Replayed::Unfit(_) => self.scan(instance, shard),
-            Replayed::Done | Replayed::Over => self.filter_later(instance, shard),
+            Replayed::Done => {
+                let fills = self.schedule.fills;
+                self.side(instance, shard).saved = fills.then(|| replay.into_aliases());
+                self.fill_saved(instance, shard);
+                self.filter_later(instance, shard);
+            }
+            Replayed::Over => self.filter_later(instance, shard),
         }
+    }
+
+    /// Fills the cache with an alias that an earlier life has saved, if it is time.
+    pub fn fill_saved(&mut self, instance: usize, shard: usize) {
+        let side = self.side(instance, shard);
+        let Some(saved) = side.saved.as_mut() else { return };
+        let filled = side.memory.fill_saved(saved, 1);
+        if filled == FillSaved::Over {
+            side.saved = None;
+        }
+        if let FillSaved::Filled(filled) = filled {
+            self.note("filled", &[instance as u64, shard as u64, filled as u64]);
+        }
+        self.note_contradictions(instance, shard);
     }
 
     fn scan(&mut self, instance: usize, shard: usize) {

@@ -7,7 +7,7 @@ use crate::schedule::Schedule;
 use aka_core::clock::Boottime;
 use aka_core::coherence::{
     Batch, Cache, FilterReplay, FilterScan, Found, Gather, Limits, LookupFailure, Memory, Need,
-    Opened, PendingPage, PendingPoll,
+    Opened, PendingPage, PendingPoll, SavedAliases,
 };
 use aka_core::domain::{Change, Claim, Id, Loaded, LogPage, Position, ShardId, Token};
 use std::collections::VecDeque;
@@ -136,6 +136,8 @@ pub struct Side {
     pub stands_in: bool,
     pub feed_paused_until: Micro,
     pub contradictions: u64,
+    /// The aliases of a snapshot that are not in the cache yet.
+    pub saved: Option<SavedAliases>,
 }
 
 impl Side {
@@ -149,6 +151,8 @@ impl Side {
 pub struct Instance {
     /// How often it was restarted.
     pub life: u64,
+    /// The key of its cache.
+    pub seed: u64,
     pub cache: Arc<Cache>,
     pub sides: Vec<Side>,
     /// How far its clock was put forward.
@@ -176,9 +180,10 @@ impl Instance {
             stands_in: false,
             feed_paused_until: 0,
             contradictions: 0,
+            saved: None,
         };
         let sides = (0..schedule.shards).map(side).collect();
-        Self { life, cache, sides, ahead, suspended_until: 0, waiting: Vec::new() }
+        Self { life, seed, cache, sides, ahead, suspended_until: 0, waiting: Vec::new() }
     }
 
     /// The time by its clock.

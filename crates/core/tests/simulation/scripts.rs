@@ -6,8 +6,10 @@
 //! primary, as of seq 9, lands while the feed polls the new one.
 
 use aka_core::clock::Boottime;
-use aka_core::coherence::{Batch, Cache, Gather, Limits, Memory, Need, Outcome, PendingPage};
-use aka_core::coherence::{PendingPoll, PollEnd, SavedFilter};
+use aka_core::coherence::{
+    Batch, Cache, FillSaved, Gather, Limits, Memory, Need, Outcome, PendingPage,
+};
+use aka_core::coherence::{PendingPoll, PollEnd, Replayed, SavedAliases, SavedFilter};
 use aka_core::domain::{Change, Claim, ClusterId, ForwardRow, Id, Identity, Key, Loaded, LogPage};
 use aka_core::domain::{Micros, Position, Project, ShardId, SlotSet, Stamp};
 use aka_core::mutant::{self, CaughtBy, Mutant};
@@ -181,7 +183,10 @@ fn a_write_drops_an_entry_that_is_ahead_of_the_feed() {
     mutant::set_thread_mutant(None);
 }
 
-// ---- Rows that no reader asked for. Each script ends with what memory says of the key.
+// ---- Rows that no reader asked for
+
+/// Steps that end with what memory says of the key.
+type Steps = fn() -> Option<String>;
 
 /// A page of a scan brings the key as of `at`, from a server that says `claim` of itself.
 fn fill(script: &Script, page: PendingPage, at: Position, claim: &Claim) {
@@ -245,12 +250,14 @@ fn a_scan_fills_the_cache() {
 
 #[test]
 fn what_no_reader_asked_for_enters_by_the_rules() {
-    let scripts: [(Mutant, fn() -> Option<String>); 5] = [
+    let scripts: [(Mutant, Steps); 7] = [
         (Mutant::FillAhead, filled_late),
         (Mutant::FillBesideLoad, filled_beside_load),
         (Mutant::FillIgnoresLoads, filled_after_load),
         (Mutant::FillOfAnyEpoch, filled_from_before),
         (Mutant::FillFromReplica, filled_by_replica),
+        (Mutant::SavedNotUpdated, saved_and_changed),
+        (Mutant::SavedAhead, saved_by_an_old_primary),
     ];
     for (mutant, script) in scripts {
         assert_eq!(script(), None, "it is read from the primary");
@@ -259,6 +266,62 @@ fn what_no_reader_asked_for_enters_by_the_rules() {
         mutant::set_thread_mutant(None);
         assert_eq!(said.as_deref(), Some("old"), "{} was not caught", mutant.name());
     }
+}
+
+/// Saves a filter and the key as an alias, at the fork. Reads the snapshot in another process, which
+/// follows the shard up to `cursor` and has begun a poll. Brings it up to date with `lines` of the
+/// log, of which one may change the key. Returns the process, its poll and the aliases.
+fn saved(
+    cursor: Position,
+    lines: &[Position],
+    changed: Option<Position>,
+) -> (Script, PendingPoll, SavedAliases) {
+    let before = Script::new();
+    let mut scan = before.memory.begin_filter(1).expect("a cursor is set");
+    fill(&before, before.memory.begin_page(), FORK, &Claim::SOLE);
+    assert!(before.memory.add_filter_page(&mut scan, FORK, [&before.key]));
+    before.memory.end_filter(scan);
+    let (mut bytes, identity) = (Vec::new(), before.page(FORK, &[]).identity);
+    let image = before.memory.filter_image().expect("a filter that answers");
+    image.write(&identity, &mut bytes).expect("there is room");
+
+    let now = Script::without_a_poll();
+    let first = now.memory.begin_poll(at(1));
+    now.memory.end_poll(&first, &now.page(cursor, &[]));
+    let poll = now.memory.begin_poll(at(20));
+    let saved = SavedFilter::read(&identity, bytes.len() as u64, &mut bytes.as_slice());
+    let replay = now.memory.begin_replay(saved.expect("what was saved"));
+    let mut replay = replay.expect("a cursor is set");
+    let mut page = now.page(*lines.last().expect("a line"), lines);
+    for change in page.changes.iter_mut().filter(|change| Some(change.at) != changed) {
+        change.alias = change.alias.sibling(id("somebody else"));
+    }
+    assert_eq!(now.memory.replay(&mut replay, &page), Replayed::Done);
+    (now, poll, replay.into_aliases())
+}
+
+/// The key changed after the snapshot was taken.
+fn saved_and_changed() -> Option<String> {
+    let (script, _, mut aliases) = saved(NEW, &[FORK, NEW], Some(NEW));
+    script.memory.fill_saved(&mut aliases, 9);
+    script.get(at(21), None)
+}
+
+/// The log that the snapshot was brought up to date with is that of the old primary.
+fn saved_by_an_old_primary() -> Option<String> {
+    let lost = [6, 7, 8].map(|seq| Position { seq, nonce: seq });
+    let (script, poll, mut aliases) = saved(FORK, &[&[FORK], &lost[..], &[OLD]].concat(), None);
+    script.memory.fill_saved(&mut aliases, 9);
+    script.end_poll(&poll);
+    script.get(at(21), None)
+}
+
+#[test]
+fn saved_aliases_fill_the_cache() {
+    let (script, _, mut aliases) = saved(NEW, &[FORK, NEW], None);
+    assert_eq!(script.memory.fill_saved(&mut aliases, 9), FillSaved::Filled(1));
+    assert_eq!(script.get(at(21), None).as_deref(), Some("old"));
+    assert_eq!(script.memory.fill_saved(&mut aliases, 9), FillSaved::Over);
 }
 
 /// A filter without the key is saved at the fork. When the process starts again, the log holds
@@ -328,6 +391,8 @@ fn every_mutant_that_the_scripts_catch_is_in_this_file() {
         Mutant::FillAhead,
         Mutant::FillOfAnyEpoch,
         Mutant::FillFromReplica,
+        Mutant::SavedNotUpdated,
+        Mutant::SavedAhead,
         Mutant::WriteTrustsEntry,
         Mutant::SnapshotIgnoresNonce,
         Mutant::SnapshotIgnoresPruning,

@@ -168,6 +168,7 @@ impl World {
                 }
                 let end = self.side(instance, shard).memory.end_poll(&poll, &page);
                 self.note("polled", &[instance as u64, shard as u64, page.at.seq]);
+                self.fill_saved(instance, shard);
                 self.note_contradictions(instance, shard);
                 match end {
                     PollEnd::More(_) => self.begin(instance, shard, FEED, Task::Poll(None, None)),

@@ -71,7 +71,7 @@ pub struct World {
     pub schedule: Schedule,
     pub shards: Vec<ShardModel>,
     pub instances: Vec<Instance>,
-    /// The filter snapshots of each instance, by shard. They survive a restart.
+    /// The snapshots of each instance, by shard. They survive a restart.
     pub disks: Vec<Vec<Option<Vec<u8>>>>,
     pub checker: Checker,
     pub trace: Trace,

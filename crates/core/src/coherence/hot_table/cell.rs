@@ -28,13 +28,14 @@ pub(super) const WRITES: usize = 0;
 const HASH: usize = 1;
 const CHECK: usize = 2;
 const AS_OF: usize = 3;
-/// From the top: the epoch, whether it is an alias, the length of the canonical id in the lowest
-/// byte.
+/// From the top: whether it was used, the epoch, whether it is an alias, the length of the canonical
+/// id in the lowest byte.
 const KIND: usize = 4;
 const ID: usize = WORDS - ID_WORDS;
 
 const IS_ALIAS: u64 = 1 << 8;
 const EPOCH_SHIFT: u32 = 9;
+const USED: u64 = 1 << 63;
 
 /// The words that were read of a cell, without the canonical id.
 #[derive(Clone, Copy)]
@@ -53,7 +54,12 @@ impl Copied {
     #[inline]
     pub fn view(self, id: &[u8; LONGEST]) -> View<'_> {
         let canonical = (self.kind & IS_ALIAS != 0).then_some(&id[..self.length()]);
-        View { canonical, as_of: self.as_of, epoch: self.kind >> EPOCH_SHIFT }
+        View { canonical, as_of: self.as_of, epoch: (self.kind & !USED) >> EPOCH_SHIFT }
+    }
+
+    /// Whether the entry was asked for since the last [`forget_use`].
+    pub fn was_used(self) -> bool {
+        self.kind & USED != 0
     }
 }
 
@@ -86,15 +92,36 @@ pub(super) fn read_cell(
     (cell[WRITES].load(Ordering::Relaxed) == writes).then_some(copied)
 }
 
+/// Notes that the entry was asked for. Another key may have taken the cell meanwhile. Its entry is
+/// marked then, which does no harm.
+#[inline]
+pub(super) fn mark_used(cell: &Cell, copied: Copied) {
+    if !copied.was_used() {
+        // Readers write only once for an entry: they share the line.
+        cell[KIND].fetch_or(USED, Ordering::Relaxed);
+    }
+}
+
+pub(super) fn forget_use(cell: &Cell) {
+    cell[KIND].fetch_and(!USED, Ordering::Relaxed);
+}
+
+/// Whose entry the cell holds. It may change at any time.
+pub(super) fn footprint_of(cell: &Cell) -> Footprint {
+    Footprint::of(cell[HASH].load(Ordering::Relaxed), cell[CHECK].load(Ordering::Relaxed))
+}
+
 /// Writes an entry. The caller holds the lock of the cell's set, so no other thread writes it.
-pub(super) fn write_cell(cell: &Cell, footprint: Footprint, entry: View<'_>) {
+/// `used`: somebody asked for it.
+pub(super) fn write_cell(cell: &Cell, footprint: Footprint, entry: View<'_>, used: bool) {
     let writes = cell[WRITES].load(Ordering::Relaxed);
     cell[WRITES].store(writes + 1, Ordering::Relaxed);
     // The stores below must not move before the store of the count.
     fence(Ordering::Release);
     let id = entry.canonical.unwrap_or_default();
     let is_alias = if entry.canonical.is_some() { IS_ALIAS } else { 0 };
-    let kind = entry.epoch << EPOCH_SHIFT | is_alias | id.len() as u64;
+    let used = if used { USED } else { 0 };
+    let kind = used | entry.epoch << EPOCH_SHIFT | is_alias | id.len() as u64;
     for (word, value) in
         [(HASH, footprint.hash()), (CHECK, footprint.check()), (AS_OF, entry.as_of), (KIND, kind)]
     {

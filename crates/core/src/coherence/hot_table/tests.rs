@@ -38,7 +38,7 @@ fn an_entry_is_kept_replaced_and_removed() {
 #[test]
 fn an_entry_comes_back_whole() {
     let table = HotTable::new(8);
-    let (as_of, epoch) = (i64::MAX as u64, (1 << 55) - 1);
+    let (as_of, epoch) = (i64::MAX as u64, (1 << 54) - 1);
     for canonical in [None, Some(&b""[..]), Some(b"alice"), Some(&[0xff; LONGEST])] {
         let footprint = Footprint::of(3, 5);
         table.put(footprint, View { canonical, as_of, epoch });
@@ -75,6 +75,47 @@ fn keys_of_one_set_have_a_cell_each_until_it_is_full() {
         places.iter().for_each(|footprint| table.remove(*footprint));
         assert_eq!((held(), table.len()), (0, 0));
     }
+}
+
+#[test]
+fn those_that_were_asked_for_are_told_from_the_others() {
+    let table = HotTable::new(100 * WAYS as u64);
+    // The set is chosen by the high half of the check.
+    let footprint = |n: u64| Footprint::of(n, n << 58 | n);
+    let visited = |used| {
+        let mut found = Vec::new();
+        let all = table.visit(used, &mut |footprint: Footprint, entry: View<'_>| {
+            found.push((footprint.hash(), entry.canonical.map(<[u8]>::to_vec)));
+            true
+        });
+        assert!(all);
+        found.sort_unstable();
+        found
+    };
+    assert!(table.fill(footprint(1), view(Some(b"one"))));
+    assert!(table.fill(footprint(2), view(Some(b"two"))));
+    table.put(footprint(3), view(None));
+    assert_eq!(visited(true), [(3, None)]);
+    assert!(kept(&table, footprint(2)).is_some());
+    assert_eq!(visited(true), [(2, Some(b"two".to_vec())), (3, None)]);
+    assert_eq!(visited(false), [(1, Some(b"one".to_vec()))]);
+    table.forget_uses();
+    assert_eq!((visited(true).len(), visited(false).len()), (0, 3));
+    let mut left = 2;
+    let all = table.visit(false, &mut |_: Footprint, _: View<'_>| {
+        left -= 1;
+        left > 0
+    });
+    assert!(!all);
+}
+
+#[test]
+fn a_full_set_is_filled_no_further() {
+    let table = HotTable::new(WAYS as u64);
+    let filled = (1..=2 * WAYS as u64).filter(|&n| table.fill(Footprint::of(n, n), view(None)));
+    assert_eq!(filled.count(), WAYS);
+    assert!(!HotTable::new(8).fill(Footprint::of(1, 1), view(Some(&[b'x'; LONGEST + 1]))));
+    assert!(!HotTable::new(0).fill(Footprint::of(1, 1), view(None)));
 }
 
 /// A quicker test for a byte, which was not exact, took the 0 of an empty cell for the tag 1 if the

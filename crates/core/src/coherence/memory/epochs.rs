@@ -4,7 +4,7 @@
 //! epoch has risen. So a caller that holds a stripe's lock sees the new epoch, or the stripe is
 //! restarted after the caller is done.
 
-use super::Memory;
+use super::{EPOCH_STEP, Memory};
 use crate::coherence::law::Standing;
 use crate::domain::Position;
 use crate::mutant::step;
@@ -41,7 +41,7 @@ impl Memory {
 
     /// Makes the entries and the filters worthless. The history's lock is held.
     pub(super) fn next_epoch(&self) {
-        step!(EpochKeepsEntries => self.epoch.fetch_add(1, Ordering::AcqRel));
+        step!(EpochKeepsEntries => self.epoch.fetch_add(EPOCH_STEP, Ordering::AcqRel));
         self.filters.drop_both();
     }
 }

@@ -1,5 +1,5 @@
-//! The filter's task brings a saved filter up to date with the change log (`docs/design.md`,
-//! section 4, "Filter snapshot").
+//! The filter's task brings a saved filter, and the aliases saved with it, up to date with the change
+//! log (`docs/design.md`, section 4, "Snapshot").
 //!
 //! Invariant: the one of [`filters`](super::filters). The pages here are pages of the change log,
 //! from the snapshot's position on, without a gap.
@@ -7,6 +7,7 @@
 use super::Memory;
 use crate::coherence::filter::Filter;
 use crate::coherence::law::{self, LogStart};
+use crate::coherence::saved_aliases::SavedAliases;
 use crate::coherence::snapshot::{FilterImage, SavedFilter};
 use crate::domain::{LogPage, Position};
 use crate::mutant::step;
@@ -21,9 +22,17 @@ pub struct FilterReplay {
     at: Position,
     /// The highest seq that a page was read at.
     highest: u64,
+    aliases: SavedAliases,
 }
 
 impl FilterReplay {
+    /// The aliases that were saved with the filter, brought up to date as the filter is.
+    pub fn into_aliases(self) -> SavedAliases {
+        let Self { mut aliases, at, filter, .. } = self;
+        (aliases.at, aliases.epoch) = (at, filter.epoch);
+        aliases
+    }
+
     /// The seq to read the log from.
     pub fn next(&self) -> u64 {
         self.at.seq
@@ -53,18 +62,22 @@ impl Memory {
         let history = self.history.lock();
         // Seq 0 has no line in the log, so a later process could not check the position.
         let at = history.cursor().filter(|at| at.seq > 0)?;
-        Some(FilterImage { at, filter: self.filter()? })
+        let filter = self.filter()?;
+        Some(FilterImage { at, epoch: filter.epoch, filter, cache: self.cache.clone() })
     }
 
     /// Begins to bring a saved filter up to date; `None` while no cursor is set.
     pub fn begin_replay(&self, saved: SavedFilter) -> Option<FilterReplay> {
         let history = self.history.lock();
         let from = history.cursor()?.seq;
-        let SavedFilter { at, mut filter } = saved;
+        let SavedFilter { at, mut filter, key_mark, aliases } = saved;
+        // With another key the footprints mean nothing.
+        let aliases = if key_mark == self.cache.key_mark() { aliases } else { Vec::new() };
+        let aliases = SavedAliases::new(aliases, at);
         filter.epoch = self.epoch();
         let filter = Arc::new(filter);
         self.register_filter(&filter);
-        Some(FilterReplay { filter, from, at, highest: 0 })
+        Some(FilterReplay { filter, from, at, highest: 0, aliases })
     }
 
     /// Adds a page of the log, which was read from [`FilterReplay::next`] on.
@@ -90,6 +103,9 @@ impl Memory {
             if !law::replays_next(change.at.seq, replay.at.seq) {
                 return Replayed::Unfit("the log has a gap");
             }
+            step!(SavedNotUpdated => {
+                replay.aliases.forget(self.cache.footprint_of(&change.alias));
+            });
             match change.new {
                 Some(_) => {
                     step!(SnapshotSkipsChanges => replay.filter.insert(change.alias.id_hash()));

@@ -2,7 +2,7 @@
 
 use super::{Fill, SavedFilter, SnapshotFault};
 use crate::clock::Boottime;
-use crate::coherence::{Cache, Limits, Memory, Replayed, Sizes};
+use crate::coherence::{Cache, CacheKey, Limits, Memory, Replayed, Sizes};
 use crate::domain::{Change, Claim, ClusterId, Id, Identity, Key, LogPage, Micros};
 use crate::domain::{Position, Project, ShardId, SlotSet};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ fn key(number: u32) -> Key {
 fn memory(at: Position) -> Memory {
     let (staleness, degraded) = (Duration::from_secs(1), Duration::ZERO);
     let sizes = Sizes { filter_keys: 100, ..Sizes::default() };
-    let cache = Arc::new(Cache::new(1 << 20));
+    let cache = Arc::new(Cache::with_key(1 << 20, CacheKey([7; 16])));
     let memory = Memory::with_sizes(cache, Limits { staleness, degraded }, sizes);
     let poll = memory.begin_poll(Boottime::from_nanos(1));
     memory.end_poll(&poll, &page(at, &[]));
@@ -45,12 +45,15 @@ fn page(at: Position, lines: &[Position]) -> LogPage {
     LogPage { identity: identity(0), at, now: Micros(0), claim: Claim::SOLE, changes }
 }
 
-/// A snapshot of the aliases 0 to 99, as of `SAVED`.
+/// A snapshot of the aliases 0 to 99, as of `SAVED`. The cache holds the first.
 fn snapshot() -> Vec<u8> {
     let memory = memory(SAVED);
     let mut scan = memory.begin_filter(100).expect("a cursor is set");
     let keys: Vec<_> = (0..100).map(key).collect();
     assert!(memory.add_filter_page(&mut scan, SAVED, &keys));
+    let canonical = Id::try_from("somebody").expect("an id");
+    let row = [(&keys[0], &canonical)];
+    assert_eq!(memory.fill(memory.begin_page(), SAVED, &Claim::SOLE, row), 1);
     memory.end_filter(scan);
     let mut bytes = Vec::new();
     let image = memory.filter_image().expect("a filter that answers");
@@ -67,6 +70,7 @@ fn a_written_snapshot_can_be_read() {
     let saved = read(&snapshot()).expect("it is whole");
     assert_eq!(saved.at, SAVED);
     assert_eq!(saved.filter.fill(), Fill { capacity: 125, keys: 100, dead: 0 });
+    assert_eq!(saved.aliases.len(), 16 + 1 + "somebody".len());
     assert!((0..100).all(|number| saved.filter.may_hold(key(number).id_hash())));
     let perhaps = (100..1_100).filter(|&number| saved.filter.may_hold(key(number).id_hash()));
     assert!(perhaps.count() < 10);
@@ -76,7 +80,7 @@ fn a_written_snapshot_can_be_read() {
 #[test]
 fn the_format_does_not_change() {
     let sum = xxhash_rust::xxh3::xxh3_64(&snapshot());
-    assert_eq!(format!("{sum:016x}"), "3085c434f8a5cd66");
+    assert_eq!(format!("{sum:016x}"), "a2a5b5126442e1b5");
 }
 
 #[test]
