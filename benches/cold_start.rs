@@ -145,6 +145,7 @@ async fn load(plan: &Plan, aka: &Aka, servers: &[&DbServer], seconds: u64) -> Lo
     };
     let server = LoadServer {
         address: aka.grpc,
+        others: Vec::new(),
         url: format!("http://{}", aka.grpc),
         timeout_ms: 10_000,
         pids: vec![aka.pid()],

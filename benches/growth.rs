@@ -126,6 +126,7 @@ async fn cpu_for_an_id(aka: &Aka, plan: LoadPlan) -> f64 {
     let (address, url) = (aka.grpc, format!("http://{}", aka.grpc));
     let server = LoadServer {
         address,
+        others: Vec::new(),
         url,
         timeout_ms: 10_000,
         pids: vec![aka.pid()],

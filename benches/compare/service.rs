@@ -48,6 +48,7 @@ impl Load<'_> {
         let plan = LoadPlan { duration, warm_up: WARM_UP, rate, ..self.plan.clone() };
         let server = LoadServer {
             address: self.address,
+            others: Vec::new(),
             url: format!("http://{}", self.address),
             timeout_ms: TIMEOUT_MS,
             pids: self.pids.clone(),

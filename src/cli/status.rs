@@ -87,7 +87,8 @@ fn healthy(status: &InstanceStatus) -> Result<(), CliFault> {
 fn text(status: &InstanceStatus) -> String {
     let InstanceStatus { version, cluster, cache, lookups, .. } = status;
     let serves = if status.serving { "serves" } else { "is stopping" };
-    let mut out = format!("aka {version} {serves}, cluster {cluster}\n");
+    let warms = if status.serving && !status.ready { "; its memory warms up" } else { "" };
+    let mut out = format!("aka {version} {serves}, cluster {cluster}{warms}\n");
     let lookups: Vec<_> =
         lookups.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
     let (mib, budget_mib) = (mib(cache.bytes), mib(cache.budget_bytes));

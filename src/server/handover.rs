@@ -144,6 +144,7 @@ struct OfferedAt {
     path: PathBuf,
     /// Which file is this offer's: a later process may have put its own there.
     file: (u64, u64),
+    taken: CancellationToken,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -164,7 +165,8 @@ impl Offer {
         let taken = CancellationToken::new();
         let task = tokio::spawn(answer(listener, sockets, taken.clone()));
         let path = path.to_owned();
-        let place = OfferedAt { path, file, _task: AbortOnDropHandle::new(task) };
+        let (task, of_place) = (AbortOnDropHandle::new(task), taken.clone());
+        let place = OfferedAt { path, file, taken: of_place, _task: task };
         Ok(Self { taken, _place: Some(place) })
     }
 
@@ -176,6 +178,11 @@ impl Offer {
 
 impl Drop for OfferedAt {
     fn drop(&mut self) {
+        if self.taken.is_cancelled() {
+            // The new process puts its own file there at about this time. Between a look at the
+            // file and its removal it would be the new one that is removed.
+            return;
+        }
         let found = fs::symlink_metadata(&self.path);
         if found.is_ok_and(|found| (found.dev(), found.ino()) == self.file) {
             // It may be gone. A file that is left behind does no harm.
@@ -205,28 +212,34 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     UnixListener::from_std(listener)
 }
 
-/// Answers those that connect, one at a time, until one has taken over.
+/// Answers those that connect, one at a time. Once one has taken over, the others are told to wait
+/// until this process has ended.
 async fn answer(listener: UnixListener, sockets: Sockets, taken: CancellationToken) {
     loop {
         let Some(successor) = accept(&listener).await else { continue };
         let handing_over = tokio::time::timeout(READY_TIMEOUT, hand_over(successor, &sockets));
-        let refusing = async {
-            loop {
-                if let Some(mut other) = accept(&listener).await {
-                    let _ = other.try_write(&[BUSY]);
-                    let _ = other.shutdown().await;
-                }
-            }
-        };
         let done = tokio::select! {
             done = handing_over => done,
-            () = refusing => return,
+            () = refuse(&listener) => return,
         };
         match done {
-            Ok(Ok(true)) => return taken.cancel(),
+            Ok(Ok(true)) => {
+                taken.cancel();
+                return refuse(&listener).await;
+            }
             Ok(Ok(false)) => tracing::warn!("the new process has ended before it was ready"),
             Ok(Err(error)) => tracing::warn!(%error, "the new process cannot take over"),
             Err(_) => tracing::warn!("the new process was not ready in time"),
+        }
+    }
+}
+
+/// Tells all that connect that another process is taking over. It does not end.
+async fn refuse(listener: &UnixListener) {
+    loop {
+        if let Some(mut other) = accept(listener).await {
+            let _ = other.try_write(&[BUSY]);
+            let _ = other.shutdown().await;
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::connection::LAST_ARRIVALS;
 use super::entrance::{Entrance, EntranceFault};
+use super::handover::Offer;
 use super::listener::Listener;
 use super::sockets::{Addresses, PassedSockets};
 use super::workers::{self, Workers};
@@ -98,7 +99,7 @@ pub async fn serve(
     ready(addresses);
 
     tokio::select! {
-        () = shutdown => leave(&operations, config.drain_delay, &stopping).await,
+        () = shutdown => leave(offer, &operations, config.drain_delay, &stopping).await,
         // The service goes on in the new process, so nobody is told that it stops.
         () = offer.taken() => {
             tracing::info!("a new process has taken over: stopping");
@@ -107,7 +108,6 @@ pub async fn serve(
     }
     closing.cancel();
     stopping.cancel();
-    drop(offer);
     if let Err(error) = serving.await {
         tracing::error!(%error, "the listener failed");
     }
@@ -117,7 +117,12 @@ pub async fn serve(
 }
 
 /// Tells callers and clients to go elsewhere.
-async fn leave(operations: &Operations, delay: Duration, stopping: &CancellationToken) {
+async fn leave(
+    offer: Offer,
+    operations: &Operations,
+    delay: Duration,
+    stopping: &CancellationToken,
+) {
     tracing::info!("stopping");
     operations.set_stage(Stage::Stopping);
     service_manager::stopping();
@@ -126,6 +131,8 @@ async fn leave(operations: &Operations, delay: Duration, stopping: &Cancellation
     stopping.cancel();
     // A connection that a client has opened already is not reset, but told to go elsewhere.
     tokio::time::sleep(LAST_ARRIVALS).await;
+    // Until here a new process may have the sockets.
+    drop(offer);
 }
 
 fn dispatcher(

@@ -5,23 +5,41 @@ use aka_wire::encoding::Encoding;
 use aka_wire::frame::{FrameFault, Frames};
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
-use h2::{RecvStream, SendStream};
+use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request};
 use tonic::{Code, Status};
 
 /// A call had no answer. The code is the server's, or stands for a fault on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CallFailed(pub Code);
+pub(crate) struct CallFailed {
+    pub code: Code,
+    /// The server said that it has not looked at the call: the stream is beyond the last one of its
+    /// GOAWAY, or was refused. gRPC clients repeat such a call also if they retry nothing else
+    /// ("transparent retry", gRPC proposal A6).
+    pub was_not_taken: bool,
+}
+
+impl CallFailed {
+    pub fn of(code: Code) -> Self {
+        Self { code, was_not_taken: false }
+    }
+}
 
 impl From<h2::Error> for CallFailed {
-    fn from(_: h2::Error) -> Self {
-        Self(Code::Unavailable)
+    fn from(error: h2::Error) -> Self {
+        let was_not_taken = error.is_remote()
+            && match error.reason() {
+                Some(Reason::NO_ERROR) => error.is_go_away(),
+                Some(Reason::REFUSED_STREAM) => error.is_reset(),
+                _ => false,
+            };
+        Self { code: Code::Unavailable, was_not_taken }
     }
 }
 
 impl From<FrameFault> for CallFailed {
     fn from(_: FrameFault) -> Self {
-        Self(Code::Internal)
+        Self::of(Code::Internal)
     }
 }
 
@@ -41,17 +59,17 @@ impl OpenCall {
     /// Sends one message, and waits for the one that answers it. After an error the call is over.
     pub async fn ask(&mut self, frame: Bytes) -> Result<Bytes, CallFailed> {
         self.requests.send_data(frame, false)?;
-        self.answers.message().await?.ok_or(CallFailed(Code::Internal))
+        self.answers.message().await?.ok_or(CallFailed::of(Code::Internal))
     }
 
     /// Sends the only message of a unary call, and waits for its answer and its status.
     pub async fn ask_once(mut self, frame: Bytes) -> Result<Bytes, CallFailed> {
         self.requests.send_data(frame, true)?;
-        let message = self.answers.message().await?.ok_or(CallFailed(Code::Internal))?;
+        let message = self.answers.message().await?.ok_or(CallFailed::of(Code::Internal))?;
         // The status comes after the answer.
         match self.answers.message().await? {
             None => Ok(message),
-            Some(_) => Err(CallFailed(Code::Internal)),
+            Some(_) => Err(CallFailed::of(Code::Internal)),
         }
     }
 
@@ -85,14 +103,14 @@ impl Answers {
         if let Some(response) = self.response.take() {
             let (head, body) = response.await?.into_parts();
             if !head.status.is_success() {
-                return Err(CallFailed(Code::Unknown));
+                return Err(CallFailed::of(Code::Unknown));
             }
             if head.headers.contains_key(Status::GRPC_STATUS) {
                 return status(&head.headers).map(|()| None);
             }
             self.body = Some(body);
         }
-        let Some(body) = &mut self.body else { return Err(CallFailed(Code::Internal)) };
+        let Some(body) = &mut self.body else { return Err(CallFailed::of(Code::Internal)) };
         loop {
             if let Some(message) = self.frames.next_message()? {
                 return Ok(Some(message));
@@ -113,6 +131,6 @@ fn status(headers: &HeaderMap) -> Result<(), CallFailed> {
     let code = headers.get(Status::GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes()));
     match code.unwrap_or(Code::Internal) {
         Code::Ok => Ok(()),
-        code => Err(CallFailed(code)),
+        code => Err(CallFailed::of(code)),
     }
 }

@@ -16,6 +16,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// How often a call is begun that the server does not take, as one that stops may do.
+const BEGINS: usize = 4;
+
 /// How long a caller of a closed loop waits after a call that failed. A server that refuses at once
 /// would otherwise be asked as fast as this machine can.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(10);
@@ -60,6 +63,21 @@ impl Callers {
         }
     }
 
+    /// Asks in a call of its own. It is begun again if the server has not taken it.
+    async fn ask_once(
+        &self,
+        connection: &LoadConnection,
+        frame: Bytes,
+    ) -> Result<Bytes, CallFailed> {
+        for _ in 1..BEGINS {
+            let answer = connection.call(&self.head).await?.ask_once(frame.clone()).await;
+            if !matches!(answer, Err(CallFailed { was_not_taken: true, .. })) {
+                return answer;
+            }
+        }
+        connection.call(&self.head).await?.ask_once(frame).await
+    }
+
     /// Asks in a call of its own, or on the caller's stream, which is opened if it is not open.
     async fn ask(
         &self,
@@ -68,7 +86,7 @@ impl Callers {
         frame: Bytes,
     ) -> Result<Bytes, CallFailed> {
         if !matches!(self.operation, Operation::Lookup(Mode::Stream(_))) {
-            return connection.call(&self.head).await?.ask_once(frame).await;
+            return self.ask_once(connection, frame).await;
         }
         let open = match stream {
             Some(open) => open,

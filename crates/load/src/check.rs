@@ -80,10 +80,10 @@ impl Checker {
     /// # Errors
     /// If it is malformed.
     pub fn check(&mut self, ids: &[LoadId], message: Bytes) -> Result<Checked, CallFailed> {
-        let malformed = |_| CallFailed(Code::Internal);
+        let malformed = |_| CallFailed::of(Code::Internal);
         match self.operation {
             Operation::Lookup(Mode::Unary) => {
-                let id = ids.first().ok_or(CallFailed(Code::Internal))?;
+                let id = ids.first().ok_or(CallFailed::of(Code::Internal))?;
                 Ok(self.single(*id, &ResolveResponse::decode(message).map_err(malformed)?))
             }
             Operation::Lookup(Mode::Batch(_) | Mode::Stream(_)) => {
@@ -129,7 +129,7 @@ impl Checker {
         // If an index is too large or comes twice, nothing shows which answer belongs to which id.
         let mut see = |index: u32| {
             let seen = self.seen.get_mut(index as usize).filter(|seen| !**seen);
-            seen.map(|seen| *seen = true).ok_or(CallFailed(Code::Internal))
+            seen.map(|seen| *seen = true).ok_or(CallFailed::of(Code::Internal))
         };
         for failure in &answer.failures {
             see(failure.index)?;
@@ -214,7 +214,7 @@ mod tests {
         for (aliases, failures) in
             [(&[(4, two)][..], &[][..]), (&[(0, zero), (0, zero)], &[]), (&[], &[0, 0])]
         {
-            assert_eq!(batch(aliases, failures), Err(CallFailed(Code::Internal)));
+            assert_eq!(batch(aliases, failures), Err(CallFailed::of(Code::Internal)));
         }
     }
 

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use h2::client::SendRequest;
 use http::{HeaderValue, Request, header};
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tonic::Code;
@@ -36,9 +37,27 @@ impl LoadServer {
             .body(())
     }
 
-    async fn connect(&self) -> Result<SendRequest<Bytes>, CallFailed> {
+    /// Connects to the first address that accepts, from the one at `index` on. Returns the index of
+    /// the next one.
+    async fn connect(&self, index: usize) -> Result<(SendRequest<Bytes>, usize), CallFailed> {
+        let count = 1 + self.others.len();
+        let mut failed = CallFailed::of(Code::Unavailable);
+        for index in index..index + count {
+            let address = match index % count {
+                0 => self.address,
+                other => self.others[other - 1],
+            };
+            match self.connect_to(address).await {
+                Ok(sender) => return Ok((sender, index + 1)),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+
+    async fn connect_to(&self, address: SocketAddr) -> Result<SendRequest<Bytes>, CallFailed> {
         let connect = async {
-            let stream = TcpStream::connect(self.address).await.map_err(|_| Code::Unavailable)?;
+            let stream = TcpStream::connect(address).await.map_err(|_| Code::Unavailable)?;
             // Requests are small, and a caller waits for each answer.
             stream.set_nodelay(true).map_err(|_| Code::Unavailable)?;
             let handshake = h2::client::Builder::new()
@@ -50,7 +69,7 @@ impl LoadServer {
         };
         let connected = tokio::time::timeout(CONNECT_TIMEOUT, connect).await;
         let (sender, connection) =
-            connected.map_err(|_| CallFailed(Code::Unavailable))?.map_err(CallFailed)?;
+            connected.map_err(|_| CallFailed::of(Code::Unavailable))?.map_err(CallFailed::of)?;
         tokio::task::spawn_local(async move {
             // If it fails, the calls that wait for answers fail too.
             let _ = connection.await;
@@ -71,14 +90,15 @@ fn grpc_timeout(timeout_ms: u64) -> String {
 pub(crate) struct LoadConnection {
     server: LoadServer,
     sender: RefCell<SendRequest<Bytes>>,
-    /// Held while the connection is made anew, so that this is done once for all callers.
-    reconnecting: tokio::sync::Mutex<()>,
+    /// Held while the connection is made anew, so that this is done once for all callers. The index
+    /// of the address that is tried first.
+    reconnecting: tokio::sync::Mutex<usize>,
 }
 
 impl LoadConnection {
     pub async fn open(server: LoadServer) -> Result<Self, CallFailed> {
-        let sender = RefCell::new(server.connect().await?);
-        Ok(Self { server, sender, reconnecting: tokio::sync::Mutex::default() })
+        let (sender, next) = server.connect(0).await?;
+        Ok(Self { server, sender: RefCell::new(sender), reconnecting: next.into() })
     }
 
     /// Waits until the connection has room for one more call. A connection that was closed, as by a
@@ -88,18 +108,21 @@ impl LoadConnection {
         if let Ok(ready) = sender.ready().await {
             return Ok(ready);
         }
-        let reconnecting = self.reconnecting.lock().await;
+        let mut next = self.reconnecting.lock().await;
         let sender = self.sender.borrow().clone();
         let connected = match sender.ready().await {
             Ok(ready) => Ok(ready),
-            Err(_) => self.server.connect().await,
+            Err(_) => self.server.connect(*next).await.map(|(sender, index)| {
+                *next = index;
+                sender
+            }),
         };
         match &connected {
             Ok(sender) => *self.sender.borrow_mut() = sender.clone(),
             // The lock is still held: there is one attempt at a time, not one of every caller.
             Err(_) => tokio::time::sleep(RECONNECT_PAUSE).await,
         }
-        drop(reconnecting);
+        drop(next);
         connected
     }
 

@@ -31,6 +31,9 @@ impl Mode {
 pub struct LoadServer {
     /// Where connections are made to.
     pub address: SocketAddr,
+    /// Other addresses of the same service. A connection that has ended is made anew to the next one
+    /// that accepts it.
+    pub others: Vec<SocketAddr>,
     /// `http://host:port`, as the requests name it.
     pub url: String,
     /// How long the server may take for a call, in milliseconds.

@@ -109,7 +109,7 @@ impl Tally {
     ) {
         let Checked { aliases, wrong, failed, degraded, first_wrong } = match answer {
             Ok(checked) => checked,
-            Err(CallFailed(code)) => {
+            Err(CallFailed { code, .. }) => {
                 self.note_in_windows(call, None);
                 live.bad.fetch_add(call.ids, Ordering::Relaxed);
                 *self.errors.entry(code.into()).or_default() += call.ids;
@@ -246,7 +246,7 @@ mod tests {
         tally.note(&call(before), Ok(checked()), &live);
         assert_eq!((tally.calls, tally.ids, tally.wrong), (0, 0, 1));
         tally.note(&call(begin), Ok(checked()), &live);
-        tally.note(&call(begin), Err(CallFailed(Code::Unavailable)), &live);
+        tally.note(&call(begin), Err(CallFailed::of(Code::Unavailable)), &live);
         assert_eq!((tally.calls, tally.ids, tally.aliases, tally.cold), (1, 10, 5, 1));
         assert_eq!((tally.wrong, tally.errors.values().sum::<u64>()), (2, 10));
         assert_eq!(live.bad(), 12);

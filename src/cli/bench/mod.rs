@@ -79,7 +79,7 @@ async fn server(args: &BenchArgs) -> Result<LoadServer, CliFault> {
     let address = address.ok_or_else(|| unreachable("it has no address".to_owned()))?;
     let (timeout_ms, pids) = (args.client.timeout_ms, args.server_pid.clone());
     let database_pids = args.database_pid.clone();
-    Ok(LoadServer { address, url, timeout_ms, pids, database_pids })
+    Ok(LoadServer { address, others: Vec::new(), url, timeout_ms, pids, database_pids })
 }
 
 fn fault(error: LoadError, server: String) -> CliFault {

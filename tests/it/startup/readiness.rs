@@ -1,7 +1,7 @@
 //! An instance says that it is ready once its memory is warm, and serves before.
 
 use super::waiting::probe;
-use aka_test_support::{Aka, Backend, Database, eventually};
+use aka_test_support::{Aka, Backend, Database, aka as aka_command, eventually};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus::{self, NotServing, Serving};
 use tonic_health::pb::health_client::HealthClient;
@@ -29,6 +29,9 @@ async fn it_is_ready_when_memory_is_warm(backend: Backend) {
     })
     .await;
     assert_eq!(health(&aka).await, NotServing);
+    let server = aka.metrics.to_string();
+    let status = async || aka_command(["status", "--metrics-server", &server]).run().await;
+    assert!(status().await.text().contains("; its memory warms up\n"));
     let watched = HealthClient::new(aka.channel()).watch(HealthCheckRequest::default()).await;
     let mut watched = watched.expect("a watch").into_inner();
     let news = watched.message().await.expect("no error").expect("news");
@@ -39,6 +42,7 @@ async fn it_is_ready_when_memory_is_warm(backend: Backend) {
     assert_eq!(news.status(), Serving);
     assert_eq!(readiness(&aka).await.0, 200);
     assert_eq!(health(&aka).await, Serving);
+    assert!(!status().await.text().contains("warms up"));
 }
 
 on_backends!(it_waits_for_warmth_for_a_limited_time: mysql_1);
