@@ -27,7 +27,7 @@ pub struct ShardSettings {
     pub stale_reads_per_s: u64,
     /// Keys of one lookup query, at most.
     pub lane_batch: usize,
-    /// The longest pace of lookup queries: see [`Pace`](super::pace::Pace).
+    /// The longest pace of lookup queries: how long a shard under load is left alone between two.
     pub lane_pace: Duration,
     pub connect_timeout: Duration,
     pub query_timeout: Duration,
