@@ -58,8 +58,9 @@ settings! {
         /// Keep a compact set of all alias ids; it answers for most ids that are not aliases
         filter: bool [BOOL] = true;
 
-        /// The folder where the set of all alias ids is kept, so that a restart need not read them
-        /// all [default: the SQLite file's folder; over MySQL none]
+        /// The folder where the set of all alias ids is kept, and the answers asked for lately, so
+        /// that a restart need not read them all; protect it as the database [default: the SQLite
+        /// file's folder; over MySQL none]
         filter_dir: PathBuf [PATH];
 
         /// No answer from memory is older than this; 0: always ask the database

@@ -225,6 +225,8 @@ async fn answer(listener: UnixListener, sockets: Sockets, taken: CancellationTok
         match done {
             Ok(Ok(true)) => {
                 taken.cancel();
+                // Connections are the new process's now. If it dies, they are refused.
+                drop(sockets);
                 return refuse(&listener).await;
             }
             Ok(Ok(false)) => tracing::warn!("the new process has ended before it was ready"),
