@@ -1,9 +1,9 @@
-//! Aliases a second through `BatchCreateAliases`, on one MySQL shard and on three.
+//! Aliases a second through `BatchCreateAliases`, on SQLite, on one MySQL shard and on three.
 //!
 //! `cargo bench --bench create` starts a database server and the real service. It is a closed loop
 //! of several clients, each with one batch of 1,000 under way. The median of three rounds counts.
 
-use aka_test_support::{Aka, Database, Engine, create_request, shared_server};
+use aka_test_support::{Aka, Backend, Database, Engine, create_request, shared_server};
 use aka_wire::pb::alias_admin_client::AliasAdminClient;
 use aka_wire::pb::{BatchCreateAliasesRequest, CreateAliasRequest};
 use std::time::Instant;
@@ -15,19 +15,29 @@ const ROUNDS: usize = 3;
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    report("sqlite", || runtime.block_on(on_sqlite()));
     for engine in Engine::ALL {
         for shards in [1, 3] {
-            let mut rates: Vec<f64> =
-                (0..ROUNDS).map(|_| runtime.block_on(round(engine, shards))).collect();
-            rates.sort_by(f64::total_cmp);
-            println!(
-                "create/{engine}/{shards} shards: {:.0} aliases/s (median of {ROUNDS}, {:.0} to {:.0})",
-                rates[ROUNDS / 2],
-                rates[0],
-                rates[ROUNDS - 1],
-            );
+            let name = format!("{engine}/{shards} shards");
+            report(&name, || runtime.block_on(round(engine, shards)));
         }
     }
+}
+
+fn report(name: &str, round: impl Fn() -> f64) {
+    let mut rates: Vec<f64> = (0..ROUNDS).map(|_| round()).collect();
+    rates.sort_by(f64::total_cmp);
+    println!(
+        "create/{name}: {:.0} aliases/s (median of {ROUNDS}, {:.0} to {:.0})",
+        rates[ROUNDS / 2],
+        rates[0],
+        rates[ROUNDS - 1],
+    );
+}
+
+async fn on_sqlite() -> f64 {
+    let database = Database::create(Backend::Sqlite).await;
+    create(&Aka::serve_with_defaults(&database, &[]).await).await
 }
 
 async fn round(engine: Engine, shards: usize) -> f64 {

@@ -159,7 +159,6 @@ fn shard(names: &DatabaseSettings, set: &ServiceSettings) -> ShardSettings {
         lane_batch: 256,
         admin_connections: 2,
         write_queue: 10_000,
-        write_batch: 512,
     }
 }
 

@@ -48,8 +48,6 @@ pub struct ShardSettings {
     pub write_queue: usize,
     /// How long a job waits for a primary while the shard has none.
     pub failover_wait: Duration,
-    /// Jobs of one transaction, at most.
-    pub write_batch: usize,
 }
 
 impl ShardSettings {

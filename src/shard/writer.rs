@@ -78,7 +78,7 @@ async fn commit_next(shard: &Shard, connection: &mut ShardConnection) {
         return connection.close();
     }
     let _at_work = backlog.begin_writing();
-    let jobs = backlog.jobs.take(shard.settings.write_batch);
+    let jobs = backlog.jobs.take(shard.store.write_batch());
     let (mut groups, mut began) = (vec![jobs], Some(began));
     while let Some(group) = groups.pop() {
         let began = match began.take() {

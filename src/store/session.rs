@@ -60,6 +60,9 @@ pub trait Store: Send + Sync + 'static {
     /// How many write transactions are worth starting at once. They take turns with the clock row.
     fn writers(&self) -> usize;
 
+    /// How many writes share a transaction, at most.
+    fn write_batch(&self) -> usize;
+
     /// The longest pause after logins that the database refused. Servers lock accounts, or block
     /// hosts, after too many of them.
     fn longest_login_pause(&self) -> Duration;

@@ -72,6 +72,10 @@ pub(in crate::store) trait Backend: Driver {
     /// after the last.
     const TABLE_ROWS: [&'static str; 3];
 
+    /// What stands around a SELECT of rows and pins, so that keys with neither do not come back. It
+    /// looks some of the others up once more. Empty where that costs more than the rows.
+    const ROWS_FOUND: [&'static str; 2];
+
     /// `(a, b, …) IN (…)` for `count` rows, in the form that this database answers from an index.
     fn rows_in(columns: &[&str], count: usize) -> String {
         let row = format!("({})", vec!["?"; columns.len()].join(", "));

@@ -339,6 +339,10 @@ impl Store for MySqlStore {
         2
     }
 
+    fn write_batch(&self) -> usize {
+        512
+    }
+
     fn longest_login_pause(&self) -> Duration {
         Duration::from_secs(30)
     }
@@ -367,6 +371,8 @@ impl Backend for MySqlConnection {
 
     // MySQL wants `VALUES ROW(…)`, MariaDB `VALUES (…)`, and TiDB takes neither here. All take this.
     const TABLE_ROWS: [&'static str; 3] = ["SELECT ", " UNION ALL SELECT ", ""];
+    // Leaving a key out would cost another lookup of each.
+    const ROWS_FOUND: [&'static str; 2] = ["", ""];
 
     fn is_busy(error: &sqlx::Error) -> bool {
         // ER_LOCK_WAIT_TIMEOUT and ER_LOCK_DEADLOCK.

@@ -54,17 +54,19 @@ pub(super) async fn read_set<B: Backend>(
 
 /// Reads the forward rows and the pins of the first keys in one statement, which joins both tables
 /// with one list of the keys. Most of the cost is in reading the list, so a list for each table
-/// costs twice as much. Returns also how many keys fit: one at least.
+/// costs twice as much. A key without either may come back or not. Returns also how many keys fit:
+/// one at least.
 fn rows_and_counts<B: Backend>(keys: &[Key], longest: usize) -> Result<(Text, usize), TooLong> {
     let [first, next, end] = B::TABLE_ROWS;
-    // Keys that have no row come back too. Leaving them out would cost another lookup of each.
+    let [outer, outer_end] = B::ROWS_FOUND;
     let tail = format!(
-        "{end}) SELECT wanted.project_id, version, stamp, wanted.id, canonical_id, create_time_us,
+        "{end}) {outer}SELECT wanted.project_id, version, stamp, wanted.id, canonical_id, create_time_us,
             update_time_us,
             (SELECT COUNT(DISTINCT alias_id) FROM canonical WHERE canonical.slot = wanted.slot
                 AND canonical.project_id = wanted.project_id AND canonical.canonical_id = wanted.id)
+                AS pins
          FROM wanted LEFT JOIN alias ON alias.slot = wanted.slot
-            AND alias.project_id = wanted.project_id AND alias.alias_id = wanted.id"
+            AND alias.project_id = wanted.project_id AND alias.alias_id = wanted.id{outer_end}"
     );
     let mut select = Text::new("WITH wanted (slot, project_id, id) AS (");
     let mut taken = 0;
