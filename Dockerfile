@@ -6,11 +6,14 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --profile dist --locked --bin aka \
-    && install -D --mode=755 target/dist/aka /out/aka
+    && install -D --mode=755 target/dist/aka /out/aka \
+    && install -d /out/memory
 
 # No shell and no package manager; runs as uid 65532.
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /out/aka /usr/local/bin/aka
+# A volume that is mounted here takes this owner over, so aka may write snapshots to it.
+COPY --from=build --chown=65532:65532 --chmod=700 /out/memory /var/lib/aka
 USER nonroot
 EXPOSE 50051 9464
 ENTRYPOINT ["aka"]

@@ -95,7 +95,9 @@ async fn run(plan: &Plan) {
     let aka = Aka::serve_with_defaults(&database, &flags).await;
     let serving = began.elapsed().as_secs_f64();
     if plan.ready {
-        while aka.logged("\"ready").is_empty() {
+        while aka.logged("\"ready\"").is_empty() {
+            let cold = aka.logged("\"ready, though");
+            assert!(cold.is_empty(), "it did not get warm in time: {cold:?}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

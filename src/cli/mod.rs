@@ -39,6 +39,7 @@ use fault::CliFault;
 use output::OutputFormat;
 use report::finish;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// aka: is this distinct_id an alias, and if so, of whom?
 #[derive(Parser)]
@@ -77,13 +78,21 @@ enum Command {
     Completions(completions::CompletionsArgs),
 }
 
+/// How long the end of the program waits for calls that block, such as of a file on a network that
+/// has gone.
+const LAST_CALLS: Duration = Duration::from_secs(1);
+
 /// The whole program. It is not `async`, so that the futures of all commands are compiled here, and
 /// not once more in the binary that calls it.
 pub fn main() -> ExitCode {
     // While there is one thread.
     let passed = PassedSockets::from_environment();
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(run(passed)),
+        Ok(runtime) => {
+            let code = runtime.block_on(run(passed));
+            runtime.shutdown_timeout(LAST_CALLS);
+            code
+        }
         Err(error) => finish(OutputFormat::Text, Err(CliFault::Runtime(error))),
     }
 }

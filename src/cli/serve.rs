@@ -7,6 +7,7 @@ use crate::ops::logging;
 use crate::server::{PassedSockets, ServeFault, SocketFault, serve};
 use std::io::Write;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 /// Flags of `aka serve`.
 #[derive(clap::Args)]
@@ -41,7 +42,10 @@ pub async fn run(
     let interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
     tokio::spawn(hear_hangups(signal(SignalKind::hangup()).map_err(no_signals)?));
     let passed = passed.map_err(|fault| ServeFault::Entrance(fault.into()))?;
-    let served = serve(config, passed, stop_signal(terminate, interrupt), |addresses| {
+    let stop = CancellationToken::new();
+    // A task, so that a signal is heard whatever the server is doing.
+    tokio::spawn(hear_stops(terminate, interrupt, stop.clone()));
+    let served = serve(config, passed, stop.cancelled_owned(), |addresses| {
         tracing::info!(grpc = %addresses.grpc, metrics = %addresses.metrics, "serving");
         // Scripts wait for this line; a closed stdout is no reason to stop.
         let _ = writeln!(std::io::stdout(), "aka: serving on {}", addresses.grpc);
@@ -60,17 +64,16 @@ async fn hear_hangups(mut hangup: Signal) {
     }
 }
 
-/// Ends at the first signal to stop. A second one ends the process at once.
-async fn stop_signal(mut terminate: Signal, mut interrupt: Signal) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tokio::spawn(async move {
+/// Cancels `stop` at the first signal to stop. The second one ends the process at once.
+async fn hear_stops(mut terminate: Signal, mut interrupt: Signal, stop: CancellationToken) {
+    let mut next = async || {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        std::process::exit(1);
-    });
+    };
+    next().await;
+    stop.cancel();
+    next().await;
+    std::process::exit(1);
 }

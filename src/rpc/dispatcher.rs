@@ -33,7 +33,7 @@ pub struct Dispatcher {
 
 impl Dispatcher {
     /// The dispatcher. `request_limit` is how long the server works on one request. The health
-    /// service tells the stage; its watches end when `stopping` is cancelled.
+    /// service tells the stage.
     ///
     /// # Errors
     /// If the descriptors that are built in cannot be read.
@@ -43,10 +43,9 @@ impl Dispatcher {
         metrics: Arc<Metrics>,
         request_limit: Duration,
         stage: watch::Receiver<Stage>,
-        stopping: CancellationToken,
     ) -> Result<Self, tonic_reflection::server::Error> {
         let counters = CallCounters::new(&metrics);
-        let tonic_services = TonicServices::new(admin, metrics, stage, stopping)?;
+        let tonic_services = TonicServices::new(admin, metrics, stage)?;
         Ok(Self { counters, resolver, tonic_services, request_limit })
     }
 

@@ -1,7 +1,7 @@
 //! The entrance of an instance: its listening sockets, from wherever they come, the operations port
 //! behind one of them, and the handover from the old process and to the new one.
 
-use super::handover::{HandoverFault, Offer, Predecessor};
+use super::handover::{HandoverFault, Offer, Predecessor, PreparedOffer};
 use super::sockets::{Addresses, PassedSockets, SocketFault, Sockets};
 use crate::config::Config;
 use crate::hooks;
@@ -35,6 +35,13 @@ pub(super) struct Entrance {
     probes: Option<AbortOnDropHandle<()>>,
 }
 
+/// The open gRPC port.
+pub(super) struct OpenPort {
+    pub listener: TcpListener,
+    /// The offer of the sockets to a new process.
+    pub offer: Offer,
+}
+
 impl Entrance {
     /// Opens the operations port, unless an old process still serves on it.
     pub async fn open(config: &Config, passed: PassedSockets) -> Result<Self, EntranceFault> {
@@ -54,37 +61,48 @@ impl Entrance {
         let mut entrance = Self { addresses, operations, sockets, predecessor, probes: None };
         if !takes_over {
             // Probes are answered while the databases are waited for.
-            entrance.answer_probes()?;
+            let probes = register(entrance.share()?.metrics)?;
+            entrance.answer_probes(probes);
         }
         Ok(entrance)
     }
 
-    /// Returns the gRPC socket when requests may be accepted: at once, or, if there is an old
-    /// process, when memory is `warm` and the old one has been told.
+    /// Opens the gRPC port when requests may be accepted: at once, or, if there is an old process,
+    /// when memory is `warm` and the old one has been told.
     pub async fn take_over(
         &mut self,
+        config: &Config,
         warm: impl Future<Output = ()> + Send + 'static,
         cluster: &Cluster,
-    ) -> Result<TcpListener, EntranceFault> {
-        match self.predecessor.take() {
-            None => cluster.spawn(warm),
-            Some(predecessor) => {
-                hooks::crash("handover-starts");
-                warm.await;
-                hooks::hold("handover-warm").await;
-                hooks::crash("handover-warm");
-                predecessor.go().await;
-                self.answer_probes()?;
-            }
-        }
-        Ok(register(self.share()?.grpc)?)
+    ) -> Result<OpenPort, EntranceFault> {
+        let Some(predecessor) = self.predecessor.take() else {
+            cluster.spawn(warm);
+            let listener = register(self.share()?.grpc)?;
+            let offer = self.prepare_offer(config)?.map(PreparedOffer::make).transpose()?;
+            return Ok(OpenPort { listener, offer: offer.unwrap_or_else(Offer::none) });
+        };
+        hooks::crash("handover-starts");
+        warm.await;
+        hooks::hold("handover-warm").await;
+        hooks::crash("handover-warm");
+        // All that may fail comes before the old process is told. From then on nobody else serves.
+        let Sockets { grpc, metrics } = self.share()?;
+        let (listener, probes) = (register(grpc)?, register(metrics)?);
+        let offer = self.prepare_offer(config)?;
+        predecessor.go().await;
+        self.answer_probes(probes);
+        let offer = offer.map(PreparedOffer::make).transpose().unwrap_or_else(|error| {
+            tracing::error!(%error, "the next process cannot take over from this one");
+            None
+        });
+        Ok(OpenPort { listener, offer: offer.unwrap_or_else(Offer::none) })
     }
 
-    /// Offers the sockets to a new process, if that is configured.
-    pub fn offer(&mut self, config: &Config) -> Result<Offer, EntranceFault> {
+    /// An offer of the sockets to a new process, if that is configured.
+    fn prepare_offer(&mut self, config: &Config) -> Result<Option<PreparedOffer>, HandoverFault> {
         match (config.handover.as_deref(), self.sockets.take()) {
-            (Some(path), Some(sockets)) => Ok(Offer::make(path, sockets)?),
-            _ => Ok(Offer::none()),
+            (Some(path), Some(sockets)) => PreparedOffer::new(path, sockets).map(Some),
+            _ => Ok(None),
         }
     }
 
@@ -92,11 +110,9 @@ impl Entrance {
         self.sockets.as_ref().ok_or(io::ErrorKind::NotConnected)?.share()
     }
 
-    fn answer_probes(&mut self) -> io::Result<()> {
-        let listener = register(self.share()?.metrics)?;
+    fn answer_probes(&mut self, listener: TcpListener) {
         let serving = tokio::spawn(http::serve(listener, self.operations.clone()));
         self.probes = Some(AbortOnDropHandle::new(serving));
-        Ok(())
     }
 }
 

@@ -45,9 +45,6 @@ const GO: u8 = b'g';
 /// How long the old process may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the new process may take to get ready. A longer one is given up.
-const READY_TIMEOUT: Duration = Duration::from_secs(3_600);
-
 /// How many processes may wait to be told that the old one is busy.
 const QUEUE: i32 = 8;
 
@@ -60,6 +57,11 @@ pub enum HandoverFault {
     Failed(PathBuf, io::Error),
     #[error("cannot take over by {0:?}: another process is doing so; try again when it is done")]
     Busy(PathBuf),
+    #[error(
+        "cannot take over by {0:?}: the process there runs as another user; name a path in a \
+         folder that only aka can write to"
+    )]
+    Stranger(PathBuf),
     #[error("cannot take over by {0:?}: the process there speaks another protocol")]
     Protocol(PathBuf),
     #[error("cannot offer a handover at {0:?}: {1}")]
@@ -89,6 +91,9 @@ impl Predecessor {
             }
             Err(error) => return Err(failed(error)),
         };
+        if !is_trusted(stream.peer_cred().map_err(failed)?.uid()) {
+            return Err(HandoverFault::Stranger(path.to_owned()));
+        }
         hooks::crash("handover-asked");
         let received = tokio::time::timeout(ANSWER_TIMEOUT, receive(&stream)).await;
         let received = received.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()));
@@ -132,6 +137,52 @@ async fn receive(stream: &UnixStream) -> io::Result<(Option<u8>, [Option<TcpList
         .await
 }
 
+/// An offer that is ready to be made. All that may fail is done.
+pub(super) struct PreparedOffer {
+    path: PathBuf,
+    temporary: PathBuf,
+    listener: UnixListener,
+    file: (u64, u64),
+    sockets: Sockets,
+}
+
+impl PreparedOffer {
+    /// Prepares the offer of these sockets at this path.
+    pub fn new(path: &Path, sockets: Sockets) -> Result<Self, HandoverFault> {
+        let mut temporary = path.as_os_str().to_owned();
+        temporary.push(format!(".{:08x}", rand::random::<u32>()));
+        let temporary = PathBuf::from(temporary);
+        let made = bind(&temporary).and_then(|listener| {
+            let found = fs::symlink_metadata(&temporary)?;
+            Ok((listener, (found.dev(), found.ino())))
+        });
+        match made {
+            Ok((listener, file)) => {
+                Ok(Self { path: path.to_owned(), temporary, listener, file, sockets })
+            }
+            Err(error) => {
+                let _ = fs::remove_file(&temporary);
+                Err(HandoverFault::Offer(path.to_owned(), error))
+            }
+        }
+    }
+
+    /// Makes the offer, in place of a socket that is there. It takes the path over from another
+    /// process at one moment.
+    pub fn make(self) -> Result<Offer, HandoverFault> {
+        let Self { path, temporary, listener, file, sockets } = self;
+        if let Err(error) = fs::rename(&temporary, &path) {
+            let _ = fs::remove_file(&temporary);
+            return Err(HandoverFault::Offer(path, error));
+        }
+        let taken = CancellationToken::new();
+        let task = tokio::spawn(answer(listener, sockets, taken.clone()));
+        let (task, of_place) = (AbortOnDropHandle::new(task), taken.clone());
+        let place = OfferedAt { path, file, taken: of_place, _task: task };
+        Ok(Offer { taken, _place: Some(place) })
+    }
+}
+
 /// The offer of the listening sockets to a new process. Dropping it takes it back.
 pub(super) struct Offer {
     taken: CancellationToken,
@@ -152,22 +203,6 @@ impl Offer {
     /// No offer.
     pub fn none() -> Self {
         Self { taken: CancellationToken::new(), _place: None }
-    }
-
-    /// Offers the sockets at this path, in place of a socket that is there.
-    pub fn make(path: &Path, sockets: Sockets) -> Result<Self, HandoverFault> {
-        let made = bind(path).and_then(|listener| {
-            let found = fs::symlink_metadata(path)?;
-            Ok((listener, (found.dev(), found.ino())))
-        });
-        let (listener, file) =
-            made.map_err(|error| HandoverFault::Offer(path.to_owned(), error))?;
-        let taken = CancellationToken::new();
-        let task = tokio::spawn(answer(listener, sockets, taken.clone()));
-        let path = path.to_owned();
-        let (task, of_place) = (AbortOnDropHandle::new(task), taken.clone());
-        let place = OfferedAt { path, file, taken: of_place, _task: task };
-        Ok(Self { taken, _place: Some(place) })
     }
 
     /// Returns when a new process has said that it is ready.
@@ -191,22 +226,13 @@ impl Drop for OfferedAt {
     }
 }
 
-/// Binds a Unix socket that only this user may connect to. It takes the path over from another
-/// process at one moment.
+/// Binds a Unix socket that only this user may connect to.
 fn bind(path: &Path) -> io::Result<UnixListener> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".{:08x}", rand::random::<u32>()));
-    let temporary = PathBuf::from(temporary);
     let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
     // The file that bind makes gets this mode, less the umask. So it is never open to others.
     fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
-    let bound = rustix::net::bind(&socket, &SocketAddrUnix::new(&temporary)?);
-    let listens = bound.and_then(|()| rustix::net::listen(&socket, QUEUE));
-    let placed = listens.map_err(io::Error::from).and_then(|()| fs::rename(&temporary, path));
-    if let Err(error) = placed {
-        let _ = fs::remove_file(&temporary);
-        return Err(error);
-    }
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    rustix::net::listen(&socket, QUEUE)?;
     let listener = std::os::unix::net::UnixListener::from(socket);
     listener.set_nonblocking(true)?;
     UnixListener::from_std(listener)
@@ -217,21 +243,21 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
 async fn answer(listener: UnixListener, sockets: Sockets, taken: CancellationToken) {
     loop {
         let Some(successor) = accept(&listener).await else { continue };
-        let handing_over = tokio::time::timeout(READY_TIMEOUT, hand_over(successor, &sockets));
+        // However long the new process takes to get ready, it is waited for until it ends. If it
+        // were given up, it would not know, and both would accept.
         let done = tokio::select! {
-            done = handing_over => done,
+            done = hand_over(successor, &sockets) => done,
             () = refuse(&listener) => return,
         };
         match done {
-            Ok(Ok(true)) => {
+            Ok(true) => {
                 taken.cancel();
                 // Connections are the new process's now. If it dies, they are refused.
                 drop(sockets);
                 return refuse(&listener).await;
             }
-            Ok(Ok(false)) => tracing::warn!("the new process has ended before it was ready"),
-            Ok(Err(error)) => tracing::warn!(%error, "the new process cannot take over"),
-            Err(_) => tracing::warn!("the new process was not ready in time"),
+            Ok(false) => tracing::warn!("the new process has ended before it was ready"),
+            Err(error) => tracing::warn!(%error, "the new process cannot take over"),
         }
     }
 }
@@ -246,15 +272,20 @@ async fn refuse(listener: &UnixListener) {
     }
 }
 
-/// A process of this user, or of root.
+/// Whether a process of this user may hand over or take over: it is this process's own user, or
+/// root.
+fn is_trusted(user: u32) -> bool {
+    user == 0 || user == rustix::process::geteuid().as_raw()
+}
+
+/// The next one that may take over.
 async fn accept(listener: &UnixListener) -> Option<UnixStream> {
     let accepted = listener.accept().await.and_then(|(stream, _)| {
         let peer = stream.peer_cred()?.uid();
         Ok((stream, peer))
     });
     match accepted {
-        Ok((stream, 0)) => Some(stream),
-        Ok((stream, peer)) if peer == rustix::process::geteuid().as_raw() => Some(stream),
+        Ok((stream, peer)) if is_trusted(peer) => Some(stream),
         Ok((_, peer)) => {
             tracing::warn!(user = peer, "a process of another user may not take over");
             None

@@ -1,7 +1,7 @@
 //! Builds the service, serves until the stop, and drains.
 
 use super::connection::LAST_ARRIVALS;
-use super::entrance::{Entrance, EntranceFault};
+use super::entrance::{Entrance, EntranceFault, OpenPort};
 use super::handover::Offer;
 use super::listener::Listener;
 use super::sockets::{Addresses, PassedSockets};
@@ -69,20 +69,21 @@ pub async fn serve(
     };
     let admin = Admin::new(cluster.clone(), config.rules.clone());
     let (closing, stopping) = (CancellationToken::new(), CancellationToken::new());
-    let dispatcher = dispatcher(&config, &cluster, &admin, &operations, stopping.clone())?;
+    let dispatcher = dispatcher(&config, &cluster, &admin, &operations)?;
     let workers = Workers::start(workers::count()).map_err(ServeFault::Threads)?;
     operations.serve(cluster.clone());
     let warm = warm_up(cluster.clone(), operations.clone(), config.ready_timeout);
     let opened = tokio::select! {
-        opened = entrance.take_over(warm, &cluster) => opened,
+        opened = entrance.take_over(&config, warm, &cluster) => opened?,
         () = shutdown.as_mut() => {
             cluster.stop().await;
             tracing::info!("stopped before it took over");
             return Ok(());
         }
     };
+    let OpenPort { listener, offer } = opened;
     let listener = Listener {
-        listener: opened?,
+        listener,
         dispatcher: Arc::new(dispatcher),
         metrics: operations.metrics.clone(),
         max_connections,
@@ -92,7 +93,6 @@ pub async fn serve(
         drain: config.drain_timeout,
         max_age: config.max_connection_age,
     };
-    let offer = entrance.offer(&config)?;
     spawn_chores(&cluster, admin, &operations.metrics, config.sweep_pause);
     let serving = tokio::spawn(listener.run());
     warm_soon(&operations).await;
@@ -140,13 +140,12 @@ fn dispatcher(
     cluster: &Arc<Cluster>,
     admin: &Admin,
     operations: &Operations,
-    stopping: CancellationToken,
 ) -> Result<Dispatcher, tonic_reflection::server::Error> {
     let metrics = operations.metrics.clone();
     let placeholders = config.rules.placeholders.clone();
     let resolver = Resolver::new(cluster.clone(), placeholders, metrics.clone());
     let (admin, stage) = (admin.clone(), operations.watch_stage());
-    Dispatcher::new(Arc::new(resolver), admin, metrics, config.request_timeout, stage, stopping)
+    Dispatcher::new(Arc::new(resolver), admin, metrics, config.request_timeout, stage)
 }
 
 /// Starts what runs beside the calls until the cluster stops.

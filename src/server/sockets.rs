@@ -5,6 +5,7 @@
 use super::port_owner;
 use crate::config::Config;
 use listenfd::ListenFd;
+use rustix::net::sockopt::socket_acceptconn;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 
@@ -43,6 +44,13 @@ pub enum SocketFault {
          or ops"
     )]
     Name(String),
+    #[error(
+        "the service manager passes two sockets with the name {0}: leave one ListenStream, such as \
+         [::]:50051, which takes IPv4 too"
+    )]
+    Twice(&'static str),
+    #[error("the service manager passes a connection with the name {0}: set Accept=no")]
+    Connection(&'static str),
     #[error("the service manager passes a socket that cannot be used: {0}")]
     Passed(io::Error),
 }
@@ -59,20 +67,27 @@ impl PassedSockets {
     /// thread starts, because it changes the environment.
     ///
     /// # Errors
-    /// If a socket has another name, or does not listen.
+    /// If a socket has another name, or one that another socket has, or does not listen.
     pub fn from_environment() -> Result<Self, SocketFault> {
         let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
         let mut names = names.split(':');
         let mut passed = ListenFd::from_env();
         let mut sockets = Self::default();
         for index in 0..passed.len() {
-            let name = names.next().unwrap_or_default();
-            let place = match name {
-                name if name == NAMES[0] => &mut sockets.grpc,
-                name if name == NAMES[1] => &mut sockets.metrics,
+            let (name, place) = match names.next().unwrap_or_default() {
+                name if name == NAMES[0] => (NAMES[0], &mut sockets.grpc),
+                name if name == NAMES[1] => (NAMES[1], &mut sockets.metrics),
                 other => return Err(SocketFault::Name(other.to_owned())),
             };
-            *place = passed.take_tcp_listener(index).map_err(SocketFault::Passed)?;
+            let socket = passed.take_tcp_listener(index).map_err(SocketFault::Passed)?;
+            let Some(socket) = socket else { continue };
+            if !socket_acceptconn(&socket).map_err(|error| SocketFault::Passed(error.into()))? {
+                return Err(SocketFault::Connection(name));
+            }
+            // Nobody would accept what waits in the queue of a second one.
+            if place.replace(socket).is_some() {
+                return Err(SocketFault::Twice(name));
+            }
         }
         Ok(sockets)
     }

@@ -4,6 +4,7 @@
 //!
 //! Only the service may read it. Who knows it could make ids up that get each other's answers.
 
+use super::owner;
 use aka_core::coherence::CacheKey;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -48,6 +49,7 @@ fn load(path: &Path) -> io::Result<CacheKey> {
     if !found.is_file() || found.len() != 16 {
         return Err(wrong());
     }
+    owner::check(&found)?;
     fs::read(path)?.try_into().map(CacheKey).map_err(|_| wrong())
 }
 

@@ -19,6 +19,9 @@ use tokio_util::task::TaskTracker;
 /// How long a stop waits for writes whose clients have gone. Their last step begins within seconds.
 const LAST_STEPS: Duration = Duration::from_secs(8);
 
+/// How long a stop waits for the tasks after that. Saving the snapshots takes longest.
+const LAST_TASKS: Duration = Duration::from_secs(10);
+
 /// The shards of one cluster, and the tasks that serve them.
 pub struct Cluster {
     pub id: ClusterId,
@@ -121,7 +124,10 @@ impl Cluster {
         }
         self.stop.cancel();
         self.tasks.close();
-        self.tasks.wait().await;
+        if tokio::time::timeout(LAST_TASKS, self.tasks.wait()).await.is_err() {
+            // A folder on a network that has gone may hold a save for ever.
+            tracing::warn!(tasks = self.tasks.len(), "not waiting for the last tasks any longer");
+        }
         self.pools.iter().for_each(ReadPool::close);
         for shard in &self.shards {
             shard.goodbyes.wait().await;

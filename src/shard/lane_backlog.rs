@@ -2,10 +2,12 @@
 //!
 //! A query costs the database far more than one key in it. So a lane does not take each key as it
 //! comes: if the shard was asked a moment ago, keys gather until the [`Pace`] allows the next
-//! query. A full batch never waits, nor does a key that comes alone.
+//! query. A full batch never waits, nor does a key that comes when the shard was left alone. If more
+//! keys come than the lanes can take in time, there is no [`Room`] for them.
 
 use super::pace::Pace;
 use super::queue::Queue;
+use super::room::Room;
 use aka_core::domain::Key;
 use parking_lot::Mutex;
 use std::time::Duration;
@@ -20,6 +22,7 @@ pub(super) struct LaneBacklog {
     /// Told when a full batch waits.
     full: Notify,
     pace: Mutex<Pace>,
+    room: Mutex<Room>,
     /// Held by the lane that takes the next keys. So a key wakes one lane.
     turn: tokio::sync::Mutex<()>,
 }
@@ -40,6 +43,7 @@ impl LaneBacklog {
             batch,
             full: Notify::new(),
             pace: Mutex::new(Pace::new(longest_pace)),
+            room: Mutex::new(Room::new(capacity)),
             turn: tokio::sync::Mutex::default(),
         }
     }
@@ -47,7 +51,8 @@ impl LaneBacklog {
     /// Adds keys. Returns those that found no room.
     pub fn push(&self, keys: Vec<Key>) -> Vec<Key> {
         self.pace.lock().came(keys.len());
-        let refused = self.keys.push(keys);
+        let room = self.room.lock().keys();
+        let refused = self.keys.push_within(room, keys);
         if self.keys.len() >= self.batch {
             self.full.notify_one();
         }
@@ -56,6 +61,7 @@ impl LaneBacklog {
 
     /// Takes all keys, because no lane can ask for them.
     pub fn take_all(&self) -> Vec<Key> {
+        self.room.lock().taken(Instant::now(), 0, 0);
         self.keys.take(usize::MAX)
     }
 
@@ -68,7 +74,9 @@ impl LaneBacklog {
             let keys = self.keys.take(most);
             // They may have been taken because the shard went down.
             if !keys.is_empty() {
-                let came = self.pace.lock().begin(Instant::now());
+                let now = Instant::now();
+                self.room.lock().taken(now, keys.len(), self.keys.len());
+                let came = self.pace.lock().begin(now);
                 return (keys, LaneQuery { backlog: self, came });
             }
         }
@@ -174,6 +182,22 @@ mod tests {
         backlog.push(keys(2));
         let ((taken, _), begun) = (backlog.next(2).await, begun);
         assert_eq!((taken.len(), begun.elapsed()), (2, Duration::ZERO), "a smaller batch");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_slow_lanes_cannot_take_in_time_is_refused_at_once() {
+        let backlog = LaneBacklog::new(20_000, BATCH, PACE);
+        assert!(backlog.push(keys(15_000)).is_empty());
+        for _ in 0..20 {
+            let (_, query) = backlog.next(BATCH).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            query.end();
+        }
+        assert_eq!(backlog.push(keys(1)).len(), 1);
+        while backlog.len() > 0 {
+            backlog.next(usize::MAX).await.1.end();
+        }
+        assert!(backlog.push(keys(15_000)).is_empty(), "the lanes have caught up");
     }
 
     #[tokio::test(start_paused = true)]

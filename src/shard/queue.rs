@@ -17,9 +17,15 @@ impl<T> Queue<T> {
     }
 
     /// Adds items. Returns those that found no room.
-    pub fn push(&self, mut items: Vec<T>) -> Vec<T> {
+    pub fn push(&self, items: Vec<T>) -> Vec<T> {
+        self.push_within(self.capacity, items)
+    }
+
+    /// The same with room for so many items, or for the capacity if that is less.
+    pub fn push_within(&self, room: usize, mut items: Vec<T>) -> Vec<T> {
         let mut queue = self.items.lock();
-        let room = self.capacity.saturating_sub(queue.len()).min(items.len());
+        let room = self.capacity.min(room);
+        let room = room.saturating_sub(queue.len()).min(items.len());
         let refused = items.split_off(room);
         queue.extend(items);
         drop(queue);
@@ -97,7 +103,8 @@ mod tests {
     #[test]
     fn items_come_back_in_order_and_leave_by_place_or_by_choice() {
         let queue = Queue::new(3);
-        assert_eq!(queue.push(vec![3, 4, 5, 6]), [6]);
+        assert_eq!(queue.push_within(1, vec![3, 4]), [4]);
+        assert_eq!(queue.push_within(9, vec![4, 5, 6]), [6]);
         queue.put_back(vec![1, 2]);
         assert_eq!(queue.least(|&item| item), Some(1));
         assert_eq!(queue.take_beyond(4), [5]);

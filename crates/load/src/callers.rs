@@ -74,6 +74,7 @@ impl Callers {
             if !matches!(answer, Err(CallFailed { was_not_taken: true, .. })) {
                 return answer;
             }
+            self.tally.borrow_mut().repeated += 1;
         }
         connection.call(&self.head).await?.ask_once(frame).await
     }

@@ -62,6 +62,8 @@ pub struct CallCounts {
     pub errors: BTreeMap<&'static str, u64>,
     /// Calls of an open loop that were due, and never sent because no caller was free.
     pub unsent_calls: u64,
+    /// How often a call was begun again, because the server said that it had not taken it.
+    pub repeated_calls: u64,
 }
 
 /// The lookups of one window.
@@ -234,6 +236,7 @@ impl CallCounts {
             errors: errors.collect(),
             first_wrong: tally.first_wrong,
             unsent_calls: tally.unsent,
+            repeated_calls: tally.repeated,
         }
     }
 }

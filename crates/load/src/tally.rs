@@ -44,6 +44,8 @@ pub(crate) struct Tally {
     pub first_wrong: Option<WrongAnswer>,
     /// Calls that were due and never sent.
     pub unsent: u64,
+    /// How often a call was begun again, because the server had not taken it.
+    pub repeated: u64,
     pub windows: Vec<WindowTally>,
     /// Calls that ended before the first window.
     pub ended_before: u64,
@@ -96,6 +98,7 @@ impl Tally {
             errors: BTreeMap::new(),
             first_wrong: None,
             unsent: 0,
+            repeated: 0,
             ended_before: 0,
         })
     }
@@ -197,6 +200,7 @@ impl Tally {
         self.degraded += other.degraded;
         self.wrong += other.wrong;
         self.unsent += other.unsent;
+        self.repeated += other.repeated;
         self.first_wrong = self.first_wrong.take().or(other.first_wrong);
         for (code, count) in other.errors {
             *self.errors.entry(code).or_default() += count;

@@ -19,13 +19,16 @@ use tonic::Status;
 pub struct Messages {
     body: RecvStream,
     frames: Frames,
+    /// When it is cancelled, the client may send no more bytes than it was allowed already.
+    leaving: Option<CancellationToken>,
 }
 
 impl Messages {
     /// `longest` is the most bytes that a message may have.
     pub fn new(request: Request<RecvStream>, longest: usize) -> Self {
         let encoding = Encoding::of(request.headers());
-        Self { body: request.into_body(), frames: Frames::new(longest, encoding) }
+        let frames = Frames::new(longest, encoding);
+        Self { body: request.into_body(), frames, leaving: None }
     }
 
     /// The message of a call that has exactly one, if the client sends it in time.
@@ -66,29 +69,32 @@ impl Messages {
                 return Ok(None);
             };
             let chunk = chunk.map_err(left)?;
-            // The client may send as many bytes again.
-            self.body.flow_control().release_capacity(chunk.len()).map_err(left)?;
+            if self.leaving.as_ref().is_none_or(|leaving| !leaving.is_cancelled()) {
+                // The client may send as many bytes again.
+                self.body.flow_control().release_capacity(chunk.len()).map_err(left)?;
+            }
             self.frames.push(chunk);
         }
     }
 
-    /// All messages until the server stops. Then the last item is an error that sends the client
-    /// elsewhere, after the answers to all messages before it.
+    /// All messages until the connection should end, and those that have arrived by then. The last
+    /// item is an error that sends the client elsewhere.
     pub fn until_stopped(
-        self,
-        stopping: CancellationToken,
+        mut self,
+        leaving: CancellationToken,
     ) -> impl Stream<Item = Result<Bytes, Status>> + Send {
+        self.leaving = Some(leaving.clone());
         // One for the whole stream: making one takes a lock that all calls share.
-        let stopped = Box::pin(stopping.cancelled_owned());
+        let stopped = Box::pin(leaving.cancelled_owned());
         futures::stream::unfold((Some(self), stopped), |(messages, mut stopped)| async move {
             let mut messages = messages?;
             tokio::select! {
                 biased;
-                () = &mut stopped => Some((Err(CallFault::ShuttingDown.into()), (None, stopped))),
                 message = messages.next() => match message.transpose()? {
                     Ok(message) => Some((Ok(message), (Some(messages), stopped))),
                     Err(status) => Some((Err(status), (None, stopped))),
                 },
+                () = &mut stopped => Some((Err(CallFault::ShuttingDown.into()), (None, stopped))),
             }
         })
     }

@@ -22,9 +22,12 @@ const KNOWN: [&str; 3] = ["", RESOLVER, ALIAS_ADMIN];
 /// The health of the server: it is serving while it is ready.
 pub(super) struct HealthState {
     pub stage: watch::Receiver<Stage>,
-    /// When it is cancelled, watches end.
-    pub stopping: CancellationToken,
 }
+
+/// Cancelled when the connection of a call should end, because the server stops or the connection
+/// is old. It comes with each request.
+#[derive(Clone, Default)]
+pub(super) struct Leaving(pub CancellationToken);
 
 fn status(stage: &Stage) -> ServingStatus {
     match stage {
@@ -36,7 +39,7 @@ fn status(stage: &Stage) -> ServingStatus {
 /// What a watch has sent, and what it waits for.
 struct Watch {
     stage: watch::Receiver<Stage>,
-    stopping: CancellationToken,
+    leaving: CancellationToken,
     /// The last status that was sent. `None`: nothing yet.
     sent: Option<ServingStatus>,
     known: bool,
@@ -58,7 +61,7 @@ impl Watch {
                 // The last news is told before the end.
                 biased;
                 changed = self.stage.changed() => changed.ok()?,
-                () = self.stopping.cancelled() => return None,
+                () = self.leaving.cancelled() => return None,
             }
         }
     }
@@ -82,8 +85,9 @@ impl Health for HealthState {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let (stage, stopping) = (self.stage.clone(), self.stopping.clone());
-        let watch = Watch { stage, stopping, sent: None, known: is_known(&request) };
+        let Leaving(leaving) = request.extensions().get().cloned().unwrap_or_default();
+        let stage = self.stage.clone();
+        let watch = Watch { stage, leaving, sent: None, known: is_known(&request) };
         let news = unfold(watch, |mut watch| async move {
             let status = watch.next().await?;
             Some((Ok(response(status)), watch))

@@ -1,7 +1,7 @@
 //! The services of tonic: which of them a call belongs to, and how their responses are sent.
 
 use super::admin::AdminCall;
-use super::health::HealthState;
+use super::health::{HealthState, Leaving};
 use super::incoming::{Incoming, UntilStopped};
 use crate::admin::Admin;
 use crate::metrics::Metrics;
@@ -48,8 +48,7 @@ type BoxedService = BoxCloneSyncService<Request<Body>, Response<Body>, Infallibl
 pub type PendingResponse = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 impl TonicServices {
-    /// The services. The health service tells the stage, and its watches end when `stopping` is
-    /// cancelled.
+    /// The services. The health service tells the stage.
     ///
     /// # Errors
     /// If the descriptors that are built in cannot be read.
@@ -57,9 +56,8 @@ impl TonicServices {
         admin: Admin,
         metrics: Arc<Metrics>,
         stage: watch::Receiver<Stage>,
-        stopping: CancellationToken,
     ) -> Result<Self, tonic_reflection::server::Error> {
-        let health = HealthServer::new(HealthState { stage, stopping });
+        let health = HealthServer::new(HealthState { stage });
         let longest = MethodLimits::of(Method::HealthCheck).longest_message;
         let reflection = || {
             tonic_reflection::server::Builder::configure()
@@ -102,7 +100,11 @@ impl TonicServices {
         let name = service.map_or("", |(service, _method)| service);
         match self.named.iter().find(|(known, _)| *known == name) {
             // These services are always ready. A clone shares all state.
-            Some((name, service)) => service.clone().call(body(name, request, leaving)),
+            Some((name, service)) => {
+                let mut request = body(name, request, leaving);
+                request.extensions_mut().insert(Leaving(leaving.clone()));
+                service.clone().call(request)
+            }
             None => Box::pin(ready(Ok(Status::unimplemented("").into_http()))),
         }
     }

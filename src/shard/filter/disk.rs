@@ -2,6 +2,7 @@
 //!
 //! Only the service may read it: the filter tells whether an id is an alias.
 
+use crate::shard::owner;
 use aka_core::coherence::{FilterImage, SavedFilter, SnapshotFault};
 use aka_core::domain::Identity;
 use std::fs::{self, File, OpenOptions};
@@ -39,7 +40,7 @@ impl Disk {
             Err(error) => return Err(error.into()),
             // Opening a pipe would block.
             Ok(found) if !found.is_file() => return Err(SnapshotFault::Unknown),
-            Ok(_) => {}
+            Ok(found) => owner::check(&found)?,
         }
         let file = File::open(&self.path)?;
         let length = file.metadata()?.len();

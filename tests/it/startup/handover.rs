@@ -2,6 +2,7 @@
 //! service manager.
 
 use super::waiting::probe;
+use aka_test_support::http2::{PREFACE, SETTINGS, headers};
 use aka_test_support::{
     Aka, Backend, Database, PATIENCE, PROJECT, aka_serve, eventually, free_port, resolve_request,
     start_with, was_not_sent,
@@ -9,7 +10,9 @@ use aka_test_support::{
 use aka_wire::pb::resolver_client::ResolverClient;
 use rustix::process::Signal;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
@@ -139,6 +142,48 @@ async fn a_new_process_that_dies_changes_nothing(backend: Backend) {
     drop(next);
 }
 
+on_backends!(what_would_fail_after_the_handover_fails_before: sqlite);
+
+/// The new process cannot offer the sockets to the next one.
+async fn what_would_fail_after_the_handover_fails_before(backend: Backend) {
+    let (folder, path) = place();
+    let gates = tempfile::tempdir().expect("a temporary folder can be made");
+    let flags = ["--handover", path.as_str()];
+    let (database, aka) = start_with(backend, &flags).await;
+    let (gate, held) =
+        (gates.path().join("handover-warm"), gates.path().join("handover-warm.held"));
+    fs::write(&gate, "").expect("it can be written");
+    let new = aka_serve(database.flags()).args(flags).env("AKA_HOLD_DIR", gates.path());
+    let new = tokio::spawn(new.run());
+    eventually("it is about to take over", async || held.exists().then_some(())).await;
+    fs::remove_dir_all(folder.path()).expect("it can be removed");
+    fs::remove_file(&gate).expect("it is there");
+    new.await.expect("it ends").failed(69, &["cannot offer a handover"]);
+    assert!(aka.create(PROJECT, "bob", "alice").await.expect("the old one serves").created);
+    assert_eq!(probe(aka.metrics.port(), "/readyz").await.map(|it| it.0), Some(200));
+    assert_eq!(aka.stop().await.code(), Some(0));
+}
+
+on_backends!(a_process_that_was_taken_over_hears_signals: sqlite);
+
+/// It has a call under way that lasts for ten seconds. Without it, it would end at once.
+async fn a_process_that_was_taken_over_hears_signals(backend: Backend) {
+    let (_folder, path) = place();
+    let flags = ["--handover", path.as_str(), "--drain-timeout-ms", "60000"];
+    let (database, aka) = start_with(backend, &flags).await;
+    let mut client = TcpStream::connect(aka.grpc).expect("the server listens");
+    let half = [PREFACE, SETTINGS, &headers(1)].concat();
+    client.write_all(&half).expect("the server reads");
+    let started = async || aka.metric("grpc_server_started_total", &[]).await > 0.0;
+    eventually("the call is under way", async || started().await.then_some(())).await;
+    let _next = Aka::serve(&database, &flags).await;
+    eventually("it was taken over", async || aka.logged("has taken over").pop()).await;
+    aka.signal(Signal::TERM);
+    aka.signal(Signal::INT);
+    let ended = aka.ended().await;
+    assert_eq!(ended.code(), Some(1), "{ended}");
+}
+
 on_backends!(one_process_takes_over_at_a_time: sqlite);
 
 async fn one_process_takes_over_at_a_time(backend: Backend) {
@@ -252,4 +297,16 @@ async fn sockets_have_names(backend: Backend) {
     let serve = aka_serve(database.flags());
     let serve = serve.env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", "web");
     serve.run().await.failed(69, &["\"web\"", "grpc", "ops"]);
+
+    // Nobody would accept what waits in the queue of one of them.
+    let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("there is a free port"));
+    let twice = aka_serve(database.flags()).sockets(&sockets, "grpc:grpc");
+    twice.run().await.failed(69, &["two sockets with the name grpc", "ListenStream"]);
+    let served = TcpStream::connect(sockets[0].local_addr().expect("an address"));
+    let accepted = sockets[0].accept().expect("it has connected").0;
+    drop(served);
+    let other = sockets[1].try_clone().expect("a descriptor is free");
+    let connection = [TcpListener::from(OwnedFd::from(accepted)), other];
+    let connected = aka_serve(database.flags()).sockets(&connection, "grpc:ops");
+    connected.run().await.failed(69, &["a connection with the name grpc", "Accept=no"]);
 }

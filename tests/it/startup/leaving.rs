@@ -118,6 +118,9 @@ async fn old_connections_end_in_order(backend: Backend) {
     let answer = answers.message().await.expect("an answer").expect("an answer");
     assert_eq!(answer.aliases.len(), 1);
 
+    let watched = HealthClient::new(aka.new_channel()).watch(HealthCheckRequest::default()).await;
+    let mut watched = watched.expect("a watch").into_inner();
+
     // No call on an old connection fails.
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(5) {
@@ -129,6 +132,9 @@ async fn old_connections_end_in_order(backend: Backend) {
     let last = answers.message().await.expect_err("the stream is ended");
     assert_refused(&last, Code::Unavailable, "SHUTTING_DOWN");
     drop(requests);
+    while let Some(news) = watched.message().await.expect("it ends in order") {
+        assert_eq!(news.status(), Serving);
+    }
     let (types, closed) = frames(&mut deaf, Duration::from_secs(8));
     assert!(types.contains(&GOAWAY) && closed, "{types:?}");
 }

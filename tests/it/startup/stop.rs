@@ -2,7 +2,8 @@
 
 use aka_test_support::http2::{PREFACE, SETTINGS, headers};
 use aka_test_support::{
-    Aka, Backend, PROJECT, assert_refused, batch_request, create_request, eventually, start_with,
+    Aka, Backend, Database, PROJECT, assert_refused, batch_request, create_request, eventually,
+    start_with,
 };
 use aka_wire::pb::alias_admin_client::AliasAdminClient;
 use aka_wire::pb::resolver_client::ResolverClient;
@@ -39,6 +40,47 @@ async fn an_open_stream_is_ended(backend: Backend) {
     let details = assert_refused(&last, Code::Unavailable, "SHUTTING_DOWN");
     assert!(details.retry_info().is_some(), "{details:?}");
     drop(requests);
+}
+
+on_backends!(what_arrived_on_a_stream_is_answered: sqlite mysql_1);
+
+/// Ten batches have arrived when the server stops, and only the first are being worked on.
+async fn what_arrived_on_a_stream_is_answered(backend: Backend) {
+    let database = Database::create(backend).await;
+    let gates = tempfile::tempdir().expect("a temporary folder can be made");
+    let (gate, held) = (gates.path().join("landing"), gates.path().join("landing.held"));
+    let environment = [("AKA_HOLD_DIR", gates.path().to_str().expect("text"))];
+    let flags = ["--drain-timeout-ms", "60000", "--filter", "false"];
+    let aka = Aka::serve_with_env(&database, &flags, &environment).await;
+    aka.create(PROJECT, "bob", "alice").await.expect("created");
+    aka.resolve(PROJECT, "bob").await.expect("from now on memory has it");
+    std::fs::write(&gate, "").expect("the gate closes");
+    let (requests, receiver) = mpsc::channel(1);
+    let mut resolver = ResolverClient::new(aka.channel());
+    let answers = resolver.stream_resolve(ReceiverStream::new(receiver)).await;
+    let mut answers = answers.expect("a stream").into_inner();
+    for number in 0..10 {
+        let batch = batch_request(PROJECT, ["bob", &format!("new-{number}")]);
+        requests.send(batch).await.expect("the stream is open");
+    }
+    eventually("a load is held", async || held.exists().then_some(())).await;
+    // A call on the same connection is read after them.
+    eventually("the channel of the client is empty", async || {
+        (requests.capacity() == requests.max_capacity()).then_some(())
+    })
+    .await;
+    aka.resolve(PROJECT, "bob").await.expect("an answer");
+    aka.signal(rustix::process::Signal::TERM);
+    eventually("it stops", async || aka.logged("stopping").pop()).await;
+    eventually("nobody listens any more", async || TcpStream::connect(aka.grpc).err()).await;
+    std::fs::remove_file(&gate).expect("the gate opens");
+    for _ in 0..10 {
+        let answer = answers.message().await.expect("an answer").expect("an answer");
+        assert!(answer.aliases.len() == 1 && answer.failures.is_empty(), "{answer:?}");
+    }
+    let last = answers.message().await.expect_err("the server is stopping");
+    assert_refused(&last, Code::Unavailable, "SHUTTING_DOWN");
+    assert_eq!(aka.ended().await.code(), Some(0));
 }
 
 on_backends!(requests_under_way_are_answered: mysql_1 mariadb_1);

@@ -97,8 +97,8 @@ impl Cache {
     }
 
     /// The entries of aliases in the hot table that belong to this epoch and are as of `seq` or
-    /// earlier. Those come first that were asked for since the last call. `visit` returns false when
-    /// it wants no more. No lock is taken, so entries that change meanwhile may be missing.
+    /// earlier. Those come first that were asked for since the last call for the same memory. `visit`
+    /// returns false when it wants no more. No lock is taken, so entries that change meanwhile may be missing.
     pub(super) fn hot_aliases(
         &self,
         epoch: u64,
@@ -112,7 +112,7 @@ impl Cache {
         if self.hot.visit(true, &mut one) {
             self.hot.visit(false, &mut one);
         }
-        self.hot.forget_uses();
+        self.hot.forget_uses(epoch);
     }
 
     /// The footprint of a key.

@@ -8,8 +8,8 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-/// 128 bits of SipHash-1-3 (J.-P. Aumasson, D. J. Bernstein, 2012) over project and id, keyed at
-/// random in each process.
+/// 128 bits of SipHash-1-3 (J.-P. Aumasson, D. J. Bernstein, 2012) over project and id, with a
+/// random key: of each process, or of a folder of snapshots.
 ///
 /// Two keys with one footprint would get each other's answers. With ten million remembered keys
 /// and 10^15 lookups of other keys, the probability of one collision is 3 in 10^17. Nobody can

@@ -2,7 +2,7 @@
 //!
 //! A lookup in moka takes up to a microsecond where there are many entries: it takes a lock, counts
 //! the use, and misses the processor's cache several times. A lookup here reads eight bytes of tags
-//! and the two lines of one cell. It writes nothing, so threads share the table at no cost.
+//! and the two lines of one cell. It writes only once for each entry, so threads share the table at no cost.
 //!
 //! Invariant: that of [`Cache`](super::Cache), of which the table is a part. Every call that
 //! changes it is made under the lock of the key's stripe.
@@ -15,7 +15,7 @@ use super::entry::View;
 use super::footprint::Footprint;
 use crate::sync::Mutex;
 use cell::{Cell, LONGEST, Ordering, WORDS, WRITES, Word, is_of, read_cell, write_cell};
-use cell::{footprint_of, forget_use, mark_used};
+use cell::{footprint_of, forget_use, is_used, mark_used};
 use std::hint::black_box;
 
 /// How many cells a set has. A key belongs to one set. In a table with as many cells as there are
@@ -38,7 +38,8 @@ pub(super) struct HotTable {
     /// Whoever writes the tags or the cells of a set holds the set's lock. It is taken after all
     /// other locks.
     locks: Box<[Mutex<()>]>,
-    /// Which cell of a full set is replaced next. Taking turns is as good as a random choice.
+    /// At which cell of a full set the search for one to replace begins. Taking turns is as good as
+    /// a random choice.
     turn: Word,
     /// How many cells hold an entry.
     entries: Word,
@@ -112,12 +113,12 @@ impl HotTable {
         })
     }
 
-    /// From now on no entry counts as asked for.
-    pub fn forget_uses(&self) {
+    /// From now on no entry of this epoch counts as asked for. Each memory has epochs of its own.
+    pub fn forget_uses(&self, epoch: u64) {
         for (cells, tags) in self.cells.iter().zip(&self.tags) {
             // An untouched cell has no memory yet.
             if tags.load(Ordering::Relaxed) != 0 {
-                cells.iter().for_each(forget_use);
+                cells.iter().for_each(|cell| forget_use(cell, epoch));
             }
         }
     }
@@ -188,7 +189,7 @@ impl HotTable {
                 if let Some(way) = set.ways(0).next() {
                     return self.occupy(&set, way, footprint, entry, true);
                 }
-                let way = self.turn.fetch_add(1, Ordering::Relaxed) as usize % WAYS;
+                let way = self.least_useful(&set);
                 write_cell(&set.cells[way], footprint, entry, true);
                 set.tag(way, tag(footprint));
             }
@@ -198,6 +199,14 @@ impl HotTable {
             }
             (None, None) => {}
         }
+    }
+
+    /// The cell of a full set that is replaced next: one that nobody asked for, if there is one. So
+    /// what was asked for displaces what came by a scan, and not the other way round.
+    fn least_useful(&self, set: &WaySet<'_>) -> usize {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) as usize;
+        let ways = (turn..turn + WAYS).map(|way| way % WAYS);
+        ways.clone().find(|&way| !is_used(&set.cells[way])).unwrap_or(turn % WAYS)
     }
 
     #[inline]

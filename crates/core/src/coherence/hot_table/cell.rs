@@ -102,8 +102,18 @@ pub(super) fn mark_used(cell: &Cell, copied: Copied) {
     }
 }
 
-pub(super) fn forget_use(cell: &Cell) {
-    cell[KIND].fetch_and(!USED, Ordering::Relaxed);
+/// Forgets that the entry was asked for, if it is of this epoch.
+pub(super) fn forget_use(cell: &Cell, epoch: u64) {
+    let kind = cell[KIND].load(Ordering::Relaxed);
+    if kind & USED != 0 && (kind & !USED) >> EPOCH_SHIFT == epoch {
+        // Another entry may have taken the cell since. It is then forgotten too, which does no harm.
+        cell[KIND].fetch_and(!USED, Ordering::Relaxed);
+    }
+}
+
+/// Whether the entry was asked for. It may change at any time.
+pub(super) fn is_used(cell: &Cell) -> bool {
+    cell[KIND].load(Ordering::Relaxed) & USED != 0
 }
 
 /// Whose entry the cell holds. It may change at any time.

@@ -99,7 +99,9 @@ fn those_that_were_asked_for_are_told_from_the_others() {
     assert!(kept(&table, footprint(2)).is_some());
     assert_eq!(visited(true), [(2, Some(b"two".to_vec())), (3, None)]);
     assert_eq!(visited(false), [(1, Some(b"one".to_vec()))]);
-    table.forget_uses();
+    table.forget_uses(2);
+    assert_eq!(visited(true).len(), 2, "those of another epoch stay as they are");
+    table.forget_uses(1);
     assert_eq!((visited(true).len(), visited(false).len()), (0, 3));
     let mut left = 2;
     let all = table.visit(false, &mut |_: Footprint, _: View<'_>| {
@@ -116,6 +118,19 @@ fn a_full_set_is_filled_no_further() {
     assert_eq!(filled.count(), WAYS);
     assert!(!HotTable::new(8).fill(Footprint::of(1, 1), view(Some(&[b'x'; LONGEST + 1]))));
     assert!(!HotTable::new(0).fill(Footprint::of(1, 1), view(None)));
+}
+
+#[test]
+fn what_nobody_asked_for_is_replaced_first() {
+    let table = HotTable::new(WAYS as u64);
+    let filled = WAYS as u64 / 2;
+    (1..=filled).for_each(|n| assert!(table.fill(Footprint::of(n, n), view(None))));
+    (filled + 1..=filled + WAYS as u64).for_each(|n| table.put(Footprint::of(n, n), view(None)));
+    let kept = |n: &u64| table.holds(Footprint::of(*n, *n));
+    assert_eq!((1..=filled).filter(kept).count(), 0);
+    assert_eq!((filled + 1..=filled + WAYS as u64).filter(kept).count(), WAYS);
+    table.put(Footprint::of(99, 99), view(None));
+    assert!(table.holds(Footprint::of(99, 99)), "one that was asked for makes room then");
 }
 
 /// A quicker test for a byte, which was not exact, took the 0 of an empty cell for the tag 1 if the
