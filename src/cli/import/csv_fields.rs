@@ -1,11 +1,11 @@
 //! Rows of CSV under their header.
 
 use super::blanks::{Blanks, unpadded};
+use super::csv_record::{CsvParser, CsvRecord};
 use super::fields::{FieldValue, Fields};
 use super::json_fields::JsonFields;
 use super::row::{HeaderText, RowFault};
 use crate::cli::records::BYTE_ORDER_MARK;
-use csv::ByteRecord;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use std::sync::Arc;
 pub(super) struct CsvHeader {
     pub written: Arc<HeaderText>,
     columns: Vec<String>,
+    parser: CsvParser,
 }
 
 impl CsvHeader {
@@ -22,15 +23,15 @@ impl CsvHeader {
     /// If it names a column twice, or is not UTF-8.
     pub fn parse(written: HeaderText) -> Result<Self, String> {
         let HeaderText { text, delimiter } = &written;
-        let record = record(&unpadded(text, *delimiter, false).text, *delimiter)
-            .map_err(|fault| fault.to_string())?;
+        let parser = CsvParser::new(*delimiter);
+        let record = parser.read(&unpadded(text, *delimiter, false).text);
         let name = |column: &[u8]| str::from_utf8(column).map(|name| name.trim().to_owned());
         let columns: Result<Vec<_>, _> = record.iter().map(name).collect();
         let columns = columns.map_err(|_| "the CSV header is not UTF-8: convert the file")?;
         if let Some(twice) = named_twice(&columns) {
             return Err(format!("the CSV header names the column {twice} twice"));
         }
-        Ok(Self { written: Arc::new(written), columns })
+        Ok(Self { written: Arc::new(written), columns, parser })
     }
 
     /// Whether rows may have a field of this name.
@@ -73,8 +74,7 @@ impl CsvHeader {
             return Err(RowFault::malformed("the row is the header once more"));
         }
         let row = unpadded(text, delimiter, blanks == Blanks::Keep);
-        let record =
-            record(&row.text, delimiter).map_err(|fault| RowFault::malformed(fault.to_string()))?;
+        let record = self.parser.read(&row.text);
         // With a field too many or too few, another field may stand where an id belongs.
         let (fields, columns) = (record.len(), self.columns.len());
         if fields != columns {
@@ -90,7 +90,7 @@ impl CsvHeader {
 /// A row of CSV.
 pub(super) struct CsvFields<'a> {
     header: &'a CsvHeader,
-    record: ByteRecord,
+    record: CsvRecord,
     /// Fields whose blanks are not decided on.
     padded: Vec<bool>,
 }
@@ -140,13 +140,4 @@ fn named_twice(columns: &[String]) -> Option<&str> {
     let mut seen = HashSet::new();
     let mut named = columns.iter().filter(|name| !name.is_empty());
     named.find(|name| !seen.insert(name.as_str())).map(String::as_str)
-}
-
-fn record(text: &[u8], delimiter: u8) -> Result<ByteRecord, csv::Error> {
-    let mut record = ByteRecord::new();
-    let mut reader = csv::ReaderBuilder::new();
-    // A carriage return alone ends no record, as in `Records`.
-    reader.has_headers(false).terminator(csv::Terminator::Any(b'\n')).delimiter(delimiter);
-    reader.from_reader(text).read_byte_record(&mut record)?;
-    Ok(record)
 }

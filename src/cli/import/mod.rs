@@ -3,6 +3,7 @@
 mod blanks;
 mod columns;
 mod csv_fields;
+mod csv_record;
 mod fields;
 mod flatten;
 mod input;
