@@ -1,9 +1,10 @@
 //! `aka export`: all aliases, from the shards themselves.
 
 use super::fault::CliFault;
+use super::format::Format;
+use super::import::looks_padded;
 use super::print::push_json;
 use super::progress::Progress;
-use super::rows::Format;
 use super::spool::Spool;
 use super::stores::open;
 use crate::check::ShardSessions;
@@ -11,6 +12,7 @@ use crate::config::DatabaseFlags;
 use crate::rpc::timestamp;
 use crate::store::{Store, Stored};
 use aka_core::domain::{ForwardRow, Micros};
+use csv::{QuoteStyle, WriterBuilder};
 use serde::Serialize;
 
 /// Rows for each query.
@@ -27,7 +29,8 @@ It reads the databases directly, one shard after the other, each as it was at on
 run beside a live service: a database keeps that moment only as long as it takes to read it. What \
 the reader of the output has not taken by then waits in a temporary file without a name, in the \
 folder that TMPDIR names (/tmp if it names none). A slow reader needs as much disk there as the \
-output is long. An export that was interrupted must start again. aka import reads the output.")]
+output is long. An export that was interrupted must start again. aka import reads the output, but \
+for ids that --guard-formulas has changed.")]
 pub struct ExportArgs {
     #[command(flatten)]
     flags: DatabaseFlags,
@@ -35,20 +38,37 @@ pub struct ExportArgs {
     /// How rows are written
     #[arg(long, value_enum, default_value = "ndjson")]
     format: Format,
+
+    /// In CSV, put a ' before ids that a spreadsheet would run as formulas
+    ///
+    /// Those are the ids that begin with = + - @, a tab or a carriage return. For people who open the
+    /// file: an id that was changed so is another id when it is imported.
+    #[arg(long)]
+    guard_formulas: bool,
+}
+
+/// How rows are written.
+#[derive(Clone, Copy)]
+struct Style {
+    format: Format,
+    guard_formulas: bool,
 }
 
 pub async fn run(args: ExportArgs) -> Result<(), CliFault> {
-    let stores = open(args.flags)?;
-    export(&stores, args.format).await
+    let ExportArgs { flags, format, guard_formulas } = args;
+    if guard_formulas && format != Format::Csv {
+        return Err(CliFault::Usage("--guard-formulas is for --format csv only".to_owned()));
+    }
+    export(&open(flags)?, Style { format, guard_formulas }).await
 }
 
-async fn export(stores: &[Box<dyn Store>], format: Format) -> Result<(), CliFault> {
+async fn export(stores: &[Box<dyn Store>], style: Style) -> Result<(), CliFault> {
     // While a snapshot is open, SQLite's log and MySQL's undo log keep all that is written. So no
     // snapshot waits for the reader of the output, who may be slow, or stop for the night.
     let mut out = Spool::new()?;
     let mut shards = ShardSessions::open(stores).await?;
     let mut progress = Progress::new();
-    let read = read_all(&mut shards, stores.len(), format, &mut out, &mut progress).await;
+    let read = read_all(&mut shards, stores.len(), style, &mut out, &mut progress).await;
     shards.close().await;
     // Also if a shard failed: the output must not end within a row.
     let written = out.finish().await;
@@ -62,11 +82,11 @@ async fn export(stores: &[Box<dyn Store>], format: Format) -> Result<(), CliFaul
 async fn read_all(
     shards: &mut ShardSessions,
     count: usize,
-    format: Format,
+    style: Style,
     out: &mut Spool,
     progress: &mut Progress,
 ) -> Result<u64, CliFault> {
-    if format == Format::Csv {
+    if style.format == Format::Csv {
         out.push(HEADER)?;
     }
     let mut rows = 0;
@@ -76,7 +96,7 @@ async fn read_all(
         let mut after = None;
         loop {
             let page = session.scan_forward(after.as_ref(), PAGE).await?;
-            out.push(&text(&page, format)?)?;
+            out.push(&text(&page, style)?)?;
             rows += page.len() as u64;
             progress.show(rows, "");
             if page.len() < PAGE as usize {
@@ -91,10 +111,10 @@ async fn read_all(
 
 /// An alias as it is shown everywhere: 64-bit numbers are strings, as in proto3 JSON.
 #[derive(Serialize)]
-struct Exported<'a> {
+struct Exported {
     project_id: String,
-    alias_id: &'a str,
-    canonical_id: &'a str,
+    alias_id: String,
+    canonical_id: String,
     version: String,
     create_time: Option<String>,
     update_time: Option<String>,
@@ -102,29 +122,45 @@ struct Exported<'a> {
 
 const HEADER: &[u8] = b"project_id,alias_id,canonical_id,version,create_time,update_time\n";
 
-fn text(page: &[Stored<ForwardRow>], format: Format) -> Result<Vec<u8>, CliFault> {
-    let mut out = Vec::new();
-    let mut csv = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
-    for Stored { key, row, .. } in page {
-        let (alias, canonical) = (key.id().to_text(), row.canonical.to_text());
-        let exported = Exported {
-            project_id: key.project().get().to_string(),
-            alias_id: &alias,
-            canonical_id: &canonical,
-            version: row.version.to_string(),
-            create_time: time(row.created),
-            update_time: time(row.updated),
-        };
-        match format {
-            Format::Ndjson => push_json(&mut out, &exported)?,
-            Format::Csv => csv.serialize(exported).map_err(|error| cannot_encode(error.into()))?,
-        }
+fn text(page: &[Stored<ForwardRow>], style: Style) -> Result<Vec<u8>, CliFault> {
+    let rows = page.iter().map(|stored| exported(stored, style));
+    if style.format == Format::Ndjson {
+        let mut out = Vec::new();
+        rows.into_iter().try_for_each(|row| push_json(&mut out, &row))?;
+        return Ok(out);
     }
-    match format {
-        Format::Ndjson => Ok(out),
-        Format::Csv => csv.into_inner().map_err(|error| cannot_encode(error.into_error())),
+    let rows: Vec<_> = rows.collect();
+    // Only in quotes do blanks at the ends of an id belong to it without a doubt.
+    let padded = |row: &Exported| looks_padded(&row.alias_id) || looks_padded(&row.canonical_id);
+    let quotes = match rows.iter().any(padded) {
+        true => QuoteStyle::Always,
+        false => QuoteStyle::Necessary,
+    };
+    let mut csv =
+        WriterBuilder::new().has_headers(false).quote_style(quotes).from_writer(Vec::new());
+    for row in rows {
+        csv.serialize(row).map_err(|error| cannot_encode(error.into()))?;
+    }
+    csv.into_inner().map_err(|error| cannot_encode(error.into_error()))
+}
+
+fn exported(Stored { key, row, .. }: &Stored<ForwardRow>, style: Style) -> Exported {
+    let shown = |id: String| match style.guard_formulas && id.starts_with(FORMULA_STARTS) {
+        true => format!("'{id}"),
+        false => id,
+    };
+    Exported {
+        project_id: key.project().get().to_string(),
+        alias_id: shown(key.id().to_text()),
+        canonical_id: shown(row.canonical.to_text()),
+        version: row.version.to_string(),
+        create_time: time(row.created),
+        update_time: time(row.updated),
     }
 }
+
+/// What makes a spreadsheet run a cell.
+const FORMULA_STARTS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
 fn time(time: Micros) -> Option<String> {
     timestamp(time).map(|time| time.to_string())

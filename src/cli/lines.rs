@@ -2,8 +2,9 @@
 
 use super::fault::CliFault;
 use super::print::to_stderr;
+use super::records::BYTE_ORDER_MARK;
 use aka_wire::MAX_CREATES;
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use futures::{StreamExt, stream, stream::BoxStream};
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, IsTerminal, Read};
@@ -27,7 +28,7 @@ const READ_AHEAD: usize = 2;
 pub(super) struct Batch {
     /// The number of the first line, from 1.
     pub first: u64,
-    /// Without their line ends.
+    /// Without their line ends: a line feed, and one carriage return before it.
     pub lines: Vec<Bytes>,
 }
 
@@ -140,7 +141,15 @@ struct Gathering {
 }
 
 impl Gathering {
-    fn push(&mut self, line: Bytes) {
+    fn push(&mut self, mut line: Bytes) {
+        // No alias ends in a carriage return: it is a control character. A first id that begins with
+        // a byte order mark is far rarer than a file that does.
+        if line.ends_with(b"\r") {
+            line.truncate(line.len() - 1);
+        }
+        if self.next == 1 && line.starts_with(BYTE_ORDER_MARK) {
+            line.advance(BYTE_ORDER_MARK.len());
+        }
         self.bytes += line.len();
         self.next += 1;
         self.lines.push(line);
@@ -197,10 +206,14 @@ mod tests {
     }
 
     #[test]
-    fn only_the_line_end_is_taken_away() {
-        let (batches, _) = read(Pieces(vec![b"\r\n\n\xff\x00 ", b" x", b"y\nlast"]));
+    fn only_line_ends_and_a_byte_order_mark_are_taken_away() {
+        let marked = &b"\xef\xbb\xbfa\r"[..];
+        let pieces =
+            vec![marked, b"\n\r\n\r\r\n\n\xff\x00 ", b" x", b"y\n\xef\xbb\xbfb\n \nlast\r"];
+        let (batches, _) = read(Pieces(pieces));
         let lines: Vec<_> = batches.into_iter().flat_map(|batch| batch.lines).collect();
-        assert_eq!(lines, [&b"\r"[..], b"", b"\xff\x00  xy", b"last"]);
+        let right = [&b"a"[..], b"", b"\r", b"", b"\xff\x00  xy", b"\xef\xbb\xbfb", b" ", b"last"];
+        assert_eq!(lines, right);
     }
 
     #[test]

@@ -1,21 +1,22 @@
 //! Cuts the bytes of a file into records, in bounded memory: lines, or what CSV puts between two
 //! line ends outside of quotes.
 
+use super::compressed::cannot_read;
 use super::fault::CliFault;
-use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 
 /// The longest record, far longer than any row: a file without line ends, or with a quote that is
 /// never closed, must not fill the memory.
 const RECORD_BYTES: usize = 1 << 20;
 
 /// Some programs begin their files with a byte order mark.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The records of a file.
 pub(super) struct Records<R> {
     input: BufReader<R>,
-    /// Whether a quoted field may hold line ends.
-    csv: bool,
+    /// The byte between two fields of CSV, where a quoted field may hold line ends.
+    delimiter: Option<u8>,
     /// The number of the line that is read next.
     line: u64,
 }
@@ -34,6 +35,8 @@ pub(super) struct Record {
 /// The place of the next byte in a record of CSV.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
+    /// At the start of a field, or behind blanks there. A quote behind such blanks opens the field
+    /// too: a line break that follows it was typed into the field, and must not end a row.
     FieldStart,
     Unquoted,
     /// Inside a quoted field that opens on this line.
@@ -50,12 +53,12 @@ enum Place {
 impl<R: Read> Records<R> {
     /// Records that are lines.
     pub fn lines(input: R) -> Self {
-        Self { input: BufReader::new(input), csv: false, line: 1 }
+        Self { input: BufReader::new(input), delimiter: None, line: 1 }
     }
 
     /// Records of CSV.
-    pub fn csv(input: R) -> Self {
-        Self { csv: true, ..Self::lines(input) }
+    pub fn csv(input: R, delimiter: u8) -> Self {
+        Self { delimiter: Some(delimiter), ..Self::lines(input) }
     }
 
     /// The next record; `None` at the end of the file.
@@ -77,8 +80,10 @@ impl<R: Read> Records<R> {
             let (mut taken, mut whole) = (0, false);
             for &byte in piece {
                 taken += 1;
-                if self.csv && !is_in_mark(&record, byte) {
-                    place = place.after(byte, self.line, &mut record.fault);
+                if let Some(delimiter) = self.delimiter
+                    && !is_in_mark(&record, byte)
+                {
+                    place = place.after(byte, delimiter, self.line, &mut record.fault);
                 }
                 if byte == b'\n' {
                     record.last_line = self.line;
@@ -145,14 +150,15 @@ fn is_in_mark(record: &Record, byte: u8) -> bool {
 
 impl Place {
     /// The place after a byte of line `line`.
-    fn after(self, byte: u8, line: u64, fault: &mut Option<String>) -> Self {
+    fn after(self, byte: u8, delimiter: u8, line: u64, fault: &mut Option<String>) -> Self {
         match (self, byte) {
             (Self::FieldStart, b'"') => Self::Quoted { opened: line },
             (Self::Quoted { opened }, b'"') => Self::AfterQuote { opened },
             (Self::AfterQuote { opened }, b'"') => Self::Quoted { opened },
             (Self::Quoted { .. }, _) => self,
-            (_, b',' | b'\n') => Self::FieldStart,
-            (Self::AfterQuote { .. }, b'\r') => self,
+            (_, byte) if byte == delimiter || byte == b'\n' => Self::FieldStart,
+            (Self::FieldStart, b' ' | b'\t') => self,
+            (Self::AfterQuote { .. }, b' ' | b'\t' | b'\r') => self,
             (Self::AfterQuote { opened }, _) => {
                 fault.get_or_insert_with(|| {
                     format!(
@@ -176,20 +182,15 @@ fn too_long(record: &Record, place: Place) -> CliFault {
     CliFault::Usage(format!("line {line} is longer than 1 MiB{hint}"))
 }
 
-fn cannot_read(source: io::Error) -> CliFault {
-    match source.kind() {
-        ErrorKind::IsADirectory => CliFault::Usage("that is a folder, not a file".to_owned()),
-        _ => CliFault::Io { what: "cannot read the rows", source },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io;
 
     fn records(csv: bool, text: &[u8]) -> Vec<(u64, u64, String, bool)> {
+        let delimiter = csv.then_some(b',');
         // Reads one byte at a time, so that every state meets the end of a buffer.
-        let mut records = Records { input: BufReader::with_capacity(1, text), csv, line: 1 };
+        let mut records = Records { input: BufReader::with_capacity(1, text), delimiter, line: 1 };
         let next = || records.next().expect("it can be read");
         std::iter::from_fn(next)
             .map(|record| {
@@ -231,12 +232,27 @@ mod tests {
     }
 
     #[test]
+    fn blanks_around_quotes_do_not_hide_them() {
+        let text = b"1, \"a\n2,b\" ,c\n \td \"\ne,\" f\" g\n";
+        let expected = [
+            of(1, 2, "1, \"a\n2,b\" ,c", false),
+            of(3, 3, " \td \"", false),
+            of(4, 4, "e,\" f\" g", true),
+        ];
+        assert_eq!(records(true, text), expected);
+        // A tab that stands between fields is no blank.
+        let mut tabbed = Records::csv(&b"a\t\"b\n\"\tc\n"[..], b'\t');
+        let record = tabbed.next().expect("it can be read").expect("a record");
+        assert_eq!((record.last_line, record.fault), (2, None));
+    }
+
+    #[test]
     fn a_record_without_end_does_not_fill_the_memory() {
         let endless = io::repeat(b'x');
         let quoted = b"\"a\nb\",\"".chain(io::repeat(b'\n'));
         for (result, part) in [
             (Records::lines(endless).next(), "line 1 is longer than 1 MiB"),
-            (Records::csv(quoted).next(), "quote that opens on line 2"),
+            (Records::csv(quoted, b',').next(), "quote that opens on line 2"),
         ] {
             assert!(matches!(result, Err(CliFault::Usage(message)) if message.contains(part)));
         }

@@ -25,9 +25,10 @@ Examples:
   aka resolve --project 1 --with-input --keep-going < ids.txt 2> failed.txt
   aka resolve --project 1 --output json --token \"$TOKEN\" b1
 
-An id that is not an alias is printed unchanged. Ids are compared byte for byte: only the line \
-feed is removed from a line of stdin, no carriage return and no spaces. Put -- before an id that \
-starts with a dash.
+An id that is not an alias is printed unchanged. Ids are compared byte for byte. From a line of \
+stdin the line feed and one carriage return before it are removed, and a byte order mark before \
+the first line; nothing else, and no spaces. Ids that are arguments are taken as they are. Put -- \
+before an id that starts with a dash.
 
 Exit codes: 0 ok, 1 refused by the server, 2 wrong usage, 69 server unreachable, 74 stdin or \
 stdout failed.";

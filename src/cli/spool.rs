@@ -34,10 +34,9 @@ struct Filled {
 }
 
 impl Spool {
-    /// Makes the file and starts the thread. The file has no name, so nobody else can open it, and
-    /// it vanishes with the process, however that ends.
+    /// Makes the file and starts the thread.
     pub fn new() -> Result<Self, CliFault> {
-        let file = Arc::new(tempfile::tempfile_in(folder()).map_err(cannot_spool)?);
+        let file = Arc::new(unnamed_file()?);
         let (filled, (end, drained)) = (Arc::<Filled>::default(), oneshot::channel());
         let (source, progress) = (Arc::clone(&file), Arc::clone(&filled));
         thread::Builder::new()
@@ -109,12 +108,18 @@ fn drain(file: &File, filled: &Filled) -> Result<(), CliFault> {
     }
 }
 
+/// A temporary file without a name: nobody else can open it, and it vanishes with the process,
+/// however that ends.
+pub(super) fn unnamed_file() -> Result<File, CliFault> {
+    tempfile::tempfile_in(folder()).map_err(cannot_spool)
+}
+
 /// The folder for temporary files. An empty variable is none.
 fn folder() -> PathBuf {
     let named = env::var_os("TMPDIR").filter(|folder| !folder.is_empty());
     named.map_or_else(|| "/tmp".into(), PathBuf::from)
 }
 
-fn cannot_spool(source: io::Error) -> CliFault {
+pub(super) fn cannot_spool(source: io::Error) -> CliFault {
     CliFault::Io { what: "cannot use a temporary file (TMPDIR names its folder)", source }
 }

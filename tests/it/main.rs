@@ -15,6 +15,7 @@ mod events;
 mod filter;
 mod groups;
 mod ids;
+mod imports;
 mod login;
 mod races;
 mod reads;

@@ -26,9 +26,9 @@ Examples:
   aka alias create --project 1 b1 b2 --dry-run
   aka alias create --project 1 < pairs.tsv
 
-Lines of stdin are ALIAS<TAB>CANONICAL; empty lines are skipped. They take effect and are \
-answered in order, one answer a line. A refused line does not stop the rest, but the exit code \
-is then 1. Creating an alias that exists already is safe: it is answered \"unchanged\".")]
+Lines of stdin are ALIAS<TAB>CANONICAL; they may end in CRLF, and empty ones are skipped. They \
+take effect and are answered in order, one answer a line. A refused line does not stop the rest, \
+but the exit code is then 1. Creating an alias that exists already is safe: it is answered \"unchanged\".")]
 pub struct CreateArgs {
     /// The id that will stand for another; without it, or with a -, pairs are read from stdin
     #[arg(value_name = "ALIAS")]

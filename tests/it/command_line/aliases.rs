@@ -131,7 +131,7 @@ on_backends!(many_aliases_are_created_from_stdin: sqlite mysql_3);
 async fn many_aliases_are_created_from_stdin(backend: Backend) {
     let (_database, aka) = start_with(backend, &["--max-aliases", "5000"]).await;
     // A refused line does not stop the rest, an empty one is skipped, one may build on another.
-    let input = "a1\tp1\n\na2\ta1\nnull\tp1\na1\tp2\na1\tp1\np1\tp9\na3\tp3\r\n";
+    let input = "a1\tp1\n\na2\ta1\nnull\tp1\na1\tp2\na1\tp1\np1\tp9\na3\tp3\r\r\n";
     let ended = client(&aka, ["alias", "create"]).input(input).run().await;
     assert_eq!(ended.code, Some(1), "{ended}");
     assert_eq!(ended.stderr, "aka: PARTLY_FAILED: 4 of 7 failed\n");
@@ -149,7 +149,7 @@ async fn many_aliases_are_created_from_stdin(backend: Backend) {
     assert!(taken.starts_with("refused: line 5, \"a1\": ALIAS_TAKEN: "), "{taken}");
     assert!(unchanged.starts_with("unchanged: \"a1\" is already"), "{unchanged}");
     assert!(canonical.starts_with("refused: line 7, \"p1\": ALIAS_IS_CANONICAL: "), "{canonical}");
-    // Only the line feed is taken off a line.
+    // One carriage return is taken off a line, and no more.
     assert!(control.starts_with("refused: line 8, \"a3\": INVALID_ID: "), "{control}");
 
     let input = "b1\tp1\nb2 p1\nb3\tp1\n";

@@ -60,7 +60,7 @@ async fn odd_ids_are_answered_as_they_are(backend: Backend) {
         b"bo\xcc\x81b",
         b"b\xc3\xb3b ",
         b"",
-        b"\r",
+        b" \r ",
         b" \t ",
         b"\xff\xfe\x00",
         b"null",
@@ -78,4 +78,23 @@ async fn odd_ids_are_answered_as_they_are(backend: Backend) {
     assert_eq!(none.succeeded(), "");
     let json = client(&aka, ["resolve", "--output", "json"]).input(b"b\xff".as_slice()).run().await;
     assert_eq!(json.json()[0]["distinct_id_base64"], "Yv8=", "{json}");
+}
+
+on_backends!(line_ends_and_marks_of_other_systems_are_no_part_of_an_id: sqlite);
+
+async fn line_ends_and_marks_of_other_systems_are_no_part_of_an_id(backend: Backend) {
+    let (_database, aka) = start(backend).await;
+    aka.create(PROJECT, "b1", "b2").await.expect("created");
+    aka.create(PROJECT, "\u{feff}marked", "b3").await.expect("created");
+    let input = "\u{feff}b1\r\nb1\r\r\n\u{feff}marked\n\r\nb1\r";
+    let ended = client(&aka, ["resolve", "--with-input"]).input(input).run().await;
+    let right = "b1\tb2\nb1\r\tb1\r\n\u{feff}marked\tb3\n\t\nb1\tb2\n";
+    assert_eq!(ended.succeeded(), right);
+    // An argument is an id as it is.
+    let argument = client(&aka, ["resolve", "\u{feff}marked"]).run().await;
+    assert_eq!(argument.succeeded(), "b3\n");
+    let pairs = "\u{feff}c1\tc2\r\n\r\nc3\tc2\r\n";
+    client(&aka, ["alias", "create"]).input(pairs).run().await.succeeded();
+    let ended = client(&aka, ["resolve", "c1", "c3"]).run().await;
+    assert_eq!(ended.succeeded(), "c2\nc2\n");
 }

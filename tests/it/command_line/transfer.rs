@@ -68,7 +68,7 @@ async fn an_export_can_be_imported(backend: Backend) {
 
     for (format, text) in [("ndjson", exported), ("csv", export(&database, "csv").await)] {
         let (copy, other) = start(Backend::Sqlite).await;
-        let import = ["import", "--format", format, "--output", "json"];
+        let import = ["import", "--format", format, "--output", "json", "--refused", "/dev/null"];
         let counts = client(&other, import).input(text.clone()).run().await.json();
         assert_eq!(counts, [serde_json::json!({"created": 7, "unchanged": 0, "refused": 0})]);
         assert_eq!(triples(&export(&copy, "ndjson").await), all);
@@ -90,7 +90,7 @@ async fn an_export_is_of_one_moment(backend: Backend) {
         format!("{{\"project_id\":{PROJECT},\"alias_id\":\"{id}\",\"canonical_id\":\"c-{id}\"}}\n")
     };
     let rows: String = ids.iter().map(row).collect();
-    client(&server, ["import"]).input(rows).run().await.succeeded();
+    client(&server, ["import", "--refused", "/dev/null"]).input(rows).run().await.succeeded();
     let last = ids.iter().max_by_key(|id| (slot_of(PROJECT, id.as_bytes()), *id)).expect("ids");
 
     let mut command = Command::new(aka_program());
@@ -178,7 +178,7 @@ async fn a_stopped_import_can_be_resumed(backend: Backend) {
     let impatient = ["--format", "csv", "--timeout-ms", "300", "--retry-s", "0"];
     let ended = import(&server, &folder, &impatient, &many()).await;
     assert_eq!(ended.code, Some(1), "{ended}");
-    assert!(ended.stderr.contains("go on with --from-line 1\n"), "{ended}");
+    assert!(ended.stderr.contains("go on with --from-record 1\n"), "{ended}");
     assert!(ended.stderr.contains("DEADLINE_EXCEEDED"), "{ended}");
 
     // A patient import waits until the shard is well again.
@@ -220,4 +220,30 @@ async fn unusable_input_is_refused_at_once(backend: Backend) {
     nobody.failed(69, &["cannot reach"]);
     let no_file = aka(["export", "--sqlite", "/nowhere/aka.db"]).run().await;
     no_file.failed(69, &["/nowhere/aka.db"]);
+}
+
+on_backends!(formulas_are_guarded_if_asked: sqlite);
+
+async fn formulas_are_guarded_if_asked(backend: Backend) {
+    let (database, server) = start(backend).await;
+    let formula = "=HYPERLINK(\"http://evil.example\")";
+    for (alias, canonical) in [(formula, "@p"), ("-x", "+1"), ("a=1", "'=x")] {
+        server.create(PROJECT, alias, canonical).await.expect("created");
+    }
+    let ids = |csv: String| -> BTreeSet<(String, String)> {
+        let mut reader = csv::Reader::from_reader(csv.as_bytes());
+        let rows = reader.records().map(|row| row.expect("CSV"));
+        rows.map(|row| (row[1].to_owned(), row[2].to_owned())).collect()
+    };
+    let pairs = |pairs: [(&str, &str); 3]| -> BTreeSet<(String, String)> {
+        pairs.into_iter().map(|(alias, of)| (alias.to_owned(), of.to_owned())).collect()
+    };
+    let plain = export(&database, "csv").await;
+    assert_eq!(ids(plain), pairs([(formula, "@p"), ("-x", "+1"), ("a=1", "'=x")]));
+    let guarded = aka(["export", "--format", "csv", "--guard-formulas"]).args(database.flags());
+    let guarded = guarded.run().await.succeeded();
+    let formula = format!("'{formula}");
+    assert_eq!(ids(guarded), pairs([(&formula, "'@p"), ("'-x", "'+1"), ("a=1", "'=x")]));
+    let json = aka(["export", "--guard-formulas"]).args(database.flags()).run().await;
+    json.failed(2, &["--format csv only"]);
 }

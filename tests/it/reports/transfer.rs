@@ -97,7 +97,7 @@ async fn rows_that_are_none_are_filed_and_no_others(backend: Backend) {
     let endless = format!("project_id,alias_id,canonical_id\n1,g,x\n\"{}", "x\n".repeat(600_000));
     let ended = import(&server, &refused, &[], &endless).await;
     assert_eq!(ended.code, Some(2), "{ended}");
-    assert!(ended.stderr.contains("go on with --from-line 3\n"), "{ended}");
+    assert!(ended.stderr.contains("go on with --from-record 2\n"), "{ended}");
     assert!(ended.stderr.contains("is the quote that opens on line 3 closed?"), "{ended}");
 }
 
@@ -163,10 +163,10 @@ async fn an_import_that_is_stopped_says_where(backend: Backend) {
         assert_eq!(code, Some(1), "{said}");
         let go_on = "aka: stopped after 999 created, 0 unchanged, 1 refused (see ";
         assert!(said.starts_with(go_on), "{said}");
-        assert!(said.contains("what is before line 1001 is done: go on with --from-line 1001\n"));
+        assert!(said.contains("what is before row 1001 is done: go on with --from-record 1001\n"));
         assert!(said.contains("INTERRUPTED: "), "{said}");
 
-        let rest = aka(["import", "--from-line", "1001", "--server", &server.grpc.to_string()]);
+        let rest = aka(["import", "--from-record", "1001", "--server", &server.grpc.to_string()]);
         let rest = rest.args(["--refused".as_ref(), refused.as_os_str()]);
         let rest = rest.input(rows(0..2_500)).run().await;
         assert_eq!(rest.code, Some(1), "{rest}");
