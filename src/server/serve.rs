@@ -85,6 +85,7 @@ pub async fn serve(
         listener: opened?,
         dispatcher: Arc::new(dispatcher),
         metrics: operations.metrics.clone(),
+        tls: config.tls.grpc.clone(),
         max_connections,
         workers,
         closing: closing.clone(),

@@ -23,3 +23,4 @@ mod retention;
 mod stale_set;
 mod startup;
 mod statements;
+mod tls;

@@ -1,12 +1,13 @@
 //! Commands of `aka`. Each has an environment and a stdin of its own.
 
 use crate::expect::PATIENCE;
-use crate::process::{kill_and_wait, signal, spawn};
+use crate::process::{kill_and_wait, pass_sockets, signal, spawn};
 use crate::program::aka_program;
 use rustix::process::Signal;
 use std::ffi::OsStr;
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, JoinHandle};
@@ -43,6 +44,13 @@ impl Invocation {
     /// Sets an environment variable.
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// Passes these sockets for gRPC and operations, as a service manager does.
+    pub fn on_sockets(mut self, sockets: &[TcpListener; 2]) -> Self {
+        self.command.envs([("LISTEN_FDS", "2"), ("LISTEN_FDNAMES", "grpc:ops")]);
+        pass_sockets(&mut self.command, sockets);
         self
     }
 
