@@ -2,7 +2,7 @@
 
 use super::fault::{CliFault, root_cause};
 use super::server_url::ServerUrl;
-use super::transport::{ClientStream, ServerTls, TlsArgs};
+use super::transport::{ClientStream, LastRefusal, ServerTls, TlsArgs};
 use clap::Args;
 use http::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -48,6 +48,7 @@ pub struct Connection {
     pub channel: Channel,
     server: ServerUrl,
     timeout_ms: u64,
+    refusal: LastRefusal,
 }
 
 impl ClientArgs {
@@ -63,11 +64,14 @@ impl ClientArgs {
             })
             .map_err(unreachable)?;
         let tls = self.tls()?;
-        let connector = service_fn(move |uri| open(uri, tls.clone()));
+        let refusal = LastRefusal::default();
+        let of_streams = refusal.clone();
+        let connector = service_fn(move |uri| open(uri, tls.clone(), of_streams.clone()));
         let endpoint = endpoint.connect_timeout(CONNECT_TIMEOUT);
         let connected = endpoint.connect_with_connector(connector).await;
         let channel = connected.map_err(unreachable)?;
-        Ok(Connection { channel, server: self.server.clone(), timeout_ms: self.timeout_ms })
+        let (server, timeout_ms) = (self.server.clone(), self.timeout_ms);
+        Ok(Connection { channel, server, timeout_ms, refusal })
     }
 
     /// How to speak TLS with the server. `None`: it is named without https.
@@ -80,12 +84,14 @@ impl ClientArgs {
 async fn open(
     uri: Uri,
     tls: Option<ServerTls>,
+    refusal: LastRefusal,
 ) -> Result<TokioIo<ClientStream>, Box<dyn Error + Send + Sync>> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
+    refusal.forget();
     let stream = tcp.oneshot(uri).await?.into_inner();
-    Ok(TokioIo::new(ClientStream::open(stream, tls.as_ref()).await?))
+    Ok(TokioIo::new(ClientStream::open(stream, tls.as_ref(), refusal).await?))
 }
 
 impl Connection {
@@ -99,7 +105,13 @@ impl Connection {
     /// The answer, or the fault that its status means.
     pub fn answer<T>(&self, result: Result<Response<T>, Status>) -> Result<T, CliFault> {
         result.map(Response::into_inner).map_err(|status| {
-            CliFault::from_status(&status, &self.server.to_string(), self.timeout_ms)
+            let server = self.server.to_string();
+            match (CliFault::from_status(&status, &server, self.timeout_ms), self.refusal.get()) {
+                (CliFault::Unreachable { .. }, Some(message)) => {
+                    CliFault::Unreachable { server, message }
+                }
+                (fault, _) => fault,
+            }
         })
     }
 }

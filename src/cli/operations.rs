@@ -3,7 +3,7 @@
 use super::fault::{CliFault, root_cause};
 use super::server_error::ServerError;
 use super::server_url::ServerUrl;
-use super::transport::{ClientStream, ServerTls, TlsArgs};
+use super::transport::{ClientStream, LastRefusal, ServerTls, TlsArgs};
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Limited};
@@ -48,7 +48,7 @@ async fn ask(
 ) -> Result<(StatusCode, Bytes), Box<dyn Error + Send + Sync>> {
     let authority = server.authority();
     let stream = TcpStream::connect(server.host_and_port()).await?;
-    let stream = ClientStream::open(stream, tls).await?;
+    let stream = ClientStream::open(stream, tls, LastRefusal::default()).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let request = Request::get(path)
         .header(header::HOST, authority)

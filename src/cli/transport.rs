@@ -4,6 +4,7 @@ use super::fault::CliFault;
 use super::server_url::ServerUrl;
 use crate::tls::client_config;
 use clap::Args;
+use parking_lot::Mutex;
 use std::io::{Error, ErrorKind, Result};
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -66,8 +67,43 @@ impl TlsArgs {
     }
 }
 
+/// Why the last connection could not be used, if TLS tells. A channel runs its connections apart from
+/// its calls: a call that comes after the end of one hears only that it is closed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LastRefusal(Arc<Mutex<Option<String>>>);
+
+impl LastRefusal {
+    pub fn get(&self) -> Option<String> {
+        self.0.lock().clone()
+    }
+
+    /// A new connection begins.
+    pub fn forget(&self) {
+        *self.0.lock() = None;
+    }
+
+    /// An error, in words that say what to do. It is noted if it is one of TLS.
+    fn note(&self, error: Error) -> Error {
+        let error = explained(error);
+        if error.get_ref().is_some_and(|cause| cause.is::<Refusal>()) {
+            *self.0.lock() = Some(error.to_string());
+        }
+        error
+    }
+}
+
+/// Why the two sides do not come together.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Refusal(String);
+
 /// A connection to a server.
-pub(super) enum ClientStream {
+pub(super) struct ClientStream {
+    transport: Transport,
+    refusal: LastRefusal,
+}
+
+enum Transport {
     Plain {
         stream: TcpStream,
         /// Whether the server has sent something.
@@ -78,22 +114,27 @@ pub(super) enum ClientStream {
 
 impl ClientStream {
     /// Carries out the handshake of TLS, if there is one.
-    pub async fn open(stream: TcpStream, tls: Option<&ServerTls>) -> Result<Self> {
+    pub async fn open(
+        stream: TcpStream,
+        tls: Option<&ServerTls>,
+        refusal: LastRefusal,
+    ) -> Result<Self> {
         let Some(ServerTls { config, name }) = tls else {
-            return Ok(Self::Plain { stream, heard: false });
+            return Ok(Self { transport: Transport::Plain { stream, heard: false }, refusal });
         };
         let connector = TlsConnector::from(config.clone());
-        let opened = connector.connect(name.clone(), stream).await;
-        opened.map(|stream| Self::Encrypted(Box::new(stream))).map_err(|error| {
+        let opened = connector.connect(name.clone(), stream).await.map_err(|error| {
             match error.kind() {
                 // So end servers that do not speak TLS.
-                ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => Error::new(
-                    error.kind(),
-                    "the server ended the TLS handshake; does it speak TLS on this port?",
-                ),
+                ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => {
+                    let text =
+                        "the server ended the TLS handshake; does it speak TLS on this port?";
+                    Error::new(error.kind(), text)
+                }
                 _ => explained(error),
             }
-        })
+        });
+        Ok(Self { transport: Transport::Encrypted(Box::new(opened?)), refusal })
     }
 }
 
@@ -123,7 +164,7 @@ fn explained(error: Error) -> Error {
         }
         _ => format!("the TLS connection failed: {cause}"),
     };
-    Error::new(error.kind(), text)
+    Error::new(error.kind(), Refusal(text))
 }
 
 /// The first byte of a record of TLS that holds an alert or a handshake. No answer over HTTP begins
@@ -138,23 +179,23 @@ impl AsyncRead for ClientStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<Result<()>> {
-        match &mut *self {
-            Self::Plain { stream, heard: true } => Pin::new(stream).poll_read(context, buffer),
-            Self::Plain { stream, heard } => {
+        let Self { transport, refusal } = &mut *self;
+        match transport {
+            Transport::Plain { stream, heard: true } => Pin::new(stream).poll_read(context, buffer),
+            Transport::Plain { stream, heard } => {
                 let before = buffer.filled().len();
                 ready!(Pin::new(stream).poll_read(context, buffer))?;
                 let Some(&first) = buffer.filled().get(before) else { return Poll::Ready(Ok(())) };
                 *heard = true;
-                match is_tls(first) {
-                    true => Poll::Ready(Err(Error::new(
-                        ErrorKind::InvalidData,
-                        "the server speaks TLS on this port: name it by https://",
-                    ))),
-                    false => Poll::Ready(Ok(())),
+                if !is_tls(first) {
+                    return Poll::Ready(Ok(()));
                 }
+                let text = "the server speaks TLS on this port: name it by https://".to_owned();
+                let error = Error::new(ErrorKind::InvalidData, Refusal(text));
+                Poll::Ready(Err(refusal.note(error)))
             }
-            Self::Encrypted(stream) => {
-                Pin::new(stream).poll_read(context, buffer).map_err(explained)
+            Transport::Encrypted(stream) => {
+                Pin::new(stream).poll_read(context, buffer).map_err(|error| refusal.note(error))
             }
         }
     }
@@ -166,23 +207,23 @@ impl AsyncWrite for ClientStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<Result<usize>> {
-        match &mut *self {
-            Self::Plain { stream, .. } => Pin::new(stream).poll_write(context, bytes),
-            Self::Encrypted(stream) => Pin::new(stream).poll_write(context, bytes),
+        match &mut self.transport {
+            Transport::Plain { stream, .. } => Pin::new(stream).poll_write(context, bytes),
+            Transport::Encrypted(stream) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
-        match &mut *self {
-            Self::Plain { stream, .. } => Pin::new(stream).poll_flush(context),
-            Self::Encrypted(stream) => Pin::new(stream).poll_flush(context),
+        match &mut self.transport {
+            Transport::Plain { stream, .. } => Pin::new(stream).poll_flush(context),
+            Transport::Encrypted(stream) => Pin::new(stream).poll_flush(context),
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
-        match &mut *self {
-            Self::Plain { stream, .. } => Pin::new(stream).poll_shutdown(context),
-            Self::Encrypted(stream) => Pin::new(stream).poll_shutdown(context),
+        match &mut self.transport {
+            Transport::Plain { stream, .. } => Pin::new(stream).poll_shutdown(context),
+            Transport::Encrypted(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
 }
