@@ -85,7 +85,7 @@ impl LastRefusal {
     /// An error, in words that say what to do. It is noted if it is one of TLS.
     fn note(&self, error: Error) -> Error {
         let error = explained(error);
-        if error.get_ref().is_some_and(|cause| cause.is::<Refusal>()) {
+        if error.get_ref().is_some_and(|cause| cause.is::<TlsRefusal>()) {
             *self.0.lock() = Some(error.to_string());
         }
         error
@@ -95,7 +95,7 @@ impl LastRefusal {
 /// Why the two sides do not come together.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct Refusal(String);
+struct TlsRefusal(String);
 
 /// A connection to a server.
 pub(super) struct ClientStream {
@@ -164,7 +164,7 @@ fn explained(error: Error) -> Error {
         }
         _ => format!("the TLS connection failed: {cause}"),
     };
-    Error::new(error.kind(), Refusal(text))
+    Error::new(error.kind(), TlsRefusal(text))
 }
 
 /// The first byte of a record of TLS that holds an alert or a handshake. No answer over HTTP begins
@@ -191,7 +191,7 @@ impl AsyncRead for ClientStream {
                     return Poll::Ready(Ok(()));
                 }
                 let text = "the server speaks TLS on this port: name it by https://".to_owned();
-                let error = Error::new(ErrorKind::InvalidData, Refusal(text));
+                let error = Error::new(ErrorKind::InvalidData, TlsRefusal(text));
                 Poll::Ready(Err(refusal.note(error)))
             }
             Transport::Encrypted(stream) => {

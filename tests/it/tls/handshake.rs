@@ -4,11 +4,11 @@ use super::authority::{Authority, KeyFolder};
 use super::clients::{TlsClient, tls_error};
 use super::{start, start_with_env};
 use aka_test_support::http2::{PREFACE, SETTINGS};
-use aka_test_support::{Aka, PROJECT, batch_request, create_request, eventually};
+use aka_test_support::{Aka, PATIENCE, PROJECT, batch_request, create_request, eventually};
 use aka_wire::pb::BatchCreateAliasesRequest;
 use aka_wire::pb::alias_admin_client::AliasAdminClient;
 use aka_wire::pb::resolver_client::ResolverClient;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Instant;
 use tokio::io::AsyncReadExt;
@@ -168,11 +168,15 @@ async fn a_client_that_falls_silent_is_cut_off() {
     let mut shaken = TlsClient::new(&authority).connect(aka.grpc).await.expect("a connection");
     let mut rest = Vec::new();
     // The server may reset it, or close it in order.
-    drop(shaken.read_to_end(&mut rest).await);
+    let ended = tokio::time::timeout(PATIENCE, shaken.read_to_end(&mut rest)).await;
+    drop(ended.expect("it is cut off"));
     let both = tokio::task::spawn_blocking(move || {
         for stream in [&mut silent, &mut halting] {
-            let read = stream.read(&mut [0; 1]);
-            assert!(!read.is_ok_and(|count| count > 0), "there is nothing to be said");
+            stream.set_read_timeout(Some(PATIENCE)).expect("a time-out can be set");
+            match stream.read(&mut [0; 1]) {
+                Ok(count) => assert_eq!(count, 0, "there is nothing to be said"),
+                Err(error) => assert_ne!(error.kind(), ErrorKind::WouldBlock, "it is cut off"),
+            }
         }
     });
     both.await.expect("they are cut off");
