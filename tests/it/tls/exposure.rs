@@ -5,10 +5,9 @@ use aka_test_support::{Invocation, aka};
 use std::net::TcpListener;
 
 fn serve(listen: &str) -> Invocation {
-    let folder = std::env::temp_dir();
-    let nowhere = folder.join("aka-that-is-never-made.db");
-    aka(["serve", "--metrics-listen", "127.0.0.1:0", "--listen", listen, "--sqlite"])
-        .args([nowhere])
+    // The database cannot be made, so that a start that is not refused leaves nothing behind.
+    aka(["serve", "--metrics-listen", "127.0.0.1:0", "--listen", listen])
+        .args(["--sqlite", "/dev/null/aka.db"])
 }
 
 #[tokio::test]
