@@ -149,6 +149,7 @@ async fn load(plan: &Plan, aka: &Aka, servers: &[&DbServer], seconds: u64) -> Lo
         address: aka.grpc,
         others: Vec::new(),
         url: format!("http://{}", aka.grpc),
+        tls: None,
         timeout_ms: 10_000,
         pids: vec![aka.pid()],
         database_pids: servers.iter().filter_map(|server| server.pid()).collect(),

@@ -25,6 +25,7 @@
 //! | [`store`] | what is asked of a database; MySQL and SQLite |
 //! | [`check`] | reads every row and reports what breaks an invariant |
 //! | [`metrics`], [`ops`] | metrics, health, status, logs |
+//! | [`tls`] | certificates and handshakes, of both ports and of the commands |
 //!
 //! # The path of a read
 //!
@@ -62,3 +63,4 @@ pub mod rpc;
 pub mod server;
 pub mod shard;
 pub mod store;
+pub mod tls;

@@ -50,6 +50,7 @@ impl Load<'_> {
             address: self.address,
             others: Vec::new(),
             url: format!("http://{}", self.address),
+            tls: None,
             timeout_ms: TIMEOUT_MS,
             pids: self.pids.clone(),
             database_pids: Vec::new(),

@@ -2,10 +2,16 @@
 
 use super::fault::{CliFault, root_cause};
 use super::server_url::ServerUrl;
+use super::transport::{ClientStream, LastRefusal, ServerTls, TlsArgs};
 use clap::Args;
+use http::Uri;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioIo;
+use std::error::Error;
 use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
+use tower::{ServiceExt, service_fn};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const DEFAULT_SERVER: &str = "http://127.0.0.1:50051";
@@ -13,7 +19,7 @@ const DEFAULT_SERVER: &str = "http://127.0.0.1:50051";
 /// Which server to ask, and how long to wait for it.
 #[derive(Args, Clone, Debug)]
 pub struct ClientArgs {
-    /// The server, as URL or as HOST:PORT
+    /// The server, as URL or as HOST:PORT; https://… speaks TLS
     #[arg(long, env = "AKA_SERVER", value_name = "URL", default_value = DEFAULT_SERVER)]
     #[arg(value_parser = ServerUrl::parse)]
     pub server: ServerUrl,
@@ -22,6 +28,9 @@ pub struct ClientArgs {
     #[arg(long, value_name = "MS", default_value_t = 10_000)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400_000))]
     pub timeout_ms: u64,
+
+    #[command(flatten)]
+    pub tls: TlsArgs,
 }
 
 /// The project whose ids are meant.
@@ -39,6 +48,7 @@ pub struct Connection {
     pub channel: Channel,
     server: ServerUrl,
     timeout_ms: u64,
+    refusal: LastRefusal,
 }
 
 impl ClientArgs {
@@ -53,10 +63,35 @@ impl ClientArgs {
                 endpoint.user_agent(concat!("aka-cli/", env!("CARGO_PKG_VERSION")))
             })
             .map_err(unreachable)?;
-        let connected = endpoint.connect_timeout(CONNECT_TIMEOUT).connect().await;
+        let tls = self.tls()?;
+        let refusal = LastRefusal::default();
+        let of_streams = refusal.clone();
+        let connector = service_fn(move |uri| open(uri, tls.clone(), of_streams.clone()));
+        let endpoint = endpoint.connect_timeout(CONNECT_TIMEOUT);
+        let connected = endpoint.connect_with_connector(connector).await;
         let channel = connected.map_err(unreachable)?;
-        Ok(Connection { channel, server: self.server.clone(), timeout_ms: self.timeout_ms })
+        let (server, timeout_ms) = (self.server.clone(), self.timeout_ms);
+        Ok(Connection { channel, server, timeout_ms, refusal })
     }
+
+    /// How to speak TLS with the server. `None`: it is named without https.
+    pub(super) fn tls(&self) -> Result<Option<ServerTls>, CliFault> {
+        self.tls.of(&self.server, b"h2")
+    }
+}
+
+/// Opens a connection, for a channel.
+async fn open(
+    uri: Uri,
+    tls: Option<ServerTls>,
+    refusal: LastRefusal,
+) -> Result<TokioIo<ClientStream>, Box<dyn Error + Send + Sync>> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    refusal.forget();
+    let stream = tcp.oneshot(uri).await?.into_inner();
+    Ok(TokioIo::new(ClientStream::open(stream, tls.as_ref(), refusal).await?))
 }
 
 impl Connection {
@@ -70,7 +105,13 @@ impl Connection {
     /// The answer, or the fault that its status means.
     pub fn answer<T>(&self, result: Result<Response<T>, Status>) -> Result<T, CliFault> {
         result.map(Response::into_inner).map_err(|status| {
-            CliFault::from_status(&status, &self.server.to_string(), self.timeout_ms)
+            let server = self.server.to_string();
+            match (CliFault::from_status(&status, &server, self.timeout_ms), self.refusal.get()) {
+                (CliFault::Unreachable { .. }, Some(message)) => {
+                    CliFault::Unreachable { server, message }
+                }
+                (fault, _) => fault,
+            }
         })
     }
 }

@@ -7,7 +7,7 @@ use super::exit::Exit;
 use super::json_id::JsonId;
 use super::server_error::ServerError;
 use crate::config::ConfigFault;
-use crate::server::ServeFault;
+use crate::server::{EntranceFault, ServeFault};
 use crate::shard::StartFault;
 use crate::store::StoreError;
 use std::{error::Error, io, iter};
@@ -145,7 +145,9 @@ impl From<StoreError> for CliFault {
 impl From<ServeFault> for CliFault {
     fn from(fault: ServeFault) -> Self {
         match fault {
-            ServeFault::Config(fault) => fault.into(),
+            ServeFault::Config(fault) | ServeFault::Entrance(EntranceFault::Config(fault)) => {
+                fault.into()
+            }
             ServeFault::Store(error) => error.into(),
             ServeFault::Start(StartFault::Wrong(message)) => Self::Config(message),
             fault => Self::Unavailable(fault.to_string()),

@@ -15,6 +15,7 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 Examples:
   aka health
   aka health --server aka.internal:50051 --service aka.v1.Resolver
+  aka health --server https://aka.internal:50051 --ca ca.pem --cert me.pem --key me.key
 
 Exit codes: 0 serving, 1 not serving, 69 server unreachable.")]
 pub struct HealthArgs {

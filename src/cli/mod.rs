@@ -31,6 +31,7 @@ mod spool;
 mod status;
 mod stores;
 mod text;
+mod transport;
 
 use crate::server::{PassedSockets, SocketFault};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};

@@ -3,6 +3,7 @@
 use super::fault::{CliFault, root_cause};
 use super::server_error::ServerError;
 use super::server_url::ServerUrl;
+use super::transport::{ClientStream, LastRefusal, ServerTls, TlsArgs};
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Limited};
@@ -19,12 +20,14 @@ const MAX_ANSWER: usize = 4 << 20;
 /// Sends `GET path` to `server`, and returns the body of the answer, all within `limit`.
 pub(super) async fn get(
     server: &ServerUrl,
+    tls: &TlsArgs,
     path: &str,
     limit: Duration,
 ) -> Result<Bytes, CliFault> {
     let unreachable =
         |message: String| CliFault::Unreachable { server: server.to_string(), message };
-    let answer = match tokio::time::timeout(limit, ask(server, path)).await {
+    let tls = tls.of(server, b"http/1.1")?;
+    let answer = match tokio::time::timeout(limit, ask(server, tls.as_ref(), path)).await {
         Ok(answer) => answer.map_err(|error| unreachable(root_cause(error.as_ref())))?,
         Err(_) => return Err(unreachable(format!("no answer within {} ms", limit.as_millis()))),
     };
@@ -40,10 +43,12 @@ pub(super) async fn get(
 
 async fn ask(
     server: &ServerUrl,
+    tls: Option<&ServerTls>,
     path: &str,
 ) -> Result<(StatusCode, Bytes), Box<dyn Error + Send + Sync>> {
     let authority = server.authority();
-    let stream = TcpStream::connect(server.socket()).await?;
+    let stream = TcpStream::connect(server.host_and_port()).await?;
+    let stream = ClientStream::open(stream, tls, LastRefusal::default()).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let request = Request::get(path)
         .header(header::HOST, authority)

@@ -5,6 +5,7 @@ use super::print::to_stdout;
 use crate::config::{Config, ServeFlags};
 use crate::ops::logging;
 use crate::server::{PassedSockets, ServeFault, SocketFault, serve};
+use crate::tls::TlsPorts;
 use std::io::Write;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 Examples:
   aka serve
   aka serve --sqlite ./aka.db --listen 127.0.0.1:6000
+  aka serve --listen 0.0.0.0:50051 --tls-cert server.pem --tls-key server.key
   AKA_SHARD_PASSWORD=… aka serve --shard mysql://aka@db0/aka --shard mysql://aka@db1/aka
   aka serve --config /etc/aka.toml --print-config
 
@@ -40,7 +42,8 @@ pub async fn run(
     let no_signals = |error| CliFault::Unavailable(format!("cannot listen for signals: {error}"));
     let terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
-    tokio::spawn(hear_hangups(signal(SignalKind::hangup()).map_err(no_signals)?));
+    let hangup = signal(SignalKind::hangup()).map_err(no_signals)?;
+    tokio::spawn(hear_hangups(hangup, config.tls.clone()));
     let passed = passed.map_err(|fault| ServeFault::Entrance(fault.into()))?;
     let stop = CancellationToken::new();
     // A task, so that a signal is heard whatever the server is doing.
@@ -53,14 +56,15 @@ pub async fn run(
     Ok(served.await?)
 }
 
-/// SIGHUP ends nothing. Nothing needs to be read again because of it, either: it is said what is
-/// read anyway.
-async fn hear_hangups(mut hangup: Signal) {
+/// SIGHUP ends nothing. It has the certificates of the ports read again.
+async fn hear_hangups(mut hangup: Signal, tls: TlsPorts) {
     while hangup.recv().await.is_some() {
         tracing::info!(
-            "SIGHUP: the password file and certificates are read at every new connection to a \
-             shard; other settings are read at the start"
+            "SIGHUP: the certificates of the ports are read again; the password file and the \
+             authorities of the shards are read at every new connection to a shard; other settings \
+             are read at the start"
         );
+        tls.read_again();
     }
 }
 

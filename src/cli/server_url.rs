@@ -11,7 +11,8 @@ const DEFAULT_METRICS_PORT: u16 = 9_464;
 pub struct ServerUrl(String);
 
 impl ServerUrl {
-    /// Takes `http://host:port`, `host:port` and `host`.
+    /// Takes `http://host:port`, `https://host:port`, `host:port` and `host`. Without a scheme it is
+    /// http.
     pub fn parse(text: &str) -> Result<Self, String> {
         Self::parse_with(text, DEFAULT_PORT)
     }
@@ -27,13 +28,10 @@ impl ServerUrl {
             false => (format!("http://{text}"), Some(port)),
         };
         let uri: Uri = url.parse().map_err(|_| "not an http URL and not HOST:PORT".to_owned())?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => {
-                return Err("https is not supported: put a TLS proxy in between".to_owned());
-            }
-            _ => return Err("the scheme must be http".to_owned()),
-        }
+        let scheme = match uri.scheme_str() {
+            Some(scheme @ ("http" | "https")) => scheme,
+            _ => return Err("the scheme must be http or https".to_owned()),
+        };
         let authority = uri.authority().ok_or("it names no host")?;
         if !matches!(uri.path(), "" | "/")
             || uri.query().is_some()
@@ -46,34 +44,29 @@ impl ServerUrl {
         let has_port = authority.as_str() != host;
         match (authority.port_u16(), default_port) {
             (Some(0), _) | (None, _) if has_port => Err("the port must be 1 to 65535".to_owned()),
-            (Some(port), _) | (None, Some(port)) => Ok(Self(format!("http://{host}:{port}"))),
-            (None, None) => Ok(Self(format!("http://{host}"))),
+            (Some(port), _) | (None, Some(port)) => Ok(Self(format!("{scheme}://{host}:{port}"))),
+            (None, None) => Ok(Self(format!("{scheme}://{host}"))),
         }
+    }
+
+    /// Whether the server speaks TLS.
+    pub(super) fn is_https(&self) -> bool {
+        self.0.starts_with("https:")
     }
 
     /// Host and port to connect to. The brackets of an IPv6 address belong to the URL alone.
     pub(super) fn host_and_port(&self) -> (&str, u16) {
-        let authority = self.authority();
+        let (authority, usual) = (self.authority(), if self.is_https() { 443 } else { 80 });
         let (host, port) = match authority.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => (host, port.parse().unwrap_or(80)),
-            _ => (authority, 80),
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().unwrap_or(usual)),
+            _ => (authority, usual),
         };
         (host.trim_start_matches('[').trim_end_matches(']'), port)
     }
 
     /// The host, and the port if it is named.
     pub(super) fn authority(&self) -> &str {
-        self.0.strip_prefix("http://").unwrap_or(&self.0)
-    }
-
-    /// What a socket connects to.
-    pub(super) fn socket(&self) -> String {
-        let authority = self.authority();
-        match authority.rsplit_once(':') {
-            // Not a colon within an IPv6 address.
-            Some((_, port)) if port.parse::<u16>().is_ok() => authority.to_owned(),
-            _ => format!("{authority}:80"),
-        }
+        self.0.split_once("://").map_or(&*self.0, |(_, authority)| authority)
     }
 }
 
@@ -92,6 +85,8 @@ mod tests {
         for (given, meant) in [
             ("http://127.0.0.1:50051", "http://127.0.0.1:50051"),
             ("http://aka.internal/", "http://aka.internal"),
+            ("https://127.0.0.1:50051", "https://127.0.0.1:50051"),
+            ("https://aka.internal", "https://aka.internal"),
             ("localhost:1", "http://localhost:1"),
             ("localhost", "http://localhost:50051"),
             ("[::1]", "http://[::1]:50051"),
@@ -108,6 +103,8 @@ mod tests {
             ("http://aka.internal", ("aka.internal", 80)),
             ("http://[::1]:7", ("::1", 7)),
             ("http://[::1]", ("::1", 80)),
+            ("https://aka.internal", ("aka.internal", 443)),
+            ("https://[::1]:7", ("::1", 7)),
         ] {
             assert_eq!(ServerUrl::parse(url).as_ref().map(ServerUrl::host_and_port), Ok(parts));
         }
@@ -117,7 +114,8 @@ mod tests {
     fn what_cannot_be_connected_to_is_wrong_usage() {
         for wrong in [
             "",
-            "https://x:1",
+            "https://",
+            "https://x:0",
             "ftp://x",
             "http://",
             "x:99999",

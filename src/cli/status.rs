@@ -7,6 +7,7 @@ use super::print::{push_json, report_to_stdout};
 use super::server_error::ServerError;
 use super::server_url::ServerUrl;
 use super::text::printable;
+use super::transport::TlsArgs;
 use crate::ops::{ErrorStatus, FilterStatus, InstanceStatus, ServerStatus, ShardStatus};
 use clap::Args;
 use std::fmt::Write;
@@ -19,12 +20,13 @@ use tonic::Code;
 Examples:
   aka status
   aka status --metrics-server aka.internal:9464
+  aka status --metrics-server https://aka.internal:9464 --ca ca.pem
   aka status --output json | jq '.shards[] | {shard, up, staleness_seconds}'
 
 Exit codes: 0 the server serves and all its shards are up, 1 it is stopping, a shard is down or \
 refused its last write, 69 server unreachable.")]
 pub struct StatusArgs {
-    /// Where the server serves its metrics, as URL or as HOST:PORT
+    /// Where the server serves its metrics, as URL or as HOST:PORT; https://… speaks TLS
     #[arg(long, env = "AKA_METRICS_SERVER", value_name = "URL", default_value = DEFAULT_SERVER)]
     #[arg(value_parser = ServerUrl::parse_metrics)]
     pub metrics_server: ServerUrl,
@@ -35,6 +37,9 @@ pub struct StatusArgs {
     pub timeout_ms: u64,
 
     #[command(flatten)]
+    pub tls: TlsArgs,
+
+    #[command(flatten)]
     pub output: OutputArgs,
 }
 
@@ -43,7 +48,7 @@ const DEFAULT_SERVER: &str = "http://127.0.0.1:9464";
 /// Runs `aka status`.
 pub async fn run(args: StatusArgs) -> Result<(), CliFault> {
     let limit = Duration::from_millis(args.timeout_ms);
-    let body = operations::get(&args.metrics_server, "/status", limit).await?;
+    let body = operations::get(&args.metrics_server, &args.tls, "/status", limit).await?;
     let malformed = |_| CliFault::malformed("the server's status cannot be read");
     let status: InstanceStatus = serde_json::from_slice(&body).map_err(malformed)?;
     let mut out = Vec::new();

@@ -5,10 +5,12 @@ use super::fault::ConfigFault;
 use super::flags::ServeFlags;
 use super::paths::filter_dir;
 use super::settings::{DatabaseSettings, ServiceSettings};
+use super::tls::{check_exposure, tls_ports};
 use super::value::address;
 use crate::admin::Rules;
 use crate::ops::logging::LogFormat;
 use crate::shard::{ClusterSettings, LEAST_STALENESS, ShardSettings};
+use crate::tls::TlsPorts;
 use aka_core::coherence::Limits;
 use aka_core::domain::Placeholders;
 use std::fmt;
@@ -22,6 +24,9 @@ use std::time::Duration;
 pub struct Config {
     pub listen: SocketAddr,
     pub metrics_listen: SocketAddr,
+    pub tls: TlsPorts,
+    /// Whether gRPC may be served beyond loopback without TLS.
+    insecure: bool,
     pub database: Database,
     pub cluster: ClusterSettings,
     pub rules: Rules,
@@ -65,6 +70,8 @@ impl Config {
                 &set.metrics_listen,
                 &defaults.metrics_listen,
             )?,
+            tls: tls_ports(&set)?,
+            insecure: set.insecure,
             database,
             cluster: ClusterSettings {
                 cache_bytes: set.cache_mib << 20,
@@ -89,8 +96,18 @@ impl Config {
             log: set.log.clone(),
             shown: String::new(),
         };
+        config.check_exposure(config.listen)?;
         config.shown = config.show(names, set);
         Ok(config)
+    }
+
+    /// Checks that gRPC may be served on this address, which is another one than `listen` if the
+    /// socket comes from elsewhere.
+    ///
+    /// # Errors
+    /// If strangers could reach it, there is no TLS, and nobody has said that this is meant.
+    pub fn check_exposure(&self, grpc: SocketAddr) -> Result<(), ConfigFault> {
+        check_exposure(grpc, &self.tls, self.insecure)
     }
 
     /// The settings as TOML. Values that were completed or that may hold a password are replaced.

@@ -12,6 +12,7 @@ mod paths;
 mod secret;
 mod settings;
 mod table;
+mod tls;
 mod value;
 
 pub use database::Database;

@@ -15,6 +15,7 @@
 
 use super::table::settings;
 use crate::ops::logging::LogFormat;
+use crate::tls::{ClientAuth, TlsVersion};
 use std::path::PathBuf;
 
 /// The longest wait that can be set: a day, in milliseconds.
@@ -51,6 +52,43 @@ settings! {
 
         /// Where to serve /metrics, /livez, /readyz and /status
         metrics_listen: String [ADDR] = "127.0.0.1:9464";
+
+        /// The certificate of the gRPC port in PEM, with those of the authorities between it and a
+        /// root: the port speaks TLS
+        tls_cert: PathBuf [FILE];
+
+        /// The private key of that certificate in PEM; nobody else may be able to read the file
+        tls_key: PathBuf [FILE];
+
+        /// The authorities of the certificates of gRPC clients, in PEM
+        tls_client_ca: PathBuf [FILE];
+
+        /// Whether gRPC clients must show a certificate [default: required with --tls-client-ca, else
+        /// none]
+        tls_client_auth: ClientAuth [WHEN];
+
+        /// The oldest version of TLS on the gRPC port
+        tls_min_version: TlsVersion [VERSION] = TlsVersion::V1_3;
+
+        /// The same as --tls-cert, for the port of --metrics-listen
+        metrics_tls_cert: PathBuf [FILE];
+
+        /// The same as --tls-key, for that port
+        metrics_tls_key: PathBuf [FILE];
+
+        /// The same as --tls-client-ca, for that port
+        metrics_tls_client_ca: PathBuf [FILE];
+
+        /// The same as --tls-client-auth, for that port [default: required with
+        /// --metrics-tls-client-ca, else none]
+        metrics_tls_client_auth: ClientAuth [WHEN];
+
+        /// The same as --tls-min-version, for that port
+        metrics_tls_min_version: TlsVersion [VERSION] = TlsVersion::V1_3;
+
+        /// Serve gRPC beyond loopback without TLS: whoever reaches the port may change every alias
+        #[arg(num_args = 0..=1, default_missing_value = "true")]
+        insecure: bool [BOOL] = false;
 
         /// Memory for remembered answers, in MiB
         cache_mib: u64 [MIB] = 256, in 0..=1 << 20;

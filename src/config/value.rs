@@ -2,6 +2,7 @@
 
 use super::fault::ConfigFault;
 use crate::ops::logging::LogFormat;
+use crate::tls::{ClientAuth, TlsVersion};
 use clap::ValueEnum;
 use std::fmt::Display;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -39,11 +40,18 @@ impl TomlText for PathBuf {
     }
 }
 
-impl TomlText for LogFormat {
-    fn toml(&self) -> Option<String> {
-        self.to_possible_value()?.get_name().to_owned().toml()
-    }
+/// For types whose values have names.
+macro_rules! written_as_named {
+    ($($type:ty),+) => {$(
+        impl TomlText for $type {
+            fn toml(&self) -> Option<String> {
+                self.to_possible_value()?.get_name().to_owned().toml()
+            }
+        }
+    )+};
 }
+
+written_as_named!(ClientAuth, LogFormat, TlsVersion);
 
 impl TomlText for Vec<String> {
     fn toml(&self) -> Option<String> {

@@ -127,6 +127,86 @@ by_label! {
     }
 }
 
+/// How a TLS handshake ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandshakeResult {
+    Ok,
+    /// The client does not speak TLS.
+    NotTls,
+    /// The client speaks no version or no cipher that the server does.
+    Incompatible,
+    /// The client does not offer HTTP/2.
+    NoProtocol,
+    /// The client shows no certificate, but must.
+    NoCertificate,
+    BadCertificate,
+    /// The client does not trust the server's certificate, or gave up for a reason of its own.
+    RefusedByClient,
+    TimedOut,
+    /// The connection ended.
+    BrokenOff,
+    Failed,
+}
+
+counters! {
+    /// One count for each handshake.
+    Handshakes by "result" of HandshakeResult {
+        HandshakeResult::Ok => ok,
+        HandshakeResult::NotTls => not_tls,
+        HandshakeResult::Incompatible => incompatible,
+        HandshakeResult::NoProtocol => no_protocol,
+        HandshakeResult::NoCertificate => no_certificate,
+        HandshakeResult::BadCertificate => bad_certificate,
+        HandshakeResult::RefusedByClient => refused_by_client,
+        HandshakeResult::TimedOut => timed_out,
+        HandshakeResult::BrokenOff => broken_off,
+        HandshakeResult::Failed => failed,
+    }
+}
+
+/// Files that are read again while the service runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReloadedPart {
+    /// Certificates and keys of the gRPC port.
+    Tls,
+    /// Those of the operations port.
+    MetricsTls,
+}
+
+/// Whether what was read could be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReloadResult {
+    Ok,
+    /// What was read before stays.
+    Failed,
+}
+
+counters! {
+    /// One count for each time that the files of a part were read again.
+    ReloadResults by "result" of ReloadResult {
+        ReloadResult::Ok => ok,
+        ReloadResult::Failed => failed,
+    }
+}
+
+by_label! {
+    ReloadResults,
+    /// One group for each part.
+    Reloads by "what" of ReloadedPart {
+        ReloadedPart::Tls => tls,
+        ReloadedPart::MetricsTls => metrics_tls,
+    }
+}
+
+by_label! {
+    Gauge,
+    /// One time for the certificates of each port.
+    CertificateExpiry by "what" of ReloadedPart {
+        ReloadedPart::Tls => tls,
+        ReloadedPart::MetricsTls => metrics_tls,
+    }
+}
+
 /// The names of the gRPC codes, by their numbers.
 const CODES: [&str; 17] = [
     "OK",

@@ -8,11 +8,12 @@ mod labels;
 mod registry;
 
 pub use labels::{
-    FilterBuilds, LookupResult, Lookups, ServerRoles, ShardErrors, WriteResult, Writes,
+    FilterBuilds, HandshakeResult, LookupResult, Lookups, ReloadResult, ReloadedPart, Reloads,
+    ServerRoles, ShardErrors, WriteResult, Writes,
 };
 
 use aka_core::domain::ShardId;
-use labels::{BuildInfo, Handled};
+use labels::{BuildInfo, CertificateExpiry, Handled, Handshakes};
 use metrics::{Counter, Gauge, Histogram};
 use registry::{Registry, series};
 use std::ops::Deref;
@@ -29,6 +30,12 @@ series! {
             "Entries in the cache; one that is kept twice, in front too, counts twice.";
         cache_bytes: Gauge = "aka_cache_bytes", "Bytes of the cache's budget in use.";
         connections: Gauge = "aka_connections", "Open gRPC connections.";
+        tls_handshakes: Handshakes =
+            "aka_tls_handshakes_total", "TLS handshakes on both ports, by how they ended.";
+        tls_certificate_expiry: CertificateExpiry = "aka_tls_certificate_expiry_seconds",
+            "When the certificate of a port expires, in seconds since 1970; 0 without TLS.";
+        reloads: Reloads = "aka_reloads_total",
+            "Times that files were read again while the service ran, by what came of it.";
     }
 }
 

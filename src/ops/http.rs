@@ -5,6 +5,7 @@ use super::accept_errors::AcceptErrors;
 use super::operations::{Operations, Stage};
 use super::status::InstanceStatus;
 use crate::shard::Shard;
+use crate::tls::PortTls;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -15,8 +16,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 /// How many connections may be open at once. Scrapers and probes need a handful.
 pub const CONNECTIONS: usize = 64;
@@ -24,8 +27,11 @@ pub const CONNECTIONS: usize = 64;
 /// How long a client may take to send its request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Answers requests on `listener` for ever.
-pub async fn serve(listener: TcpListener, operations: Arc<Operations>) {
+/// How long a client may take for the handshake of TLS.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Answers requests on `listener` for ever, within TLS if there is one.
+pub async fn serve(listener: TcpListener, operations: Arc<Operations>, tls: Option<Arc<PortTls>>) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     let mut errors = AcceptErrors::new("operations");
     loop {
@@ -39,19 +45,32 @@ pub async fn serve(listener: TcpListener, operations: Arc<Operations>) {
                 continue;
             }
         };
-        let operations = operations.clone();
+        let (operations, tls) = (operations.clone(), tls.clone());
         tokio::spawn(async move {
-            let service = service_fn(|request| {
-                let response = answer(&operations, &request);
-                async move { Ok::<_, Infallible>(response) }
-            });
-            let mut connection = http1::Builder::new();
-            connection.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-            // An error here means that the client broke off. The server has nothing to do then.
-            let _ = connection.serve_connection(TokioIo::new(stream), service).await;
+            match tls {
+                None => answer_all(stream, &operations).await,
+                Some(tls) => {
+                    let until = Instant::now() + HANDSHAKE_TIMEOUT;
+                    if let Some(stream) = tls.accept(stream, until, &operations.metrics).await {
+                        answer_all(stream, &operations).await;
+                    }
+                }
+            }
             drop(permit);
         });
     }
+}
+
+/// Answers the requests of one connection.
+async fn answer_all(stream: impl AsyncRead + AsyncWrite + Unpin, operations: &Operations) {
+    let service = service_fn(|request| {
+        let response = answer(operations, &request);
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let mut connection = http1::Builder::new();
+    connection.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    // An error here means that the client broke off. The server has nothing to do then.
+    let _ = connection.serve_connection(TokioIo::new(stream), service).await;
 }
 
 fn answer(operations: &Operations, request: &Request<Incoming>) -> Response<Full<Bytes>> {

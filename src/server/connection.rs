@@ -4,6 +4,7 @@
 //! can answer needs no other task.
 
 use super::outgoing::Outgoing;
+use crate::hooks;
 use bytes::Bytes;
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Ping, PingPong, RecvStream};
@@ -15,14 +16,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, timeout, timeout_at};
 use tokio_util::io::InspectReader;
 use tokio_util::sync::CancellationToken;
 
 /// The first bytes of every HTTP/2 client (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// How long a client may take to send the preface.
-const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take to send the preface, and to complete the handshake of TLS before it.
+const FIRST_WORDS: Duration = Duration::from_secs(10);
 
 /// How long a server that stops still accepts connections and calls that were on their way.
 pub(super) const LAST_ARRIVALS: Duration = Duration::from_millis(100);
@@ -55,25 +56,34 @@ const MAX_HEADERS: u32 = 16 << 10;
 /// turn.
 const TURN: Duration = Duration::from_micros(500);
 
+/// When a client that connects now must have sent the preface.
+pub(super) fn end_of_first_words() -> tokio::time::Instant {
+    tokio::time::Instant::now() + hooks::shortened("AKA_FIRST_WORDS_MS", FIRST_WORDS)
+}
+
+/// Returns when a connection that has not begun must end because the server stops. That is a moment
+/// later, because the client's first words may be on their way.
+pub(super) async fn too_late(leaving: &CancellationToken) {
+    leaving.cancelled().await;
+    sleep(LAST_ARRIVALS).await;
+}
+
 /// Serves a connection until its client leaves, or until `leaving` is cancelled and all calls are
-/// answered. `take` begins to answer a call, and must not block.
+/// answered. The preface must be there at `until`. `take` begins to answer a call, and must not
+/// block.
 ///
 /// # Errors
 /// If the connection ends in another way.
 pub(super) async fn serve(
     reader: impl AsyncRead + Unpin,
     writer: impl AsyncWrite + Unpin,
+    until: tokio::time::Instant,
     take: impl Fn(Request<RecvStream>, SendResponse<Bytes>),
     leaving: &CancellationToken,
 ) -> Result<()> {
-    let stopped = async {
-        leaving.cancelled().await;
-        // Waits a moment longer, because the client's preface may be on its way.
-        sleep(LAST_ARRIVALS).await;
-    };
     let opened = tokio::select! {
-        opened = open(reader) => opened,
-        () = stopped => None,
+        opened = open(reader, until) => opened,
+        () = too_late(leaving) => None,
     };
     let Some(reader) = opened else { return Ok(()) };
     let heard = AtomicBool::new(false);
@@ -97,9 +107,12 @@ pub(super) async fn serve(
 
 /// Waits for the preface. A connection that never sends it must not stay open. h2 reads the preface
 /// itself, so it is put in front again.
-async fn open<R: AsyncRead + Unpin>(mut reader: R) -> Option<impl AsyncRead + Unpin> {
+async fn open<R: AsyncRead + Unpin>(
+    mut reader: R,
+    until: tokio::time::Instant,
+) -> Option<impl AsyncRead + Unpin> {
     let mut preface = [0; PREFACE.len()];
-    let read = timeout(PREFACE_TIMEOUT, reader.read_exact(&mut preface)).await;
+    let read = timeout_at(until, reader.read_exact(&mut preface)).await;
     let opened = matches!(read, Ok(Ok(_))) && preface == *PREFACE;
     opened.then(|| Cursor::new(preface).chain(reader))
 }

@@ -3,11 +3,12 @@
 
 use super::handover::{HandoverFault, Offer, Predecessor, PreparedOffer};
 use super::sockets::{Addresses, PassedSockets, SocketFault, Sockets};
-use crate::config::Config;
+use crate::config::{Config, ConfigFault};
 use crate::hooks;
 use crate::metrics::Metrics;
 use crate::ops::{Operations, http};
 use crate::shard::Cluster;
+use crate::tls::PortTls;
 use std::io;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -20,6 +21,8 @@ pub enum EntranceFault {
     Sockets(#[from] SocketFault),
     #[error(transparent)]
     Handover(#[from] HandoverFault),
+    #[error(transparent)]
+    Config(#[from] ConfigFault),
     #[error("the listening sockets cannot be used: {0}")]
     Unusable(#[from] io::Error),
 }
@@ -31,8 +34,12 @@ pub(super) struct Entrance {
     /// Those of the offer, later. A copy that stays open keeps the port open.
     sockets: Option<Sockets>,
     predecessor: Option<Predecessor>,
+    /// TLS of the operations port, if it has one.
+    tls: Option<Arc<PortTls>>,
     /// The operations port, while it is open.
     probes: Option<AbortOnDropHandle<()>>,
+    /// Reads the certificates of both ports again.
+    _certificates: AbortOnDropHandle<()>,
 }
 
 /// The open gRPC port.
@@ -55,10 +62,20 @@ impl Entrance {
         };
         let (addresses, takes_over) = (sockets.addresses()?, predecessor.is_some());
         let Addresses { grpc, metrics } = addresses;
+        // The sockets may come from elsewhere.
+        config.check_exposure(grpc)?;
         tracing::info!(%grpc, %metrics, takes_over, "starting");
         let operations = Arc::new(Operations::new(Arc::new(Metrics::new())));
-        let sockets = Some(sockets);
-        let mut entrance = Self { addresses, operations, sockets, predecessor, probes: None };
+        let following = config.tls.clone().follow_files(operations.metrics.clone());
+        let mut entrance = Self {
+            addresses,
+            operations,
+            sockets: Some(sockets),
+            predecessor,
+            tls: config.tls.metrics.clone(),
+            probes: None,
+            _certificates: AbortOnDropHandle::new(tokio::spawn(following)),
+        };
         if !takes_over {
             // Probes are answered while the databases are waited for.
             let probes = register(entrance.share()?.metrics)?;
@@ -111,7 +128,8 @@ impl Entrance {
     }
 
     fn answer_probes(&mut self, listener: TcpListener) {
-        let serving = tokio::spawn(http::serve(listener, self.operations.clone()));
+        let serving = http::serve(listener, self.operations.clone(), self.tls.clone());
+        let serving = tokio::spawn(serving);
         self.probes = Some(AbortOnDropHandle::new(serving));
     }
 }

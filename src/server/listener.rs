@@ -5,11 +5,15 @@ use super::workers::Workers;
 use crate::metrics::Metrics;
 use crate::ops::AcceptErrors;
 use crate::rpc::Dispatcher;
+use crate::tls::{PortTls, TlsPeer};
 use metrics::Gauge;
+use std::io::Result;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -18,6 +22,8 @@ pub(super) struct Listener {
     pub listener: TcpListener,
     pub dispatcher: Arc<Dispatcher>,
     pub metrics: Arc<Metrics>,
+    /// `None`: connections are not encrypted.
+    pub tls: Option<Arc<PortTls>>,
     /// The most connections at once. Further ones wait to be accepted.
     pub max_connections: usize,
     pub workers: Workers,
@@ -35,7 +41,7 @@ impl Listener {
     /// Accepts until the server stops. Then waits until all calls are answered.
     pub async fn run(self) {
         let Self { listener, dispatcher, metrics, max_connections, mut workers, .. } = self;
-        let Self { closing, stopping, drain, max_age, .. } = self;
+        let Self { tls, closing, stopping, drain, max_age, .. } = self;
         let permits = Arc::new(Semaphore::new(max_connections));
         let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
         let mut errors = AcceptErrors::new("gRPC");
@@ -48,7 +54,9 @@ impl Listener {
             let Some((stream, permit)) = accepted else { continue };
             let admission = Admission::new(permit, &metrics.connections);
             let life = Life { leaving: stopping.child_token(), max_age, drain };
-            let connection = serve(stream, dispatcher.clone(), life);
+            let service = ConnectionService { dispatcher: dispatcher.clone(), life };
+            let tls = tls.clone().map(|tls| (tls, metrics.clone()));
+            let connection = service.serve(stream, tls);
             let cut = cut.clone();
             workers.spawn(connections.track_future(async move {
                 tokio::select! {
@@ -133,17 +141,54 @@ impl Life {
     }
 }
 
-/// Serves a connection on the current runtime.
-async fn serve(stream: std::net::TcpStream, dispatcher: Arc<Dispatcher>, life: Life) {
-    let served = async {
-        let (reader, writer) = TcpStream::from_std(stream)?.into_split();
-        let take = |request, respond| dispatcher.take(request, respond, &life.leaving);
-        connection::serve(reader, writer, take, &life.leaving).await
-    };
-    tokio::select! {
-        served = served => if let Err(error) = served {
-            tracing::debug!(%error, "a connection ended early");
-        },
-        () = life.over() => tracing::debug!("an old connection did not finish in time"),
+/// All that serves one connection.
+struct ConnectionService {
+    dispatcher: Arc<Dispatcher>,
+    life: Life,
+}
+
+impl ConnectionService {
+    /// Serves a connection on the current runtime.
+    async fn serve(self, stream: std::net::TcpStream, tls: Option<(Arc<PortTls>, Arc<Metrics>)>) {
+        let served = async {
+            let stream = TcpStream::from_std(stream)?;
+            match tls {
+                // In a box, so that a connection without TLS needs no room for it.
+                Some((tls, metrics)) => Box::pin(self.encrypted(stream, &tls, &metrics)).await,
+                None => {
+                    let (reader, writer) = stream.into_split();
+                    self.calls(reader, writer, connection::end_of_first_words()).await
+                }
+            }
+        };
+        tokio::select! {
+            served = served => if let Err(error) = served {
+                tracing::debug!(%error, "a connection ended early");
+            },
+            () = self.life.over() => tracing::debug!("an old connection did not finish in time"),
+        }
+    }
+
+    async fn encrypted(&self, stream: TcpStream, tls: &PortTls, metrics: &Metrics) -> Result<()> {
+        let until = connection::end_of_first_words();
+        let accepted = tokio::select! {
+            accepted = tls.accept(stream, until, metrics) => accepted,
+            () = connection::too_late(&self.life.leaving) => None,
+        };
+        let Some(stream) = accepted else { return Ok(()) };
+        let peer = TlsPeer::of(stream.get_ref().1);
+        tracing::debug!(uri = peer.uri.as_deref(), "an encrypted connection was opened");
+        let (reader, writer) = split(stream);
+        self.calls(reader, writer, until).await
+    }
+
+    async fn calls(
+        &self,
+        reader: impl AsyncRead + Unpin,
+        writer: impl AsyncWrite + Unpin,
+        until: Instant,
+    ) -> Result<()> {
+        let take = |request, respond| self.dispatcher.take(request, respond, &self.life.leaving);
+        connection::serve(reader, writer, until, take, &self.life.leaving).await
     }
 }

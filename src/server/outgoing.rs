@@ -23,15 +23,23 @@ pub(super) struct Outgoing<W>(Arc<Mutex<Unsent<W>>>);
 struct Unsent<W> {
     socket: W,
     bytes: BytesMut,
+    /// Whether the socket may hold bytes of its own: TLS keeps what it has encrypted while the
+    /// client does not read.
+    unflushed: bool,
 }
 
 impl<W: AsyncWrite + Unpin> Unsent<W> {
     fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
         while !self.bytes.is_empty() {
+            self.unflushed = true;
             match ready!(Pin::new(&mut self.socket).poll_write(context, &self.bytes))? {
                 0 => return Poll::Ready(Err(Error::from(ErrorKind::WriteZero))),
                 sent => self.bytes.advance(sent),
             }
+        }
+        if self.unflushed {
+            ready!(Pin::new(&mut self.socket).poll_flush(context))?;
+            self.unflushed = false;
         }
         Poll::Ready(Ok(()))
     }
@@ -47,7 +55,7 @@ impl<W: AsyncWrite + Unpin> Unsent<W> {
 impl<W: AsyncWrite + Unpin> Outgoing<W> {
     /// The writing half of the connection on this socket.
     pub fn new(socket: W) -> Self {
-        Self(Arc::new(Mutex::new(Unsent { socket, bytes: BytesMut::new() })))
+        Self(Arc::new(Mutex::new(Unsent { socket, bytes: BytesMut::new(), unflushed: false })))
     }
 
     /// Another handle of the same half.
@@ -117,7 +125,8 @@ impl<W: AsyncWrite + Unpin> AsyncWrite for Outgoing<W> {
 mod tests {
     use super::*;
     use std::pin::pin;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use std::time::Duration;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter, duplex};
 
     /// Counts the writes to the writer that it wraps.
     struct Counting<W>(W, usize);
@@ -185,6 +194,24 @@ mod tests {
         let (ended, ()) = tokio::join!(outgoing.send_for(connection.as_mut()), reading);
         ended.expect("sent").expect("shut down");
         assert!(read == sent);
+    }
+
+    /// TLS keeps what the socket did not take at once.
+    #[tokio::test(start_paused = true)]
+    async fn a_writer_with_a_buffer_of_its_own_is_flushed() {
+        let (ours, mut theirs) = duplex(1 << 10);
+        let outgoing = Outgoing::new(BufWriter::new(ours));
+        let mut writer = outgoing.share();
+        let mut connection = pin!(async {
+            writer.write_all(b"hello").await?;
+            let mut received = [0; 5];
+            theirs.read_exact(&mut received).await?;
+            Ok::<_, Error>(received)
+        });
+        let sending = outgoing.send_for(connection.as_mut());
+        let sent = tokio::time::timeout(Duration::from_secs(1), sending).await;
+        let received = sent.expect("it is sent at once").expect("sent").expect("read");
+        assert_eq!(&received, b"hello");
     }
 
     #[tokio::test]

@@ -86,6 +86,7 @@ pub async fn serve(
         listener,
         dispatcher: Arc::new(dispatcher),
         metrics: operations.metrics.clone(),
+        tls: config.tls.grpc.clone(),
         max_connections,
         workers,
         closing: closing.clone(),

@@ -24,3 +24,4 @@ mod retention;
 mod stale_set;
 mod startup;
 mod statements;
+mod tls;

@@ -5,14 +5,16 @@
 //! it takes, the more is left for the server.
 
 use crate::call::{CallFailed, OpenCall};
-use crate::plan::LoadServer;
+use crate::plan::{LoadServer, LoadTls};
 use bytes::Bytes;
 use h2::client::SendRequest;
 use http::{HeaderValue, Request, header};
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tonic::Code;
 
 /// How long a new connection may take.
@@ -60,22 +62,36 @@ impl LoadServer {
             let stream = TcpStream::connect(address).await.map_err(|_| Code::Unavailable)?;
             // Requests are small, and a caller waits for each answer.
             stream.set_nodelay(true).map_err(|_| Code::Unavailable)?;
-            let handshake = h2::client::Builder::new()
-                .enable_push(false)
-                .initial_window_size(STREAM_WINDOW)
-                .initial_connection_window_size(CONNECTION_WINDOW)
-                .handshake(stream);
-            handshake.await.map_err(|_| Code::Unavailable)
+            match &self.tls {
+                None => open(stream).await,
+                Some(LoadTls { config, name }) => {
+                    let connector = TlsConnector::from(config.clone());
+                    let stream = connector.connect(name.clone(), stream).await;
+                    open(stream.map_err(|_| Code::Unavailable)?).await
+                }
+            }
         };
         let connected = tokio::time::timeout(CONNECT_TIMEOUT, connect).await;
-        let (sender, connection) =
-            connected.map_err(|_| CallFailed::of(Code::Unavailable))?.map_err(CallFailed::of)?;
-        tokio::task::spawn_local(async move {
-            // If it fails, the calls that wait for answers fail too.
-            let _ = connection.await;
-        });
-        Ok(sender)
+        connected.map_err(|_| CallFailed::of(Code::Unavailable))?.map_err(CallFailed::of)
     }
+}
+
+/// Begins HTTP/2 on a connection, and runs it as a task.
+async fn open<S>(stream: S) -> Result<SendRequest<Bytes>, Code>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let handshake = h2::client::Builder::new()
+        .enable_push(false)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .handshake(stream);
+    let (sender, connection) = handshake.await.map_err(|_| Code::Unavailable)?;
+    tokio::task::spawn_local(async move {
+        // If it fails, the calls that wait for answers fail too.
+        let _ = connection.await;
+    });
+    Ok(sender)
 }
 
 /// The value has at most eight digits. From 100 million milliseconds on it is in seconds.

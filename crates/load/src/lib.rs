@@ -48,7 +48,7 @@ pub use draw::DrawnIds;
 pub use error::LoadError;
 pub use ids::{IdSet, LoadId, UnseenIds};
 pub use outcome::{CallCounts, CpuCost, Latencies, LoadOutcome, WindowOutcome};
-pub use plan::{LoadPlan, LoadServer, Mode};
+pub use plan::{LoadPlan, LoadServer, LoadTls, Mode};
 pub use process::Process;
 pub use run::ConnectedLoad;
 pub use tally::LiveCounts;

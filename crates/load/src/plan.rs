@@ -3,7 +3,10 @@
 use crate::error::LoadError;
 use crate::ids::IdSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 /// How ids are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +37,10 @@ pub struct LoadServer {
     /// Other addresses of the same service. A connection that has ended is made anew to the next one
     /// that accepts it.
     pub others: Vec<SocketAddr>,
-    /// `http://host:port`, as the requests name it.
+    /// `http://host:port` or `https://host:port`, as the requests name it.
     pub url: String,
+    /// How connections are encrypted. `None`: they are not.
+    pub tls: Option<LoadTls>,
     /// How long the server may take for a call, in milliseconds.
     pub timeout_ms: u64,
     /// The processes whose CPU time is read. If none is named and the address is a loopback
@@ -43,6 +48,15 @@ pub struct LoadServer {
     pub pids: Vec<u32>,
     /// The processes of its databases, whose CPU time is read too.
     pub database_pids: Vec<u32>,
+}
+
+/// How the generator speaks TLS.
+#[derive(Clone, Debug)]
+pub struct LoadTls {
+    /// Whom it trusts, and what it shows. It must offer `h2`.
+    pub config: Arc<ClientConfig>,
+    /// The name that the server's certificate must hold.
+    pub name: ServerName<'static>,
 }
 
 /// A part of the measured time.

@@ -9,7 +9,8 @@ use super::client::Connection;
 use super::fault::CliFault;
 use super::output::OutputFormat;
 use super::print::{push_json, report_to_stdout};
-use aka_load::{ConnectedLoad, LoadError, LoadOutcome, LoadPlan, LoadServer};
+use super::transport::ServerTls;
+use aka_load::{ConnectedLoad, LoadError, LoadOutcome, LoadPlan, LoadServer, LoadTls};
 pub use args::BenchArgs;
 use progress::RunProgress;
 use report::BenchReport;
@@ -79,7 +80,8 @@ async fn server(args: &BenchArgs) -> Result<LoadServer, CliFault> {
     let address = address.ok_or_else(|| unreachable("it has no address".to_owned()))?;
     let (timeout_ms, pids) = (args.client.timeout_ms, args.server_pid.clone());
     let database_pids = args.database_pid.clone();
-    Ok(LoadServer { address, others: Vec::new(), url, timeout_ms, pids, database_pids })
+    let tls = args.client.tls()?.map(|ServerTls { config, name }| LoadTls { config, name });
+    Ok(LoadServer { address, others: Vec::new(), url, tls, timeout_ms, pids, database_pids })
 }
 
 fn fault(error: LoadError, server: String) -> CliFault {

@@ -15,7 +15,7 @@ async fn serve_paths(stream: DuplexStream) -> Result<()> {
         response.headers_mut().insert("path", path);
         drop(respond.send_response(response, true));
     };
-    serve(reader, writer, take, &CancellationToken::new()).await
+    serve(reader, writer, end_of_first_words(), take, &CancellationToken::new()).await
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -25,7 +25,7 @@ async fn a_client_that_never_begins_is_cut_off() {
     let (_client, server) = duplex(1 << 10);
     let began = tokio::time::Instant::now();
     serve_paths(server).await.expect("nothing was wrong");
-    assert_eq!(began.elapsed().as_secs(), PREFACE_TIMEOUT.as_secs());
+    assert_eq!(began.elapsed().as_secs(), FIRST_WORDS.as_secs());
 }
 
 #[tokio::test(start_paused = true)]
@@ -106,7 +106,7 @@ async fn many_calls_at_once_let_others_have_their_turn() {
     };
     let (reader, writer) = split(server);
     let stopping = CancellationToken::new();
-    let mut server = pin!(serve(reader, writer, take, &stopping));
+    let mut server = pin!(serve(reader, writer, end_of_first_words(), take, &stopping));
     let mut most = 0;
     let responses = poll_fn(|context| {
         let before = taken.get();
@@ -130,7 +130,7 @@ async fn calls_that_are_reset_do_not_end_the_others() {
     };
     let (reader, writer) = split(server);
     let stopping = CancellationToken::new();
-    let mut server = pin!(serve(reader, writer, take, &stopping));
+    let mut server = pin!(serve(reader, writer, end_of_first_words(), take, &stopping));
     poll_fn(|context| {
         assert!(server.as_mut().poll(context).is_pending());
         if answered.get() == 0 { Poll::Pending } else { Poll::Ready(()) }
@@ -170,7 +170,7 @@ async fn small_messages_may_be_unread_while_the_window_has_room() {
     };
     let stopping = CancellationToken::new();
     tokio::select! {
-        ended = serve(reader, writer, take, &stopping) => panic!("it ended: {ended:?}"),
+        ended = serve(reader, writer, end_of_first_words(), take, &stopping) => panic!("it ended: {ended:?}"),
         response = response => drop(response.expect("answered")),
     }
 }

@@ -17,7 +17,8 @@ async fn wrong_usage_is_exit_code_2() {
         (&["resolve", "--project", "seven", "b1"], "--project"),
         (&["resolve", "--project", "7", "--nope", "b1"], "--nope"),
         (&["resolve", "--project", "7", "--output", "xml", "b1"], "json"),
-        (&["resolve", "--project", "7", "--server", "https://aka:1", "b1"], "https"),
+        (&["resolve", "--project", "7", "--server", "ftp://aka:1", "b1"], "https"),
+        (&["resolve", "--project", "7", "--cert", "c.pem", "b1"], "--key"),
         (&["resolve", "--project", "7", "--timeout-ms", "0", "b1"], "--timeout-ms"),
         (&["alias", "get", "--project", "7"], "ALIAS"),
         (&["alias", "update", "--project", "7", "b1", "b2"], "--expected-version"),
@@ -36,6 +37,8 @@ async fn wrong_usage_is_exit_code_2() {
         run(args).await.misunderstood(2, part);
     }
     run(&["alias", "create", "--project", "7", "b1"]).await.failed(2, &["USAGE", "canonical id"]);
+    let plain = ["resolve", "--project", "7", "--ca", "ca.pem", "b1"];
+    run(&plain).await.failed(2, &["USAGE", "--ca", "https"]);
     let keep_going = ["resolve", "--project", "7", "--keep-going", "b1"];
     run(&keep_going).await.failed(2, &["USAGE", "--with-input"]);
 }
