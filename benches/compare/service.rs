@@ -33,19 +33,29 @@ pub struct Open {
 
 impl Load<'_> {
     pub fn closed(&self, duration: Duration) -> Result<Sample, Fault> {
-        sample(&self.run(duration, None)?)
+        sample(&self.run(duration, None, WARM_UP)?)
+    }
+
+    /// An open loop that is measured from its first call on.
+    pub fn open_at_once(&self, duration: Duration, rate: f64) -> Result<Sample, Fault> {
+        sample(&self.run(duration, Some(rate), Duration::ZERO)?)
     }
 
     pub fn open(&self, duration: Duration, rate: f64) -> Result<Open, Fault> {
-        let outcome = self.run(duration, Some(rate))?;
+        let outcome = self.run(duration, Some(rate), WARM_UP)?;
         let sample = sample(&outcome)?;
         let kept_up = outcome.reads.unsent_calls == 0 && sample.ids_per_second > 0.97 * rate;
         Ok(Open { sample, kept_up })
     }
 
     /// Fails if one answer is wrong.
-    fn run(&self, duration: Duration, rate: Option<f64>) -> Result<LoadOutcome, Fault> {
-        let plan = LoadPlan { duration, warm_up: WARM_UP, rate, ..self.plan.clone() };
+    fn run(
+        &self,
+        duration: Duration,
+        rate: Option<f64>,
+        warm_up: Duration,
+    ) -> Result<LoadOutcome, Fault> {
+        let plan = LoadPlan { duration, warm_up, rate, ..self.plan.clone() };
         let server = LoadServer {
             address: self.address,
             others: Vec::new(),

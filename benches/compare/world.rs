@@ -34,6 +34,10 @@ const UNARY_50X1: Calls = Calls { connections: 50, concurrency: 1, mode: Mode::U
 const BATCH_100: Calls = Calls { connections: 16, concurrency: 1, mode: Mode::Batch(100) };
 const BATCH_512: Calls = Calls { mode: Mode::Batch(512), ..BATCH_100 };
 const STREAM_100: Calls = Calls { mode: Mode::Stream(100), ..BATCH_100 };
+/// Open loops of single calls, which never wait for each other.
+const SINGLE: Calls = Calls { connections: 8, concurrency: 500, mode: Mode::Unary };
+/// Their rate: calls a second.
+const RATE: f64 = 10_000.0;
 const ONE_BY_ONE: Shape = Shape { connections: 50, batch: 1 };
 const HUNDREDS: Shape = Shape { connections: 16, batch: 100 };
 const FIVE_TWELVES: Shape = Shape { connections: 16, batch: 512 };
@@ -42,6 +46,8 @@ pub struct World<'a> {
     runtime: &'a Runtime,
     mysql_pid: u32,
     select: MySqlPool,
+    /// The flags that name aka's database.
+    shard: [String; 2],
     aka: Server,
     /// An aka without a filter, over the same database. It asks the database for every cold id.
     unfiltered: Server,
@@ -72,11 +78,13 @@ impl<'a> World<'a> {
             command.args(["echo", shape, &every.to_string()]);
             Server::that_says(command)
         };
-        let [aka, unfiltered] = start_aka(runtime, mysql)?;
+        let shard = ["--shard".to_owned(), make_database(runtime, mysql)?];
+        let [aka, unfiltered] = [serve(&shard, &[])?, serve(&shard, &["--filter", "false"])?];
         let world = Self {
             runtime,
             mysql_pid: mysql.pid().ok_or("MySQL is not running")?,
             select,
+            shard,
             aka,
             unfiltered,
             echo_shared: [echo("shared", 10)?, echo("shared", 2)?],
@@ -137,6 +145,17 @@ impl<'a> World<'a> {
         let select =
             |duration| self.runtime.block_on(mysql::run(&self.select, self.mysql_pid, duration));
         add("MySQL, one SELECT each, cold ids", Box::new(select));
+
+        let at_rate = |load: Load<'a>| -> Run<'_> {
+            Box::new(move |duration| Ok(load.open(duration, RATE)?.sample))
+        };
+        let sparse = self.cold(unfiltered, SINGLE);
+        add("aka without its filter and its MySQL, 10,000 sparse misses a second", at_rate(sparse));
+        let mut hits = self.aka(SINGLE, HALF);
+        hits.pids.push(self.mysql_pid);
+        add("aka and its MySQL, 10,000 single hits a second", at_rate(hits));
+        let cold_start = |duration| self.cold_start(duration);
+        add("a new aka and its MySQL, 10,000 a second from its start", Box::new(cold_start));
         all
     }
 
@@ -158,6 +177,14 @@ impl<'a> World<'a> {
         let mut load = self.load(aka, calls, plan);
         load.pids.push(self.mysql_pid);
         load
+    }
+
+    /// Starts an instance, and asks it from its first moment on.
+    fn cold_start(&self, duration: Duration) -> Result<Sample, Fault> {
+        let aka = serve(&self.shard, &[])?;
+        let mut load = self.load(&aka, SINGLE, LoadPlan::new(project(HALF), keys::all(HALF)));
+        load.pids.push(self.mysql_pid);
+        load.open_at_once(duration, RATE)
     }
 
     /// The echo has no aliases, so its answers are not compared.
@@ -212,24 +239,25 @@ fn of_redis(aliases: f64) -> Redis {
     Redis { database: u32::from(aliases == HALF), aliases }
 }
 
-/// Starts two instances of aka over one shard on this MySQL: one with default settings, and one
-/// without its filter.
-fn start_aka(runtime: &Runtime, mysql: &DbServer) -> Result<[Server; 2], Fault> {
-    let database = runtime.block_on(mysql.create_database());
-    let shard = ["--shard".to_owned(), mysql.url(&database)];
-    let aka = |command: &str| {
-        let mut aka = Command::new(aka_program());
-        aka.env_clear().arg(command).args(&shard);
-        aka
-    };
-    let migrated = aka("migrate").output()?;
-    if !migrated.status.success() {
-        return Err(String::from_utf8_lossy(&migrated.stderr).into_owned().into());
+/// Makes a database with aka's tables on this MySQL, and returns its URL.
+fn make_database(runtime: &Runtime, mysql: &DbServer) -> Result<String, Fault> {
+    let url = mysql.url(&runtime.block_on(mysql.create_database()));
+    let migrated = aka("migrate", &["--shard".to_owned(), url.clone()]).output()?;
+    match migrated.status.success() {
+        true => Ok(url),
+        false => Err(String::from_utf8_lossy(&migrated.stderr).into_owned().into()),
     }
-    let serve = |flags: &[&str]| {
-        let mut serve = aka("serve");
-        serve.args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]).args(flags);
-        Server::that_says(serve)
-    };
-    Ok([serve(&[])?, serve(&["--filter", "false"])?])
+}
+
+/// Starts an instance of aka over this shard.
+fn serve(shard: &[String], flags: &[&str]) -> Result<Server, Fault> {
+    let mut serve = aka("serve", shard);
+    serve.args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]).args(flags);
+    Server::that_says(serve)
+}
+
+fn aka(command: &str, shard: &[String]) -> Command {
+    let mut aka = Command::new(aka_program());
+    aka.env_clear().arg(command).args(shard);
+    aka
 }
