@@ -39,6 +39,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     pub max_connections: usize,
     /// `None`: connections may become as old as they like.
+    /// In bytes.
+    pub request_memory: u64,
     pub max_connection_age: Option<Duration>,
     pub sweep_pause: Duration,
     pub log_format: LogFormat,
@@ -89,6 +91,7 @@ impl Config {
             drain_delay: Duration::from_millis(set.drain_delay_ms),
             drain_timeout: Duration::from_millis(set.drain_timeout_ms),
             max_connections: set.max_connections,
+            request_memory: set.request_memory_mib << 20,
             max_connection_age: (set.max_connection_age_s > 0)
                 .then(|| Duration::from_secs(set.max_connection_age_s)),
             sweep_pause: Duration::from_millis(set.sweep_pause_ms),

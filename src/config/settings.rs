@@ -149,6 +149,10 @@ settings! {
         /// gRPC connections at once; more wait
         max_connections: usize [COUNT] = 10_000, in 1..=1 << 20;
 
+        /// Memory for requests that are not whole yet and for answers that clients do not read;
+        /// beyond it, such calls are refused
+        request_memory_mib: u64 [MIB] = 256, in 16..=1 << 20;
+
         /// The age, give or take a tenth, at which a connection is ended in order, so that clients
         /// find new instances; 0: never
         max_connection_age_s: u64 [S] = 0, in 0..=TEN_YEARS_S;

@@ -71,6 +71,20 @@ counters! {
     }
 }
 
+/// What was scarce when a call was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scarce {
+    /// Memory for unfinished requests and unread answers.
+    Memory,
+}
+
+counters! {
+    /// One count for each refusal.
+    Shed by "reason" of Scarce {
+        Scarce::Memory => memory,
+    }
+}
+
 /// How a write ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteResult {

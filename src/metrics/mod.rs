@@ -9,7 +9,7 @@ mod registry;
 
 pub use labels::{
     FilterBuilds, HandshakeResult, LookupResult, Lookups, ReloadResult, ReloadedPart, Reloads,
-    ServerRoles, ShardErrors, WriteResult, Writes,
+    Scarce, ServerRoles, ShardErrors, Shed, WriteResult, Writes,
 };
 
 use aka_core::domain::ShardId;
@@ -36,6 +36,11 @@ series! {
             "When the certificate of a port expires, in seconds since 1970; 0 without TLS.";
         reloads: Reloads = "aka_reloads_total",
             "Times that files were read again while the service ran, by what came of it.";
+        idle_connections_closed: Counter = "aka_idle_connections_closed_total",
+            "Connections that were idle and were ended to make room for new ones.";
+        request_memory: Gauge = "aka_request_memory_bytes",
+            "Bytes of unfinished requests and unread answers.";
+        shed: Shed = "aka_shed_total", "Calls and parts of calls that were refused, by what was scarce.";
     }
 }
 

@@ -13,15 +13,17 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-/// How many connections may be open at once. Scrapers and probes need a handful.
+/// How many connections may be open at once. Scrapers and probes need a handful. Beyond it, the one
+/// that has been open for longest ends.
 pub const CONNECTIONS: usize = 64;
 
 /// How long a client may take to send its request.
@@ -32,10 +34,9 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Answers requests on `listener` for ever, within TLS if there is one.
 pub async fn serve(listener: TcpListener, operations: Arc<Operations>, tls: Option<Arc<PortTls>>) {
-    let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut open = OpenConnections::default();
     let mut errors = AcceptErrors::new("operations");
     loop {
-        let Ok(permit) = permits.clone().acquire_owned().await else { return };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -46,7 +47,7 @@ pub async fn serve(listener: TcpListener, operations: Arc<Operations>, tls: Opti
             }
         };
         let (operations, tls) = (operations.clone(), tls.clone());
-        tokio::spawn(async move {
+        let serving = tokio::spawn(async move {
             match tls {
                 None => answer_all(stream, &operations).await,
                 Some(tls) => {
@@ -56,8 +57,26 @@ pub async fn serve(listener: TcpListener, operations: Arc<Operations>, tls: Opti
                     }
                 }
             }
-            drop(permit);
         });
+        open.add(serving.abort_handle());
+    }
+}
+
+/// The open connections, in the order in which they came.
+#[derive(Default)]
+struct OpenConnections(VecDeque<AbortHandle>);
+
+impl OpenConnections {
+    /// Adds one. If there are too many, the one that has been open for longest ends. So clients that
+    /// never read do not keep probes out.
+    fn add(&mut self, connection: AbortHandle) {
+        self.0.retain(|open| !open.is_finished());
+        self.0.push_back(connection);
+        if self.0.len() > CONNECTIONS
+            && let Some(longest) = self.0.pop_front()
+        {
+            longest.abort();
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Counting every call once, when it ends.
 
+use super::activity::{ActiveCall, Activity};
 use crate::metrics::{Metrics, RpcMetrics};
 use aka_wire::Method;
 use std::sync::Arc;
@@ -25,11 +26,12 @@ impl CallCounters {
         }
     }
 
-    /// Counts a call that begins. `None` stands for a path that is no [`Method`].
-    pub fn begin(&self, method: Option<Method>) -> CountedCall {
+    /// Counts a call of a connection that begins. `None` stands for a path that is no [`Method`].
+    pub fn begin(&self, method: Option<Method>, connection: &Arc<Activity>) -> CountedCall {
         let metrics = method.map_or(&self.others, |method| &self.methods[method as usize]);
         metrics.started.increment(1);
-        CountedCall { metrics: metrics.clone(), began: Instant::now(), code: None }
+        let active = connection.begin();
+        CountedCall { metrics: metrics.clone(), began: Instant::now(), code: None, active }
     }
 }
 
@@ -40,11 +42,14 @@ pub struct CountedCall {
     /// How the call ended. Without a code it was cancelled: the client left before the connection
     /// got the answer.
     pub code: Option<Code>,
+    active: ActiveCall,
 }
 
 impl Drop for CountedCall {
     fn drop(&mut self) {
         self.metrics.handled.count(self.code.unwrap_or(Code::Cancelled) as usize);
-        self.metrics.seconds.record(self.began.elapsed().as_secs_f64());
+        let now = Instant::now();
+        self.metrics.seconds.record((now - self.began).as_secs_f64());
+        self.active.ends(now);
     }
 }

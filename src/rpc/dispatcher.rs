@@ -1,10 +1,13 @@
 //! The dispatcher: counts each call, limits it, and gives it to its handler.
 
+use super::activity::Activity;
 use super::counters::{CallCounters, CountedCall};
 use super::limits::MethodLimits;
 use super::lookups::{
     Messages, answer_at_once, answer_stream, resolve, resolve_batch, resolve_stream,
 };
+use super::memory::{ConnectionMemory, RequestMemory};
+use super::status::CallFault;
 use super::tonic_services::{self, Incoming, TonicServices};
 use crate::admin::Admin;
 use crate::metrics::Metrics;
@@ -20,8 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tonic::Code;
 use tonic::body::Body;
+use tonic::{Code, Status};
 
 /// Answers all calls. One for the server; the connections share it.
 pub struct Dispatcher {
@@ -29,11 +32,20 @@ pub struct Dispatcher {
     resolver: Arc<Resolver>,
     tonic_services: TonicServices,
     request_limit: Duration,
+    memory: Arc<RequestMemory>,
+}
+
+/// What a call needs to know of its connection.
+pub struct CallContext {
+    /// Cancelled when the connection should end.
+    leaving: CancellationToken,
+    memory: ConnectionMemory,
+    activity: Arc<Activity>,
 }
 
 impl Dispatcher {
-    /// The dispatcher. `request_limit` is how long the server works on one request. The health
-    /// service tells the stage.
+    /// The dispatcher. `request_limit` is how long the server works on one request. `memory` is what
+    /// clients can make the server keep. The health service tells the stage.
     ///
     /// # Errors
     /// If the descriptors that are built in cannot be read.
@@ -42,48 +54,56 @@ impl Dispatcher {
         admin: Admin,
         metrics: Arc<Metrics>,
         request_limit: Duration,
+        memory: RequestMemory,
         stage: watch::Receiver<Stage>,
     ) -> Result<Self, tonic_reflection::server::Error> {
         let counters = CallCounters::new(&metrics);
         let tonic_services = TonicServices::new(admin, metrics, stage)?;
-        Ok(Self { counters, resolver, tonic_services, request_limit })
+        let memory = Arc::new(memory);
+        Ok(Self { counters, resolver, tonic_services, request_limit, memory })
+    }
+
+    /// What the calls of a new connection need to know of it. `leaving` is cancelled when the
+    /// connection should end; `activity` tells of its calls.
+    pub fn context(&self, leaving: CancellationToken, activity: Arc<Activity>) -> CallContext {
+        CallContext { leaving, memory: self.memory.of_connection(), activity }
     }
 
     /// Answers a call. A lookup that memory can answer is answered when this returns. Every other
-    /// call becomes a task on the current runtime. Streams end when `leaving` is cancelled, because
-    /// their connection should end.
+    /// call becomes a task on the current runtime. Streams end when their connection should.
     pub fn take(
         &self,
         request: Request<RecvStream>,
         respond: SendResponse<Bytes>,
-        leaving: &CancellationToken,
+        context: &CallContext,
     ) {
         let method = Method::of_path(request.uri().path());
-        let call = self.counters.begin(method);
+        let call = self.counters.begin(method, &context.activity);
         if !is_grpc(request.headers()) {
-            return refuse(call, respond);
+            return refuse_media_type(call, respond);
         }
-        let Some(method) = method else { return self.take_other(call, request, respond, leaving) };
+        let memory = &context.memory;
+        let Some(method) = method else { return self.take_other(call, request, respond, context) };
         let limits = MethodLimits::of(method);
         let deadline = limits.deadline(request.headers(), self.request_limit);
         match method {
             Method::Resolve => {
-                let messages = Messages::new(request, limits.longest_message);
+                let messages = Messages::new(request, limits.longest_message, memory);
                 let reply = resolve(self.resolver.clone(), messages, deadline);
-                answer_at_once(call, respond, reply);
+                answer_at_once(call, respond, reply, memory);
             }
             Method::BatchResolve => {
-                let messages = Messages::new(request, limits.longest_message);
+                let messages = Messages::new(request, limits.longest_message, memory);
                 let reply = resolve_batch(self.resolver.clone(), messages, deadline);
-                answer_at_once(call, respond, reply);
+                answer_at_once(call, respond, reply, memory);
             }
             Method::StreamResolve => {
-                let requests =
-                    Messages::new(request, limits.longest_message).until_stopped(leaving.clone());
+                let requests = Messages::new(request, limits.longest_message, memory)
+                    .until_stopped(context.leaving.clone());
                 let resolver = self.resolver.clone();
                 let replies =
                     resolve_stream(resolver, requests, self.request_limit, deadline.until);
-                tokio::spawn(answer_stream(call, respond, replies));
+                tokio::spawn(answer_stream(call, respond, replies, memory.clone()));
             }
             Method::CreateAlias
             | Method::BatchCreateAliases
@@ -91,11 +111,14 @@ impl Dispatcher {
             | Method::UpdateAlias
             | Method::DeleteAlias
             | Method::ListAliases => {
-                let request = request.map(|body| Body::new(Incoming(body)));
+                let Some(request) = Incoming::new(request, memory) else {
+                    return refuse(call, respond, CallFault::NoMemory);
+                };
+                let request = request.map(Body::new);
                 let response = self.tonic_services.admin(request, &limits, deadline.until);
-                tokio::spawn(tonic_services::answer(call, respond, response));
+                tokio::spawn(tonic_services::answer(call, respond, response, memory.clone()));
             }
-            Method::HealthCheck => self.take_other(call, request, respond, leaving),
+            Method::HealthCheck => self.take_other(call, request, respond, context),
         }
     }
 
@@ -105,10 +128,14 @@ impl Dispatcher {
         call: CountedCall,
         request: Request<RecvStream>,
         respond: SendResponse<Bytes>,
-        leaving: &CancellationToken,
+        context: &CallContext,
     ) {
-        let response = self.tonic_services.named(request.map(Incoming), leaving);
-        tokio::spawn(tonic_services::answer(call, respond, response));
+        let CallContext { leaving, memory, .. } = context;
+        let Some(request) = Incoming::new(request, memory) else {
+            return refuse(call, respond, CallFault::NoMemory);
+        };
+        let response = self.tonic_services.named(request, leaving);
+        tokio::spawn(tonic_services::answer(call, respond, response, memory.clone()));
     }
 }
 
@@ -120,7 +147,16 @@ fn is_grpc(headers: &HeaderMap) -> bool {
     matches!(subtype, Some([] | [b'+' | b';', ..]))
 }
 
-fn refuse(mut call: CountedCall, mut respond: SendResponse<Bytes>) {
+/// Answers a call with a fault alone.
+fn refuse(mut call: CountedCall, mut respond: SendResponse<Bytes>, fault: CallFault) {
+    let status = Status::from(fault);
+    let code = status.code();
+    if respond.send_response(status.into_http(), true).is_ok() {
+        call.code = Some(code);
+    }
+}
+
+fn refuse_media_type(mut call: CountedCall, mut respond: SendResponse<Bytes>) {
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
     if respond.send_response(response, true).is_ok() {

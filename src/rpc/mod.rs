@@ -4,13 +4,17 @@
 //! (`tonic_services`). The two know nothing of each other. Invariants: every call is counted; every
 //! error has its `ErrorInfo`; the text of a database error never reaches a client.
 
+mod activity;
 mod counters;
 mod dispatcher;
 mod limits;
 pub mod lookups;
+mod memory;
 mod response;
 pub mod status;
 mod tonic_services;
 
+pub use activity::Activity;
 pub use dispatcher::Dispatcher;
+pub use memory::RequestMemory;
 pub(crate) use tonic_services::timestamp;

@@ -1,5 +1,7 @@
 //! The server's side of a call's HTTP/2 stream: headers, framed messages, trailers with the status.
 
+use super::memory::ConnectionMemory;
+use super::status::CallFault;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
@@ -8,22 +10,36 @@ use http::{HeaderMap, HeaderValue, Response};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::timeout;
 use tonic::metadata::GRPC_CONTENT_TYPE;
 use tonic::{Code, Status};
 
-/// Answers a call with one framed message, or with a status other than OK.
+/// A client that reads nothing of an answer for this long does not get it.
+const UNREAD: Duration = Duration::from_secs(30);
+
+/// Answers a call with one framed message, or with a status other than OK. If the client has no room
+/// for the message yet, a task sends it as there is.
 ///
 /// # Errors
 /// If the client has left.
 pub fn answer(
     respond: &mut SendResponse<Bytes>,
     reply: Result<Bytes, Status>,
+    memory: &ConnectionMemory,
 ) -> Result<(), h2::Error> {
     match reply {
         Ok(message) => {
             let mut stream = begin(respond)?;
-            // h2 holds the message until the client reads it. To wait here would hold it a second
-            // time.
+            stream.reserve_capacity(message.len());
+            if stream.capacity() < message.len() {
+                let memory = memory.clone();
+                tokio::spawn(async move {
+                    let sent = send(&mut stream, message, &memory).await?;
+                    end(&mut stream, sent.err().as_ref())
+                });
+                return Ok(());
+            }
             stream.send_data(message, false)?;
             end(&mut stream, None)
         }
@@ -58,20 +74,39 @@ pub fn begin(respond: &mut SendResponse<Bytes>) -> Result<SendStream<Bytes>, h2:
     respond.send_response(response, false)
 }
 
-/// Sends a framed message once the client has room for some of it. So unread messages do not gather
-/// here.
+/// Sends a framed message as the client has room for it, so that h2 holds none that are not read.
+/// Meanwhile it counts as held for this client. Returns the status that ends the call if there is no
+/// memory for it.
 ///
 /// # Errors
-/// If the client has left.
-pub async fn send(stream: &mut SendStream<Bytes>, message: Bytes) -> Result<(), h2::Error> {
-    stream.reserve_capacity(1);
-    while stream.capacity() == 0 {
-        match poll_fn(|context| stream.poll_capacity(context)).await {
-            Some(room) => room.map(drop)?,
-            None => return Err(Reason::CANCEL.into()),
-        }
+/// If the client has left, or has read nothing for [`UNREAD`].
+pub async fn send(
+    stream: &mut SendStream<Bytes>,
+    mut message: Bytes,
+    memory: &ConnectionMemory,
+) -> Result<Result<(), Status>, h2::Error> {
+    stream.reserve_capacity(message.len());
+    let mut held = memory.nothing();
+    if stream.capacity() < message.len() && !held.grow(message.len()) {
+        return Ok(Err(CallFault::NoMemory.into()));
     }
-    stream.send_data(message, false)
+    while !message.is_empty() {
+        while stream.capacity() == 0 {
+            let room = poll_fn(|context| stream.poll_capacity(context));
+            match timeout(UNREAD, room).await {
+                Ok(Some(room)) => room.map(drop)?,
+                Ok(None) => return Err(Reason::CANCEL.into()),
+                Err(_) => {
+                    stream.send_reset(Reason::ENHANCE_YOUR_CALM);
+                    return Err(Reason::ENHANCE_YOUR_CALM.into());
+                }
+            }
+        }
+        let part = message.split_to(stream.capacity().min(message.len()));
+        stream.send_data(part, false)?;
+        stream.reserve_capacity(message.len());
+    }
+    Ok(Ok(()))
 }
 
 /// Ends an answer with OK or with this status.

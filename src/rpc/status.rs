@@ -40,6 +40,8 @@ pub enum CallFault {
     MessageTooLarge(usize),
     #[error("{0} requests are more than the {1} that a batch may hold")]
     BatchTooLarge(usize, usize),
+    #[error("this server holds as many unfinished requests and unread answers as it may")]
+    NoMemory,
     #[error("this server is stopping; send the request again")]
     ShuttingDown,
     #[error("the deadline passed")]
@@ -140,6 +142,10 @@ impl From<CallFault> for Status {
                 let accepted = MetadataValue::from_static(ACCEPTED_ENCODINGS);
                 status.metadata_mut().insert(ACCEPT_ENCODING, accepted);
                 return status;
+            }
+            CallFault::NoMemory => {
+                let described = Described::new(Code::ResourceExhausted, "OVERLOADED", text);
+                return described.retry(RETRY_DELAY).into();
             }
             CallFault::ShuttingDown => {
                 let described = Described::new(Code::Unavailable, "SHUTTING_DOWN", text);

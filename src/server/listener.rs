@@ -1,18 +1,18 @@
 //! Accepts gRPC connections, and drains them at the stop.
 
 use super::connection;
+use super::places::Places;
 use super::workers::Workers;
 use crate::metrics::Metrics;
 use crate::ops::AcceptErrors;
-use crate::rpc::Dispatcher;
+use crate::rpc::{Activity, Dispatcher};
 use crate::tls::{PortTls, TlsPeer};
-use metrics::Gauge;
 use std::io::Result;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,7 +24,7 @@ pub(super) struct Listener {
     pub metrics: Arc<Metrics>,
     /// `None`: connections are not encrypted.
     pub tls: Option<Arc<PortTls>>,
-    /// The most connections at once. Further ones wait to be accepted.
+    /// The most connections at once. Further ones wait to be accepted, and idle ones are sent away.
     pub max_connections: usize,
     pub workers: Workers,
     /// When it is cancelled, the listener stops accepting.
@@ -42,19 +42,20 @@ impl Listener {
     pub async fn run(self) {
         let Self { listener, dispatcher, metrics, max_connections, mut workers, .. } = self;
         let Self { tls, closing, stopping, drain, max_age, .. } = self;
-        let permits = Arc::new(Semaphore::new(max_connections));
+        let places = Places::new(max_connections, &metrics);
         let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
         let mut errors = AcceptErrors::new("gRPC");
         loop {
             let accepted = tokio::select! {
                 biased;
                 () = closing.cancelled() => break,
-                accepted = accept(&listener, &permits, &mut errors) => accepted,
+                accepted = accept(&listener, &places, &mut errors) => accepted,
             };
             let Some((stream, permit)) = accepted else { continue };
-            let admission = Admission::new(permit, &metrics.connections);
             let life = Life { leaving: stopping.child_token(), max_age, drain };
-            let service = ConnectionService { dispatcher: dispatcher.clone(), life };
+            let activity = Activity::new();
+            let place = places.take(permit, activity.clone(), life.leaving.clone());
+            let service = ConnectionService { dispatcher: dispatcher.clone(), life, activity };
             let tls = tls.clone().map(|tls| (tls, metrics.clone()));
             let connection = service.serve(stream, tls);
             let cut = cut.clone();
@@ -63,7 +64,7 @@ impl Listener {
                     () = connection => {}
                     () = cut.cancelled() => {}
                 }
-                drop(admission);
+                drop(place);
             }));
         }
         drop(listener);
@@ -79,33 +80,14 @@ impl Listener {
     }
 }
 
-/// Held by a connection: one of the `max_connections`, counted in the metrics.
-struct Admission {
-    _permit: OwnedSemaphorePermit,
-    connections: Gauge,
-}
-
-impl Admission {
-    fn new(permit: OwnedSemaphorePermit, connections: &Gauge) -> Self {
-        connections.increment(1.0);
-        Self { _permit: permit, connections: connections.clone() }
-    }
-}
-
-impl Drop for Admission {
-    fn drop(&mut self) {
-        self.connections.decrement(1.0);
-    }
-}
-
 /// Accepts one connection. The socket is not registered with this runtime, because the runtime of a
 /// worker will serve it.
 async fn accept(
     listener: &TcpListener,
-    permits: &Arc<Semaphore>,
+    places: &Places,
     errors: &mut AcceptErrors,
 ) -> Option<(std::net::TcpStream, OwnedSemaphorePermit)> {
-    let permit = permits.clone().acquire_owned().await.ok()?;
+    let permit = places.free().await?;
     let accepted = listener.accept().await.and_then(|(stream, _)| {
         // Answers are small, and a client waits for each.
         stream.set_nodelay(true)?;
@@ -145,6 +127,7 @@ impl Life {
 struct ConnectionService {
     dispatcher: Arc<Dispatcher>,
     life: Life,
+    activity: Arc<Activity>,
 }
 
 impl ConnectionService {
@@ -188,7 +171,8 @@ impl ConnectionService {
         writer: impl AsyncWrite + Unpin,
         until: Instant,
     ) -> Result<()> {
-        let take = |request, respond| self.dispatcher.take(request, respond, &self.life.leaving);
+        let context = self.dispatcher.context(self.life.leaving.clone(), self.activity.clone());
+        let take = |request, respond| self.dispatcher.take(request, respond, &context);
         connection::serve(reader, writer, until, take, &self.life.leaving).await
     }
 }

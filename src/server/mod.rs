@@ -8,6 +8,7 @@ mod entrance;
 mod handover;
 mod listener;
 mod outgoing;
+mod places;
 mod port_owner;
 mod serve;
 mod service_manager;

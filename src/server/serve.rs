@@ -10,10 +10,10 @@ use super::{descriptors, service_manager};
 use crate::admin::{Admin, sweep_forever};
 use crate::config::{Config, ConfigFault, Database};
 use crate::hooks;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Scarce};
 use crate::ops::{Operations, Stage};
 use crate::resolve::Resolver;
-use crate::rpc::Dispatcher;
+use crate::rpc::{Dispatcher, RequestMemory};
 use crate::shard::{Cluster, ClusterSettings, StartFault};
 use crate::store::{Store, StoreError, migrate};
 use std::pin::{Pin, pin};
@@ -146,7 +146,9 @@ fn dispatcher(
     let placeholders = config.rules.placeholders.clone();
     let resolver = Resolver::new(cluster.clone(), placeholders, metrics.clone());
     let (admin, stage) = (admin.clone(), operations.watch_stage());
-    Dispatcher::new(Arc::new(resolver), admin, metrics, config.request_timeout, stage)
+    let (held, refused) = (metrics.request_memory.clone(), metrics.shed.of(Scarce::Memory).clone());
+    let memory = RequestMemory::new(config.request_memory, held, refused);
+    Dispatcher::new(Arc::new(resolver), admin, metrics, config.request_timeout, memory, stage)
 }
 
 /// Starts what runs beside the calls until the cluster stops.

@@ -11,6 +11,7 @@ mod cluster;
 mod command_line;
 mod contract;
 mod crashes;
+mod enemies;
 mod events;
 mod filter;
 mod groups;

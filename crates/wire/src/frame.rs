@@ -123,13 +123,25 @@ impl Frames {
         })
     }
 
+    /// How many bytes have been received of messages that were not returned yet.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.chunk.len() + self.parts.len()
+    }
+
+    /// Whether all that was received has been returned.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Checks that nothing is left over. To be called when the peer has ended its side.
     ///
     /// # Errors
     /// If the peer ended in the middle of a message.
     #[inline]
     pub fn end(&self) -> Result<(), FrameFault> {
-        match self.chunk.is_empty() && self.parts.is_empty() {
+        match self.is_empty() {
             true => Ok(()),
             false => Err(FrameFault::CutShort),
         }

@@ -1,5 +1,6 @@
 //! The messages that a client sends on the stream of one call.
 
+use crate::rpc::memory::{ConnectionMemory, HeldMemory};
 use crate::rpc::status::CallFault;
 use aka_core::clock::Boottime;
 use aka_wire::encoding::Encoding;
@@ -11,24 +12,34 @@ use h2::RecvStream;
 use http::Request;
 use std::future::poll_fn;
 use std::pin::pin;
+use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
+
+/// How long the rest of a message may take that has begun.
+const LONGEST_MESSAGE_TIME: Duration = Duration::from_secs(10);
 
 /// The messages of a client. A message that lies in one chunk is read where it was received.
 pub struct Messages {
     body: RecvStream,
     frames: Frames,
+    /// The bytes in `frames` while they are no whole message.
+    held: HeldMemory,
+    /// Until when the rest of a message that has begun must come.
+    rest_until: Option<Boottime>,
     /// When it is cancelled, the client may send no more bytes than it was allowed already.
     leaving: Option<CancellationToken>,
 }
 
 impl Messages {
-    /// `longest` is the most bytes that a message may have.
-    pub fn new(request: Request<RecvStream>, longest: usize) -> Self {
+    /// `longest` is the most bytes that a message may have. What has come of a message that is not
+    /// whole is held in `memory`.
+    pub fn new(request: Request<RecvStream>, longest: usize, memory: &ConnectionMemory) -> Self {
         let encoding = Encoding::of(request.headers());
         let frames = Frames::new(longest, encoding);
-        Self { body: request.into_body(), frames, leaving: None }
+        let (body, held) = (request.into_body(), memory.nothing());
+        Self { body, frames, held, rest_until: None, leaving: None }
     }
 
     /// The message of a call that has exactly one, if the client sends it in time.
@@ -57,24 +68,50 @@ impl Messages {
     /// The next message, or `None` after the last.
     ///
     /// # Errors
-    /// If the message is too long, cut short, or compressed in a way that cannot be read, or if the
-    /// client has left.
+    /// If the message is too long, cut short, or compressed in a way that cannot be read, if there
+    /// is no memory for it, if its rest does not come in time, or if the client has left.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Status> {
         loop {
             if let Some(message) = self.frames.next_message().map_err(CallFault::from)? {
+                self.held.release();
+                self.rest_until = None;
                 return Ok(Some(message));
             }
-            let Some(chunk) = poll_fn(|context| self.body.poll_data(context)).await else {
+            if !self.held.hold(self.frames.len()) {
+                return Err(CallFault::NoMemory.into());
+            }
+            let Some(chunk) = self.chunk().await? else {
                 self.frames.end().map_err(CallFault::from)?;
                 return Ok(None);
             };
-            let chunk = chunk.map_err(left)?;
             if self.leaving.as_ref().is_none_or(|leaving| !leaving.is_cancelled()) {
                 // The client may send as many bytes again.
                 self.body.flow_control().release_capacity(chunk.len()).map_err(left)?;
             }
             self.frames.push(chunk);
         }
+    }
+
+    /// The next bytes of the client, if they come in time. `None`: it has ended its half.
+    async fn chunk(&mut self) -> Result<Option<Bytes>, Status> {
+        let mut chunk = poll_fn(|context| self.body.poll_data(context));
+        let chunk = if self.frames.is_empty() {
+            chunk.await
+        } else {
+            // Mostly it is here already, and needs no timer.
+            match (&mut chunk).now_or_never() {
+                Some(chunk) => chunk,
+                None => {
+                    let until = *self
+                        .rest_until
+                        .get_or_insert_with(|| Boottime::now().plus(LONGEST_MESSAGE_TIME));
+                    let left = until.since(Boottime::now());
+                    let chunk = timeout(left, chunk).await;
+                    chunk.map_err(|_| CallFault::DeadlineExceeded)?
+                }
+            }
+        };
+        chunk.transpose().map_err(left)
     }
 
     /// All messages until the connection should end, and those that have arrived by then. The last
@@ -108,6 +145,9 @@ fn left(error: h2::Error) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rpc::memory::RequestMemory;
+    use metrics::{Counter, Gauge};
+    use std::sync::Arc;
     use tokio::io::duplex;
     use tonic::Code;
     use tonic_types::StatusExt;
@@ -125,7 +165,8 @@ mod tests {
         let mut connection = h2::server::handshake(server).await.expect("opened");
         let (call, _respond) = connection.accept().await.expect("a call").expect("a call");
         tokio::spawn(async move { while let Some(Ok(_)) = connection.accept().await {} });
-        let mut messages = Messages::new(call, 9);
+        let memory = RequestMemory::new(1 << 20, Gauge::noop(), Counter::noop());
+        let mut messages = Messages::new(call, 9, &Arc::new(memory).of_connection());
         let status = loop {
             match messages.next().await {
                 Ok(message) => assert_eq!(message.expect("an error comes first"), "x"),

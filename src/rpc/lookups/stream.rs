@@ -3,6 +3,7 @@
 use super::unary::batch;
 use crate::resolve::{Deadline, Resolver};
 use crate::rpc::counters::CountedCall;
+use crate::rpc::memory::ConnectionMemory;
 use crate::rpc::response::{self, unless_gone};
 use crate::rpc::status::CallFault;
 use aka_core::clock::Boottime;
@@ -45,7 +46,7 @@ pub fn resolve_stream(
     })
 }
 
-/// Sends the answers as fast as the client reads them.
+/// Sends the answers as fast as the client reads them. What it has not read is held in `memory`.
 ///
 /// # Errors
 /// If the client has left.
@@ -53,12 +54,17 @@ pub async fn answer_stream(
     mut call: CountedCall,
     mut respond: SendResponse<Bytes>,
     answers: impl Stream<Item = Result<Bytes, Status>>,
+    memory: ConnectionMemory,
 ) -> Result<(), h2::Error> {
     let mut stream = response::begin(&mut respond)?;
     let mut answers = pin!(answers);
     let status = loop {
         match unless_gone(|context| stream.poll_reset(context), answers.next()).await? {
-            Some(Ok(answer)) => response::send(&mut stream, answer).await?,
+            Some(Ok(answer)) => {
+                if let Err(status) = response::send(&mut stream, answer, &memory).await? {
+                    break Some(status);
+                }
+            }
             Some(Err(status)) => break Some(status),
             None => break None,
         }

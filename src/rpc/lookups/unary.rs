@@ -4,6 +4,7 @@ use super::batch::{BatchAnswer, BatchRequest};
 use super::messages::Messages;
 use crate::resolve::{Deadline, Resolution, Resolver};
 use crate::rpc::counters::CountedCall;
+use crate::rpc::memory::ConnectionMemory;
 use crate::rpc::response::{self, unless_gone};
 use crate::rpc::status::{self, CallFault};
 use aka_wire::frame::framed;
@@ -71,21 +72,30 @@ pub(super) async fn batch(
 
 /// Answers a call that memory can usually answer at once. Then the call needs no task and no
 /// wake-up, and its answer leaves in one write with those of the calls beside it.
-pub fn answer_at_once<F>(call: CountedCall, respond: SendResponse<Bytes>, reply: F)
-where
+///
+/// What the client has no room for is held in `memory`.
+pub fn answer_at_once<F>(
+    call: CountedCall,
+    respond: SendResponse<Bytes>,
+    reply: F,
+    memory: &ConnectionMemory,
+) where
     F: Future<Output = Result<Bytes, Status>> + Send + 'static,
 {
     // A panic must not end the other calls of the connection.
     let reply = AssertUnwindSafe(reply).catch_unwind();
     let mut reply = Box::pin(reply.map(|reply| reply.unwrap_or_else(|_| Err(panicked()))));
     match reply.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(reply) => end(call, respond, reply),
-        Poll::Pending => drop(tokio::spawn(async move {
-            let (call, mut respond) = (call, respond);
-            if let Ok(reply) = unless_gone(|context| respond.poll_reset(context), reply).await {
-                end(call, respond, reply);
-            }
-        })),
+        Poll::Ready(reply) => end(call, respond, reply, memory),
+        Poll::Pending => {
+            let memory = memory.clone();
+            tokio::spawn(async move {
+                let (call, mut respond) = (call, respond);
+                if let Ok(reply) = unless_gone(|context| respond.poll_reset(context), reply).await {
+                    end(call, respond, reply, &memory);
+                }
+            });
+        }
     }
 }
 
@@ -95,10 +105,15 @@ fn panicked() -> Status {
     CallFault::Internal("the lookup failed; see the server's log".to_owned()).into()
 }
 
-fn end(mut call: CountedCall, mut respond: SendResponse<Bytes>, reply: Result<Bytes, Status>) {
+fn end(
+    mut call: CountedCall,
+    mut respond: SendResponse<Bytes>,
+    reply: Result<Bytes, Status>,
+    memory: &ConnectionMemory,
+) {
     let code = reply.as_ref().map_or_else(Status::code, |_| Code::Ok);
     // On an error the client has left, which counts as cancelled.
-    if response::answer(&mut respond, reply).is_ok() {
+    if response::answer(&mut respond, reply, memory).is_ok() {
         call.code = Some(code);
     }
 }
@@ -107,25 +122,32 @@ fn end(mut call: CountedCall, mut respond: SendResponse<Bytes>, reply: Result<By
 mod tests {
     use super::*;
     use crate::metrics::Metrics;
+    use crate::rpc::Activity;
     use crate::rpc::counters::CallCounters;
+    use crate::rpc::memory::RequestMemory;
     use aka_wire::Method;
     use http::Request;
+    use metrics::{Counter, Gauge};
     use tokio::io::duplex;
 
     #[tokio::test]
     async fn a_lookup_that_panics_is_answered() {
         let (client, server) = duplex(1 << 10);
         let counters = CallCounters::new(&Metrics::new());
+        let memory = RequestMemory::new(1 << 20, Gauge::noop(), Counter::noop());
+        let (memory, activity) = (Arc::new(memory).of_connection(), Activity::new());
         let serving = async {
             let mut connection = h2::server::handshake(server).await.expect("opened");
             while let Some(Ok((request, respond))) = connection.accept().await {
                 let path = request.uri().path().to_owned();
-                answer_at_once(counters.begin(Some(Method::Resolve)), respond, async move {
+                let reply = async move {
                     if path == "/later" {
                         tokio::task::yield_now().await;
                     }
                     if path != "/well" { panic!("a bug") } else { Ok(framed(0, |_| {})) }
-                });
+                };
+                let call = counters.begin(Some(Method::Resolve), &activity);
+                answer_at_once(call, respond, reply, &memory);
             }
         };
         let calling = async {

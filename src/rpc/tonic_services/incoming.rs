@@ -1,37 +1,62 @@
 //! From h2 to tonic: the bodies of requests.
 
+use crate::rpc::memory::{ConnectionMemory, HeldMemory};
+use crate::rpc::status::CallFault;
 use bytes::Bytes;
 use h2::RecvStream;
+use http::Request;
 use http_body::{Body, Frame};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tonic::Status;
 
-/// The body of a request, in the form that tonic reads.
-pub struct Incoming(pub RecvStream);
+/// About how many bytes a header takes besides its name and value.
+const HEADER: usize = 64;
+
+/// The body of a request, in the form that tonic reads. What has come of it counts as held for its
+/// client until the call is over.
+pub struct Incoming {
+    body: RecvStream,
+    held: HeldMemory,
+}
+
+impl Incoming {
+    /// Takes the request's headers into account, too. `None`: there is no memory for them.
+    pub fn new(request: Request<RecvStream>, memory: &ConnectionMemory) -> Option<Request<Self>> {
+        let headers = request.headers().iter();
+        let headers = headers.map(|(name, value)| HEADER + name.as_str().len() + value.len());
+        let held = memory.take(headers.sum())?;
+        Some(request.map(|body| Self { body, held }))
+    }
+}
 
 impl Body for Incoming {
     type Data = Bytes;
-    type Error = h2::Error;
+    type Error = Status;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
-        let Self(body) = &mut *self;
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let Self { body, held } = &mut *self;
+        let failed = |error: h2::Error| Status::cancelled(error.to_string());
         if let Some(data) = ready!(body.poll_data(context)) {
-            let data = data.and_then(|data| {
-                body.flow_control().release_capacity(data.len())?;
+            let data = data.map_err(failed).and_then(|data| {
+                if !held.grow(data.len()) {
+                    return Err(CallFault::NoMemory.into());
+                }
+                body.flow_control().release_capacity(data.len()).map_err(failed)?;
                 Ok(Frame::data(data))
             });
             return Poll::Ready(Some(data));
         }
         let trailers = ready!(body.poll_trailers(context)).transpose();
-        Poll::Ready(trailers.map(|trailers| trailers.map(Frame::trailers)))
+        Poll::Ready(trailers.map(|trailers| trailers.map(Frame::trailers).map_err(failed)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        self.body.is_end_stream()
     }
 }
 
@@ -50,12 +75,12 @@ impl UntilStopped {
 
 impl Body for UntilStopped {
     type Data = Bytes;
-    type Error = h2::Error;
+    type Error = Status;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let frame = Pin::new(&mut self.body).poll_frame(context);
         if frame.is_pending() && self.stopped.as_mut().poll(context).is_ready() {
             return Poll::Ready(None);

@@ -8,8 +8,9 @@ use crate::metrics::Metrics;
 use crate::ops::Stage;
 use crate::rpc::counters::CountedCall;
 use crate::rpc::limits::MethodLimits;
+use crate::rpc::memory::ConnectionMemory;
 use crate::rpc::response::{self, unless_gone};
-use crate::rpc::status::contract;
+use crate::rpc::status::{CallFault, contract};
 use aka_core::clock::Boottime;
 use aka_wire::Method;
 use aka_wire::pb;
@@ -23,6 +24,7 @@ use std::convert::Infallible;
 use std::future::ready;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
@@ -32,6 +34,9 @@ use tonic::{Code, Status};
 use tonic_health::pb::health_server::HealthServer;
 use tower::util::BoxCloneSyncService;
 use tower_service::Service;
+
+/// So long after its deadline a call is ended that still waits for its message.
+const READING_ENDS_LATER: Duration = Duration::from_millis(100);
 
 /// The services that tonic answers. So few names do not need a router for arbitrary paths, such as
 /// axum's.
@@ -82,10 +87,15 @@ impl TonicServices {
         until: Boottime,
     ) -> PendingResponse {
         let (admin, metrics) = (self.admin.clone(), self.metrics.clone());
-        AliasAdminServer::new(AdminCall { admin, metrics, until })
+        let mut service = AliasAdminServer::new(AdminCall { admin, metrics, until })
             .max_decoding_message_size(limits.longest_message)
-            .accept_compressed(Gzip)
-            .call(request)
+            .accept_compressed(Gzip);
+        // The call itself answers by the deadline, once it has its message.
+        let left = until.since(Boottime::now()) + READING_ENDS_LATER;
+        Box::pin(async move {
+            let answered = tokio::time::timeout(left, service.call(request)).await;
+            answered.unwrap_or_else(|_| Ok(Status::from(CallFault::DeadlineExceeded).into_http()))
+        })
     }
 
     /// Gives a call to the service that its path names, or answers `UNIMPLEMENTED`. `leaving`: of
@@ -128,7 +138,8 @@ where
     (S::NAME, BoxCloneSyncService::new(service))
 }
 
-/// Sends tonic's response to the client, as fast as it reads.
+/// Sends tonic's response to the client, as fast as it reads. What it has not read is held in
+/// `memory`.
 ///
 /// # Errors
 /// If the client has left.
@@ -136,6 +147,7 @@ pub async fn answer(
     mut call: CountedCall,
     mut respond: SendResponse<Bytes>,
     response: PendingResponse,
+    memory: ConnectionMemory,
 ) -> Result<(), h2::Error> {
     let Ok(response) = unless_gone(|context| respond.poll_reset(context), response).await?;
     let (head, mut body) = in_contract(response).into_parts();
@@ -148,7 +160,13 @@ pub async fn answer(
     }
     while let Some(frame) = unless_gone(|context| stream.poll_reset(context), body.frame()).await? {
         match frame.map(Frame::into_data) {
-            Ok(Ok(data)) => response::send(&mut stream, data).await?,
+            Ok(Ok(data)) => {
+                if let Err(status) = response::send(&mut stream, data, &memory).await? {
+                    response::end(&mut stream, Some(&status))?;
+                    call.code = Some(status.code());
+                    return Ok(());
+                }
+            }
             Ok(Err(frame)) => {
                 let trailers = frame.into_trailers().unwrap_or_default();
                 let code = self::code(&trailers);

@@ -1,7 +1,8 @@
 //! `aka resolve`: one answer for each id of any form, in order.
 
 use super::client;
-use aka_test_support::{Backend, PROJECT, create_request, start};
+use aka_test_support::{Backend, PROJECT, aka_program, create_request, start};
+use std::process::Command;
 
 on_backends!(ids_from_arguments_are_resolved: sqlite);
 
@@ -78,6 +79,30 @@ async fn odd_ids_are_answered_as_they_are(backend: Backend) {
     assert_eq!(none.succeeded(), "");
     let json = client(&aka, ["resolve", "--output", "json"]).input(b"b\xff".as_slice()).run().await;
     assert_eq!(json.json()[0]["distinct_id_base64"], "Yv8=", "{json}");
+}
+
+on_backends!(an_id_does_not_control_the_terminal: sqlite);
+
+/// `script` gives the command a terminal.
+async fn an_id_does_not_control_the_terminal(backend: Backend) {
+    let (_database, aka) = start(backend).await;
+    let id = "a\u{1b}[2J\u{9b}\u{202e}b";
+    let program = aka_program().display().to_string();
+    let grpc = aka.grpc;
+    let in_terminal = |flags: &str| {
+        let command = format!("{program} resolve --server {grpc} --project 7 {flags} \"$ID\"");
+        let mut script = Command::new("script");
+        let shown = script.args(["-qec", &command, "/dev/null"]).env("ID", id).output();
+        let shown = shown.expect("script is part of Debian's bsdutils");
+        String::from_utf8(shown.stdout).expect("text")
+    };
+    assert_eq!(in_terminal("").trim_end(), "a\\u{1b}[2J\\u{9b}\\u{202e}b");
+    let json = in_terminal("--output json");
+    assert!(json.contains("\"a\\u001b[2J\\u009b\\u202eb\""), "{json}");
+    assert_eq!(client(&aka, ["resolve", id]).run().await.succeeded(), format!("{id}\n"));
+    let json = client(&aka, ["resolve", "--output", "json", id]).run().await;
+    assert!(json.text().contains("\"a\\u001b[2J\\u009b\\u202eb\""), "{json}");
+    assert_eq!(json.json()[0]["canonical_id"], id);
 }
 
 on_backends!(line_ends_and_marks_of_other_systems_are_no_part_of_an_id: sqlite);

@@ -1,0 +1,6 @@
+//! What clients that mean harm can make the server keep. They speak HTTP/2 by a framer of the tests'
+//! own, because no library does what they do.
+
+mod memory;
+mod operations;
+mod places;
