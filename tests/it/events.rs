@@ -115,7 +115,8 @@ async fn create_all(aka: &Aka, pairs: &[(String, String)], model: &mut Model) {
 
 /// Line by line, in order: the ids that are answered and those that are not aliases at all.
 async fn resolve_all(aka: &Aka, events: &[Event], model: &Model) {
-    let input: String = events.iter().map(|event| format!("{}\n", event.distinct_id)).collect();
+    // The lines end as those of Windows do. An id that ends with a carriage return keeps its own.
+    let input: String = events.iter().map(|event| format!("{}\r\n", event.distinct_id)).collect();
     let plain = command(aka, &["resolve"]).input(input.clone()).run().await.succeeded();
     let answers: Vec<_> = plain.split_terminator('\n').collect();
     assert_eq!(answers.len(), events.len());
