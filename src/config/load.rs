@@ -38,9 +38,9 @@ pub struct Config {
     pub drain_delay: Duration,
     pub drain_timeout: Duration,
     pub max_connections: usize,
-    /// `None`: connections may become as old as they like.
-    /// In bytes.
+    /// The memory that clients can make the server keep, in bytes.
     pub request_memory: u64,
+    /// `None`: connections may become as old as they like.
     pub max_connection_age: Option<Duration>,
     pub sweep_pause: Duration,
     pub log_format: LogFormat,

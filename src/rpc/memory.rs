@@ -60,6 +60,11 @@ pub struct HeldMemory {
 }
 
 impl HeldMemory {
+    /// Nothing yet, of the same connection.
+    pub fn another(&self) -> Self {
+        Self { used: self.used.clone(), bytes: 0 }
+    }
+
     /// Takes more. Returns false, and takes nothing, if there are not so many.
     #[must_use]
     pub fn grow(&mut self, bytes: usize) -> bool {

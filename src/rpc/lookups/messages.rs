@@ -20,6 +20,16 @@ use tonic::Status;
 /// How long the rest of a message may take that has begun.
 const LONGEST_MESSAGE_TIME: Duration = Duration::from_secs(10);
 
+/// A whole message of at most so many bytes is not counted. So the calls that memory answers at once
+/// do without.
+const SMALL_MESSAGE: usize = 16 << 10;
+
+/// A whole message. Dropping it gives its memory back.
+pub struct KeptMessage {
+    pub bytes: Bytes,
+    _held: HeldMemory,
+}
+
 /// The messages of a client. A message that lies in one chunk is read where it was received.
 pub struct Messages {
     body: RecvStream,
@@ -46,7 +56,7 @@ impl Messages {
     ///
     /// # Errors
     /// If there is no message or more than one, if the deadline passes, or as [`next`](Self::next).
-    pub async fn only(self, until: Boottime) -> Result<Bytes, Status> {
+    pub async fn only(self, until: Boottime) -> Result<KeptMessage, Status> {
         let mut message = pin!(self.only_one());
         // Most messages are here already, and need no timer.
         if let Some(message) = message.as_mut().now_or_never() {
@@ -56,13 +66,22 @@ impl Messages {
         timeout(left, message).await.unwrap_or_else(|_| Err(CallFault::DeadlineExceeded.into()))
     }
 
-    async fn only_one(mut self) -> Result<Bytes, Status> {
+    async fn only_one(mut self) -> Result<KeptMessage, Status> {
         let malformed = |text: &str| CallFault::Malformed(text.to_owned());
         let message = self.next().await?.ok_or_else(|| malformed("there is none"))?;
         match self.next().await? {
-            None => Ok(message),
+            None => self.keep(message),
             Some(_) => Err(malformed("there is more than one").into()),
         }
+    }
+
+    /// Counts a whole message as held until its call is answered, which may wait for a shard.
+    fn keep(&self, bytes: Bytes) -> Result<KeptMessage, Status> {
+        let mut held = self.held.another();
+        if bytes.len() > SMALL_MESSAGE && !held.grow(bytes.len()) {
+            return Err(CallFault::NoMemory.into());
+        }
+        Ok(KeptMessage { bytes, _held: held })
     }
 
     /// The next message, or `None` after the last.
@@ -119,7 +138,7 @@ impl Messages {
     pub fn until_stopped(
         mut self,
         leaving: CancellationToken,
-    ) -> impl Stream<Item = Result<Bytes, Status>> + Send {
+    ) -> impl Stream<Item = Result<KeptMessage, Status>> + Send {
         self.leaving = Some(leaving.clone());
         // One for the whole stream: making one takes a lock that all calls share.
         let stopped = Box::pin(leaving.cancelled_owned());
@@ -127,7 +146,7 @@ impl Messages {
             let mut messages = messages?;
             tokio::select! {
                 biased;
-                message = messages.next() => match message.transpose()? {
+                message = messages.next() => match message.transpose()?.and_then(|m| messages.keep(m)) {
                     Ok(message) => Some((Ok(message), (Some(messages), stopped))),
                     Err(status) => Some((Err(status), (None, stopped))),
                 },

@@ -1,5 +1,6 @@
 //! `StreamResolve`: batches in, one framed answer out for each, in order.
 
+use super::messages::KeptMessage;
 use super::unary::batch;
 use crate::resolve::{Deadline, Resolver};
 use crate::rpc::counters::CountedCall;
@@ -22,7 +23,7 @@ const STREAM_AHEAD: usize = 2;
 /// `end` is when the client stops waiting for the whole stream.
 pub fn resolve_stream(
     resolver: Arc<Resolver>,
-    requests: impl Stream<Item = Result<Bytes, Status>> + Send + 'static,
+    requests: impl Stream<Item = Result<KeptMessage, Status>> + Send + 'static,
     limit: Duration,
     end: Boottime,
 ) -> impl Stream<Item = Result<Bytes, Status>> + Send + 'static {

@@ -1,7 +1,7 @@
 //! `Resolve` and `BatchResolve`: one message in, one framed message out.
 
 use super::batch::{BatchAnswer, BatchRequest};
-use super::messages::Messages;
+use super::messages::{KeptMessage, Messages};
 use crate::resolve::{Deadline, Resolution, Resolver};
 use crate::rpc::counters::CountedCall;
 use crate::rpc::memory::ConnectionMemory;
@@ -26,7 +26,7 @@ pub async fn resolve(
 ) -> Result<Bytes, Status> {
     let request = messages.only(deadline.until).await?;
     let ResolveRequest { project_id, distinct_id, consistency_token } =
-        ResolveRequest::decode(request).map_err(CallFault::from)?;
+        ResolveRequest::decode(request.bytes.clone()).map_err(CallFault::from)?;
     let ids = std::iter::once(&distinct_id[..]);
     let resolution = resolver.resolve(project_id, ids, &consistency_token, deadline).await;
     let Resolution { aliases, failures, degraded } =
@@ -56,10 +56,11 @@ pub async fn resolve_batch(
 /// Answers the message of one batch.
 pub(super) async fn batch(
     resolver: &Resolver,
-    request: Bytes,
+    request: KeptMessage,
     deadline: Deadline,
 ) -> Result<Bytes, Status> {
-    let BatchRequest { project_id, ids, consistency_token } = BatchRequest::decode(request)?;
+    let message = request.bytes.clone();
+    let BatchRequest { project_id, ids, consistency_token } = BatchRequest::decode(message)?;
     let resolution = resolver.resolve(project_id, ids.iter(), &consistency_token, deadline).await;
     let Resolution { aliases, failures, degraded } =
         resolution.map_err(|refusal| status::read(&refusal))?;

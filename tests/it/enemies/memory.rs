@@ -3,7 +3,7 @@
 
 use aka_test_support::http2::{PREFACE, SETTINGS, data, frame, headers_of};
 use aka_test_support::{
-    Aka, Backend, PROJECT, batch_request, create_request, eventually, start_with,
+    Aka, Backend, Database, PROJECT, batch_request, create_request, eventually, start_with,
 };
 use aka_wire::frame::framed;
 use aka_wire::pb::ListAliasesRequest;
@@ -13,6 +13,7 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 /// The type of a frame that lets the other side send more.
@@ -36,6 +37,8 @@ struct Enemy {
     stream: TcpStream,
     /// How many bytes the server allows it to send, on all streams together.
     allowed: Arc<AtomicU64>,
+    /// Told when the server allows more.
+    updated: Arc<Notify>,
 }
 
 impl Drop for Enemy {
@@ -53,6 +56,8 @@ impl Enemy {
         // RFC 9113, section 6.9.2: the window before the first update.
         let allowed = Arc::new(AtomicU64::new(65_535));
         let (mut reader, counted) = (stream.try_clone().expect("a descriptor"), allowed.clone());
+        let updated = Arc::new(Notify::new());
+        let tell = updated.clone();
         std::thread::spawn(move || {
             let mut head = [0; 9];
             while reader.read_exact(&mut head).is_ok() {
@@ -64,10 +69,11 @@ impl Enemy {
                 if head[3] == WINDOW_UPDATE && head[5..] == [0; 4] {
                     let more = u32::from_be_bytes(payload.try_into().expect("four bytes"));
                     counted.fetch_add(u64::from(more), Ordering::AcqRel);
+                    tell.notify_one();
                 }
             }
         });
-        Self { stream, allowed }
+        Self { stream, allowed, updated }
     }
 
     /// Begins calls, and sends each of them these bytes, as long as the server allows it.
@@ -76,7 +82,7 @@ impl Enemy {
         for call in (1..).step_by(2).take(CALLS as usize) {
             let may_send = async {
                 while self.allowed.load(Ordering::Acquire) < bytes.len() as u64 {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    self.updated.notified().await;
                 }
             };
             if timeout(Duration::from_secs(2), may_send).await.is_err() {
@@ -120,7 +126,7 @@ fn resident_mib(aka: &Aka) -> u64 {
 }
 
 /// A server with 500 aliases whose canonical id is as long as may be.
-async fn victim(backend: Backend) -> (aka_test_support::Database, Aka, u64) {
+async fn victim(backend: Backend) -> (Database, Aka, u64) {
     let (database, aka) = start_with(backend, &BUDGET).await;
     let canonical = "c".repeat(255);
     let requests = (0..500).map(|n| create_request(PROJECT, format!("alias-{n}"), &canonical));
@@ -179,6 +185,26 @@ async fn messages_without_an_end_are_bounded(backend: Backend) {
         all_is_given_back(&aka).await;
         drop(enemy);
     }
+}
+
+on_backends!(messages_that_wait_for_a_shard_are_bounded: sqlite);
+
+/// All ask for the same ids, so they wait for one load and need no room in a queue.
+async fn messages_that_wait_for_a_shard_are_bounded(backend: Backend) {
+    let database = Database::create(backend).await;
+    let gates = tempfile::tempdir().expect("a temporary folder can be made");
+    let gate = gates.path().join("landing");
+    let folder = gates.path().display().to_string();
+    let flags = [&BUDGET[..], &["--filter", "false", "--lanes", "1"]].concat();
+    let aka = Aka::serve_with_env(&database, &flags, &[("AKA_HOLD_DIR", &folder)]).await;
+    std::fs::write(&gate, "").expect("the gate closes");
+    let ids: Vec<_> = (0..300).map(|n| format!("{n:0>200}")).collect();
+    let mut enemy = Enemy::of(&aka);
+    enemy.attack(BATCH, &message(&batch_request(PROJECT, &ids)), true).await;
+    eventually("the server refuses", async || (refused(&aka).await > 0.0).then_some(())).await;
+    std::fs::remove_file(&gate).expect("the gate opens");
+    drop(enemy);
+    all_is_given_back(&aka).await;
 }
 
 async fn all_is_given_back(aka: &Aka) {
