@@ -51,8 +51,10 @@ async fn what_arrived_on_a_stream_is_answered(backend: Backend) {
     let (gate, held) = (gates.path().join("landing"), gates.path().join("landing.held"));
     let environment = [("AKA_HOLD_DIR", gates.path().to_str().expect("text"))];
     let flags = ["--drain-timeout-ms", "60000", "--filter", "false"];
-    // The load is held for as long as this machine takes to notice the stop.
-    let flags = [&flags[..], &["--request-timeout-ms", "60000"]].concat();
+    // The load is held for as long as this machine takes to notice the stop. Meanwhile memory answers
+    // for bob, however late the feed is: another load would be held, too.
+    let patient = ["--request-timeout-ms", "60000", "--staleness-limit-ms", "60000"];
+    let flags = [&flags[..], &patient].concat();
     let aka = Aka::serve_with_env(&database, &flags, &environment).await;
     aka.create(PROJECT, "bob", "alice").await.expect("created");
     aka.resolve(PROJECT, "bob").await.expect("from now on memory has it");
