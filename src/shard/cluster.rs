@@ -84,8 +84,8 @@ impl Cluster {
     }
 
     fn spawn_tasks(&self, shard: &Arc<Shard>) {
-        for _ in 0..shard.settings.lanes {
-            self.tasks.spawn(lane::run(shard.clone(), self.stop.clone()));
+        for lane in 0..shard.settings.lanes {
+            self.tasks.spawn(lane::run(shard.clone(), lane, self.stop.clone()));
         }
         for _ in 0..shard.settings.admin_connections {
             self.tasks.spawn(reader::run(shard.clone(), self.stop.clone()));

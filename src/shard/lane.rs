@@ -9,8 +9,13 @@ use aka_core::clock::Boottime;
 use aka_core::coherence::LookupFailure;
 use aka_core::domain::{Key, Loaded};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
+
+/// A lane that had nothing to do for so long tries its connection out. Lanes with high numbers are
+/// idle until a peak comes (see [`lane_turns`](super::lane_turns)). A firewall or the database may
+/// have dropped their connections by then, and the keys of the peak would wait until that is seen.
+const IDLE: Duration = Duration::from_secs(30);
 
 impl Shard {
     /// Gives keys that were [started](aka_core::coherence::Lookup::Started) to the lanes. Keys that
@@ -43,8 +48,8 @@ impl Shard {
     }
 }
 
-/// Runs one lane until `stop` is cancelled.
-pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
+/// Runs the lane with this number until `stop` is cancelled.
+pub(super) async fn run(shard: Arc<Shard>, lane: usize, stop: CancellationToken) {
     let mut connection = ShardConnection::of_lane(shard.clone());
     loop {
         let connected = tokio::select! {
@@ -63,7 +68,7 @@ pub(super) async fn run(shard: Arc<Shard>, stop: CancellationToken) {
         }
         shard.health.connected();
         shard.metrics.up.set(1.0);
-        serve(&shard, &mut connection, &stop).await;
+        serve(&shard, lane, &mut connection, &stop).await;
         shard.health.disconnected();
         if stop.is_cancelled() {
             return;
@@ -89,13 +94,22 @@ fn heed(shard: &Shard, connection: &ShardConnection, loaded: &mut Loaded) {
 }
 
 /// Serves until the connection is lost.
-async fn serve(shard: &Shard, connection: &mut ShardConnection, stop: &CancellationToken) {
+async fn serve(
+    shard: &Shard,
+    lane: usize,
+    connection: &mut ShardConnection,
+    stop: &CancellationToken,
+) {
     while connection.is_open() {
         let most = connection.most_keys().min(shard.settings.lane_batch);
         let (keys, query) = tokio::select! {
             () = stop.cancelled() => return,
-            next = shard.lane_backlog.next(most) => next,
+            next = shard.lane_backlog.next(lane, most) => next,
             () = shard.health.doubted() => {
+                try_out(shard, connection).await;
+                continue;
+            }
+            () = tokio::time::sleep(IDLE) => {
                 try_out(shard, connection).await;
                 continue;
             }

@@ -5,13 +5,13 @@
 //! query. A full batch never waits, nor does a key that comes when the shard was left alone. If more
 //! keys come than the lanes can take in time, there is no [`Room`] for them.
 
+use super::lane_turns::LaneTurns;
 use super::pace::Pace;
 use super::queue::Queue;
 use super::room::Room;
 use aka_core::domain::Key;
 use parking_lot::Mutex;
 use std::time::Duration;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// Keys that wait for a lane.
@@ -19,12 +19,9 @@ pub(super) struct LaneBacklog {
     keys: Queue<Key>,
     /// How many waiting keys fill a query.
     batch: usize,
-    /// Told when a full batch waits.
-    full: Notify,
     pace: Mutex<Pace>,
     room: Mutex<Room>,
-    /// Held by the lane that takes the next keys. So a key wakes one lane.
-    turn: tokio::sync::Mutex<()>,
+    turns: LaneTurns,
 }
 
 /// The keys of one query, from when it begins until it is over.
@@ -34,17 +31,22 @@ pub(super) struct LaneQuery<'a> {
     came: u64,
 }
 
+/// A lane that waits for keys.
+struct Waiting<'a> {
+    backlog: &'a LaneBacklog,
+    lane: usize,
+}
+
 impl LaneBacklog {
-    /// Holds at most `capacity` keys. Queries of fewer than `batch` keys keep a pace of at most
-    /// `longest_pace`.
-    pub fn new(capacity: usize, batch: usize, longest_pace: Duration) -> Self {
+    /// For so many lanes. Holds at most `capacity` keys. Queries of fewer than `batch` keys keep a
+    /// pace of at most `longest_pace`.
+    pub fn new(lanes: usize, capacity: usize, batch: usize, longest_pace: Duration) -> Self {
         Self {
             keys: Queue::new(capacity),
             batch,
-            full: Notify::new(),
             pace: Mutex::new(Pace::new(longest_pace)),
             room: Mutex::new(Room::new(capacity)),
-            turn: tokio::sync::Mutex::default(),
+            turns: LaneTurns::new(lanes),
         }
     }
 
@@ -52,11 +54,12 @@ impl LaneBacklog {
     pub fn push(&self, keys: Vec<Key>) -> Vec<Key> {
         self.pace.lock().came(keys.len());
         let room = self.room.lock().keys();
-        let refused = self.keys.push_within(room, keys);
-        if self.keys.len() >= self.batch {
-            self.full.notify_one();
+        let pushed = self.keys.push_within(room, keys);
+        // A lane waits for the first key, then perhaps for a full batch.
+        if pushed.before == 0 || (pushed.before < self.batch && pushed.after >= self.batch) {
+            self.turns.wake();
         }
-        refused
+        pushed.refused
     }
 
     /// Takes all keys, because no lane can ask for them.
@@ -65,12 +68,24 @@ impl LaneBacklog {
         self.keys.take(usize::MAX)
     }
 
-    /// Waits for keys and for the pace, and takes up to `most` keys. Cancel safe: no key is lost.
-    pub async fn next(&self, most: usize) -> (Vec<Key>, LaneQuery<'_>) {
-        let _turn = self.turn.lock().await;
+    /// Waits until it is the turn of this lane, for keys and for the pace, and takes up to `most`
+    /// keys. Lanes are numbered from 0. Cancel safe: no key is lost.
+    pub async fn next(&self, lane: usize, most: usize) -> (Vec<Key>, LaneQuery<'_>) {
+        self.turns.enter(lane);
+        let _waiting = Waiting { backlog: self, lane };
         loop {
-            self.keys.filled().await;
-            self.keep_pace(most).await;
+            if !self.turns.is_first(lane) || self.keys.len() == 0 {
+                self.turns.told(lane).await;
+                continue;
+            }
+            if let Some(next) = self.pause(most) {
+                tokio::select! {
+                    () = self.turns.told(lane) => {}
+                    () = tokio::time::sleep_until(next) => {}
+                }
+                // It is looked again: another lane may be the first now.
+                continue;
+            }
             let keys = self.keys.take(most);
             // They may have been taken because the shard went down.
             if !keys.is_empty() {
@@ -82,19 +97,12 @@ impl LaneBacklog {
         }
     }
 
-    /// Waits until the pace allows a query, or a full one can be sent.
-    async fn keep_pace(&self, most: usize) {
-        let next = self.pace.lock().next();
-        let Some(next) = next.filter(|&next| next > Instant::now()) else { return };
-        let is_full = async {
-            while self.keys.len() < most.min(self.batch) {
-                self.full.notified().await;
-            }
-        };
-        tokio::select! {
-            () = is_full => {}
-            () = tokio::time::sleep_until(next) => {}
+    /// Until when the pace allows no query. `None`: one may begin, or a full one can be sent.
+    fn pause(&self, most: usize) -> Option<Instant> {
+        if self.keys.len() >= most.min(self.batch) {
+            return None;
         }
+        self.pace.lock().next().filter(|&next| next > Instant::now())
     }
 
     pub fn len(&self) -> usize {
@@ -109,16 +117,28 @@ impl LaneQuery<'_> {
     }
 }
 
+impl Drop for Waiting<'_> {
+    /// The lane goes, with keys or without. If keys are left, it is the turn of the next one.
+    fn drop(&mut self) {
+        let Self { backlog, lane } = self;
+        backlog.turns.leave(*lane);
+        if backlog.keys.len() > 0 {
+            backlog.turns.wake();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use aka_core::domain::{Id, Project};
+    use std::task::Poll;
 
     const PACE: Duration = Duration::from_millis(100);
     const BATCH: usize = 10;
 
     fn backlog() -> LaneBacklog {
-        LaneBacklog::new(100, BATCH, PACE)
+        LaneBacklog::new(3, 100, BATCH, PACE)
     }
 
     fn keys(count: usize) -> Vec<Key> {
@@ -131,7 +151,7 @@ mod tests {
     /// Asks for one key, and lets `meanwhile` keys come before the answer.
     async fn ask(backlog: &LaneBacklog, meanwhile: usize) {
         backlog.push(keys(1));
-        let (_, query) = backlog.next(BATCH).await;
+        let (_, query) = backlog.next(0, BATCH).await;
         for _ in 0..meanwhile {
             backlog.push(keys(1));
         }
@@ -165,7 +185,7 @@ mod tests {
             tokio::time::sleep(PACE / 2).await;
             backlog.push(keys(4));
         };
-        let ((taken, _), ()) = tokio::join!(backlog.next(BATCH), later);
+        let ((taken, _), ()) = tokio::join!(backlog.next(0, BATCH), later);
         assert_eq!(taken.len(), 5);
         let waited = begun.elapsed();
         assert!((PACE / 2..=PACE).contains(&waited), "{waited:?}");
@@ -176,26 +196,26 @@ mod tests {
         let (backlog, begun) = (busy().await, Instant::now());
         backlog.push(keys(BATCH - 1));
         let last = async { backlog.push(keys(1)) };
-        let ((taken, _), _) = tokio::join!(backlog.next(BATCH), last);
+        let ((taken, _), _) = tokio::join!(backlog.next(0, BATCH), last);
         assert_eq!(taken.len(), BATCH);
         assert_eq!(begun.elapsed(), Duration::ZERO);
         backlog.push(keys(2));
-        let ((taken, _), begun) = (backlog.next(2).await, begun);
+        let ((taken, _), begun) = (backlog.next(0, 2).await, begun);
         assert_eq!((taken.len(), begun.elapsed()), (2, Duration::ZERO), "a smaller batch");
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_slow_lanes_cannot_take_in_time_is_refused_at_once() {
-        let backlog = LaneBacklog::new(20_000, BATCH, PACE);
+        let backlog = LaneBacklog::new(1, 20_000, BATCH, PACE);
         assert!(backlog.push(keys(15_000)).is_empty());
         for _ in 0..20 {
-            let (_, query) = backlog.next(BATCH).await;
+            let (_, query) = backlog.next(0, BATCH).await;
             tokio::time::sleep(Duration::from_millis(10)).await;
             query.end();
         }
         assert_eq!(backlog.push(keys(1)).len(), 1);
         while backlog.len() > 0 {
-            backlog.next(usize::MAX).await.1.end();
+            backlog.next(0, usize::MAX).await.1.end();
         }
         assert!(backlog.push(keys(15_000)).is_empty(), "the lanes have caught up");
     }
@@ -213,8 +233,56 @@ mod tests {
     async fn a_lane_that_gives_up_its_turn_leaves_the_keys() {
         let backlog = busy().await;
         backlog.push(keys(3));
-        let given_up = tokio::time::timeout(PACE / 4, backlog.next(BATCH)).await;
+        let given_up = tokio::time::timeout(PACE / 4, backlog.next(0, BATCH)).await;
         assert!(given_up.is_err());
-        assert_eq!(backlog.next(BATCH).await.0.len(), 3);
+        assert_eq!(backlog.next(0, BATCH).await.0.len(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_lane_takes_keys_and_the_others_only_what_it_leaves() {
+        let backlog = backlog();
+        let mut lanes: Vec<_> = (0..3).map(|lane| Box::pin(backlog.next(lane, 2))).collect();
+        // The last one waits first.
+        for lane in lanes.iter_mut().rev() {
+            assert!(futures::poll!(lane).is_pending());
+        }
+        backlog.push(keys(1));
+        assert!(futures::poll!(&mut lanes[2]).is_pending(), "it is not its turn");
+        assert!(futures::poll!(&mut lanes[1]).is_pending(), "it is not its turn");
+        let Poll::Ready((taken, first)) = futures::poll!(&mut lanes[0]) else {
+            panic!("the first lane did not take the key");
+        };
+        assert_eq!(taken.len(), 1);
+        // The first lane is busy. The second takes what comes, and the third what that leaves.
+        backlog.push(keys(BATCH));
+        let third = lanes.pop().expect("three lanes");
+        let (second, third) = tokio::join!(lanes.pop().expect("two lanes"), third);
+        assert_eq!((second.0.len(), third.0.len(), backlog.len()), (2, 2, BATCH - 4));
+        first.end();
+        assert_eq!(backlog.next(0, BATCH).await.0.len(), BATCH - 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lane_that_comes_back_takes_over_from_one_that_keeps_the_pace() {
+        let backlog = busy().await;
+        backlog.push(keys(1));
+        let mut third = Box::pin(backlog.next(2, BATCH));
+        assert!(futures::poll!(&mut third).is_pending(), "it keeps the pace");
+        let (taken, _) = backlog.next(0, BATCH).await;
+        assert_eq!(taken.len(), 1);
+        backlog.push(keys(BATCH));
+        assert_eq!(third.await.0.len(), BATCH);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lane_that_goes_leaves_its_turn_to_the_next() {
+        let backlog = busy().await;
+        backlog.push(keys(2));
+        let mut first = Box::pin(backlog.next(0, BATCH));
+        let mut second = Box::pin(backlog.next(1, BATCH));
+        assert!(futures::poll!(&mut first).is_pending(), "it keeps the pace");
+        assert!(futures::poll!(&mut second).is_pending(), "it is not its turn");
+        drop(first);
+        assert_eq!(second.await.0.len(), 2);
     }
 }

@@ -21,6 +21,7 @@ mod guardian;
 mod health;
 mod lane;
 mod lane_backlog;
+mod lane_turns;
 mod logins;
 mod owner;
 mod pace;

@@ -11,6 +11,15 @@ pub(super) struct Queue<T> {
     filled: Notify,
 }
 
+/// What adding items came to.
+pub(super) struct Pushed<T> {
+    /// The items that found no room.
+    pub refused: Vec<T>,
+    /// How many items there were before, and how many there are with the new ones.
+    pub before: usize,
+    pub after: usize,
+}
+
 impl<T> Queue<T> {
     pub fn new(capacity: usize) -> Self {
         Self { items: Mutex::default(), capacity, filled: Notify::new() }
@@ -18,19 +27,21 @@ impl<T> Queue<T> {
 
     /// Adds items. Returns those that found no room.
     pub fn push(&self, items: Vec<T>) -> Vec<T> {
-        self.push_within(self.capacity, items)
+        self.push_within(self.capacity, items).refused
     }
 
     /// The same with room for so many items, or for the capacity if that is less.
-    pub fn push_within(&self, room: usize, mut items: Vec<T>) -> Vec<T> {
+    pub fn push_within(&self, room: usize, mut items: Vec<T>) -> Pushed<T> {
         let mut queue = self.items.lock();
+        let before = queue.len();
         let room = self.capacity.min(room);
-        let room = room.saturating_sub(queue.len()).min(items.len());
+        let room = room.saturating_sub(before).min(items.len());
         let refused = items.split_off(room);
         queue.extend(items);
+        let pushed = Pushed { before, after: queue.len(), refused };
         drop(queue);
         self.filled.notify_one();
-        refused
+        pushed
     }
 
     /// Takes up to `most` items, perhaps none.
@@ -103,8 +114,9 @@ mod tests {
     #[test]
     fn items_come_back_in_order_and_leave_by_place_or_by_choice() {
         let queue = Queue::new(3);
-        assert_eq!(queue.push_within(1, vec![3, 4]), [4]);
-        assert_eq!(queue.push_within(9, vec![4, 5, 6]), [6]);
+        assert_eq!(queue.push_within(1, vec![3, 4]).refused, [4]);
+        let pushed = queue.push_within(9, vec![4, 5, 6]);
+        assert_eq!((pushed.before, pushed.after, pushed.refused), (1, 3, vec![6]));
         queue.put_back(vec![1, 2]);
         assert_eq!(queue.least(|&item| item), Some(1));
         assert_eq!(queue.take_beyond(4), [5]);

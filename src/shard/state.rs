@@ -68,6 +68,7 @@ impl Shard {
             logins: Logins::new(store.longest_login_pause()),
             goodbyes: Goodbyes::new(),
             lane_backlog: LaneBacklog::new(
+                settings.lanes,
                 settings.lane_queue,
                 settings.lane_batch,
                 settings.lane_pace,
