@@ -1,7 +1,7 @@
 //! The entrance of an instance: its listening sockets, from wherever they come, the operations port
 //! behind one of them, and the handover from the old process and to the new one.
 
-use super::handover::{HandoverFault, Offer, Predecessor, PreparedOffer};
+use super::handover::{HandoverFault, Offer, OldProcess, Predecessor, PreparedOffer};
 use super::sockets::{Addresses, PassedSockets, SocketFault, Sockets};
 use crate::config::{Config, ConfigFault};
 use crate::hooks;
@@ -53,12 +53,16 @@ impl Entrance {
     /// Opens the operations port, unless an old process still serves on it.
     pub async fn open(config: &Config, passed: PassedSockets) -> Result<Self, EntranceFault> {
         let found = match config.handover.as_deref() {
-            Some(path) => Predecessor::find(path).await?,
-            None => None,
+            Some(path) => OldProcess::find(path).await?,
+            None => OldProcess::Nobody,
         };
         let (predecessor, sockets) = match found {
-            Some((predecessor, sockets)) => (Some(predecessor), sockets),
-            None => (None, passed.or_bind(config)?),
+            OldProcess::Offers(predecessor, sockets) => (Some(predecessor), sockets),
+            OldProcess::Ends(end) => {
+                tracing::info!("the old process is stopping: waiting for its end");
+                (None, passed.or_bind_after(end, config).await?)
+            }
+            OldProcess::Nobody => (None, passed.or_bind(config)?),
         };
         let (addresses, takes_over) = (sockets.addresses()?, predecessor.is_some());
         let Addresses { grpc, metrics } = addresses;

@@ -10,6 +10,9 @@
 //!  │ accepts, and offers the sockets     │
 //! ```
 //!
+//! An old process that is stopping gives its sockets away as long as it accepts. After that it says
+//! ENDING to each new process, which then waits for it and binds sockets of its own.
+//!
 //! The new process accepts nothing before it says GO. So if it dies before, nothing has happened.
 //! Both hold the same sockets: connections that wait to be accepted are not lost when the old
 //! process ends. (With `SO_REUSEPORT` each would have a queue of its own, which is lost with it.)
@@ -39,13 +42,15 @@ use tokio_util::task::AbortOnDropHandle;
 const HELLO: u8 = 1;
 /// The old process is handing over to another one.
 const BUSY: u8 = b'b';
+/// The old process is stopping, and has closed its gRPC socket.
+const ENDING: u8 = b'e';
 /// The new process is ready.
 const GO: u8 = b'g';
 
 /// How long the old process may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How many processes may wait to be told that the old one is busy.
+/// How many processes may wait to be told that the old one is busy, or for its end.
 const QUEUE: i32 = 8;
 
 /// Why a handover failed. Each message is one sentence for the operator.
@@ -68,12 +73,21 @@ pub enum HandoverFault {
     Offer(PathBuf, io::Error),
 }
 
+/// Whom a new process finds at the path of a handover.
+pub(super) enum OldProcess {
+    Nobody,
+    /// It gives its sockets away.
+    Offers(Predecessor, Sockets),
+    /// It is stopping. The stream closes when it has ended.
+    Ends(UnixStream),
+}
+
 /// The old process, seen from the new one.
 pub(super) struct Predecessor(UnixStream);
 
-impl Predecessor {
-    /// Asks the process at this path for its sockets. `None`: there is none.
-    pub async fn find(path: &Path) -> Result<Option<(Self, Sockets)>, HandoverFault> {
+impl OldProcess {
+    /// Asks the process at this path for its sockets.
+    pub async fn find(path: &Path) -> Result<Self, HandoverFault> {
         match fs::metadata(path) {
             Ok(found) if !found.file_type().is_socket() => {
                 return Err(HandoverFault::NoSocket(path.to_owned()));
@@ -87,7 +101,7 @@ impl Predecessor {
             Err(error)
                 if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) =>
             {
-                return Ok(None);
+                return Ok(Self::Nobody);
             }
             Err(error) => return Err(failed(error)),
         };
@@ -100,15 +114,18 @@ impl Predecessor {
         match received.map_err(failed)? {
             (Some(HELLO), [Some(grpc), Some(metrics)]) => {
                 hooks::crash("handover-received");
-                Ok(Some((Self(stream), Sockets { grpc, metrics })))
+                Ok(Self::Offers(Predecessor(stream), Sockets { grpc, metrics }))
             }
+            (Some(ENDING), _) => Ok(Self::Ends(stream)),
             (Some(BUSY), _) => Err(HandoverFault::Busy(path.to_owned())),
             // It refused this user, or ended meanwhile.
             (None, _) => Err(failed(ErrorKind::UnexpectedEof.into())),
             _ => Err(HandoverFault::Protocol(path.to_owned())),
         }
     }
+}
 
+impl Predecessor {
     /// Tells it to stop accepting. If it has ended already, there is nobody to be told.
     pub async fn go(mut self) {
         if let Err(error) = self.0.write_all(&[GO]).await {
@@ -175,17 +192,19 @@ impl PreparedOffer {
             let _ = fs::remove_file(&temporary);
             return Err(HandoverFault::Offer(path, error));
         }
-        let taken = CancellationToken::new();
-        let task = tokio::spawn(answer(listener, sockets, taken.clone()));
+        let (taken, ending) = (CancellationToken::new(), CancellationToken::new());
+        let task = tokio::spawn(answer(listener, sockets, taken.clone(), ending.clone()));
         let (task, of_place) = (AbortOnDropHandle::new(task), taken.clone());
         let place = OfferedAt { path, file, taken: of_place, _task: task };
-        Ok(Offer { taken, _place: Some(place) })
+        Ok(Offer { taken, ending, _place: Some(place) })
     }
 }
 
-/// The offer of the listening sockets to a new process. Dropping it takes it back.
+/// The offer of the listening sockets to a new process. It should be kept until this process ends:
+/// dropping it takes it back.
 pub(super) struct Offer {
     taken: CancellationToken,
+    ending: CancellationToken,
     /// `None`: nobody can take it.
     _place: Option<OfferedAt>,
 }
@@ -202,7 +221,13 @@ struct OfferedAt {
 impl Offer {
     /// No offer.
     pub fn none() -> Self {
-        Self { taken: CancellationToken::new(), _place: None }
+        Self { taken: CancellationToken::new(), ending: CancellationToken::new(), _place: None }
+    }
+
+    /// Takes the sockets back. New processes are told to wait until this one has ended. One that
+    /// has the sockets already keeps them.
+    pub fn end(&self) {
+        self.ending.cancel();
     }
 
     /// Returns when a new process has said that it is ready.
@@ -239,15 +264,29 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Answers those that connect, one at a time. Once one has taken over, the others are told to wait
-/// until this process has ended.
-async fn answer(listener: UnixListener, sockets: Sockets, taken: CancellationToken) {
+/// until this process has ended. Once this process is `ending`, all are.
+async fn answer(
+    listener: UnixListener,
+    sockets: Sockets,
+    taken: CancellationToken,
+    ending: CancellationToken,
+) {
     loop {
-        let Some(successor) = accept(&listener).await else { continue };
+        let accepted = tokio::select! {
+            accepted = accept(&listener) => accepted,
+            () = ending.cancelled() => {
+                drop(sockets);
+                return say_ending(&listener).await;
+            }
+        };
+        let Some(successor) = accepted else { continue };
         // However long the new process takes to get ready, it is waited for until it ends. If it
         // were given up, it would not know, and both would accept.
         let done = tokio::select! {
             done = hand_over(successor, &sockets) => done,
             () = refuse(&listener) => return,
+            // It has the sockets, and goes on without this process.
+            () = ending.cancelled() => Ok(true),
         };
         match done {
             Ok(true) => {
@@ -258,6 +297,20 @@ async fn answer(listener: UnixListener, sockets: Sockets, taken: CancellationTok
             }
             Ok(false) => tracing::warn!("the new process has ended before it was ready"),
             Err(error) => tracing::warn!(%error, "the new process cannot take over"),
+        }
+    }
+}
+
+/// Tells all that connect that this process is ending. It does not end itself, so their streams
+/// close with this process.
+async fn say_ending(listener: &UnixListener) {
+    let mut waiting = Vec::new();
+    loop {
+        if let Some(other) = accept(listener).await
+            && waiting.len() < QUEUE as usize
+            && other.try_write(&[ENDING]).is_ok()
+        {
+            waiting.push(other);
         }
     }
 }

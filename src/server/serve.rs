@@ -100,7 +100,7 @@ pub async fn serve(
     ready(addresses);
 
     tokio::select! {
-        () = shutdown => leave(offer, &operations, config.drain_delay, &stopping).await,
+        () = shutdown => leave(&offer, &operations, config.drain_delay, &stopping).await,
         // The service goes on in the new process, so nobody is told that it stops.
         () = offer.taken() => {
             tracing::info!("a new process has taken over: stopping");
@@ -119,7 +119,7 @@ pub async fn serve(
 
 /// Tells callers and clients to go elsewhere.
 async fn leave(
-    offer: Offer,
+    offer: &Offer,
     operations: &Operations,
     delay: Duration,
     stopping: &CancellationToken,
@@ -132,8 +132,8 @@ async fn leave(
     stopping.cancel();
     // A connection that a client has opened already is not reset, but told to go elsewhere.
     tokio::time::sleep(LAST_ARRIVALS).await;
-    // Until here a new process may have the sockets.
-    drop(offer);
+    // Until here a new process may have the sockets. A later one waits for the end of this one.
+    offer.end();
 }
 
 fn dispatcher(

@@ -8,6 +8,9 @@ use listenfd::ListenFd;
 use rustix::net::sockopt::socket_acceptconn;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
 
 /// The names under which the service manager passes the sockets (`FileDescriptorName=` of a socket
 /// unit of systemd).
@@ -101,23 +104,69 @@ impl PassedSockets {
         let grpc = or_bind(self.grpc, config.listen)?;
         Ok(Sockets { grpc, metrics: or_bind(self.metrics, config.metrics_listen)? })
     }
+
+    /// The same beside an old process that is stopping, and closes `end` when it has ended. A socket
+    /// that is free is bound at once, so that connections wait there and are not refused.
+    pub(super) async fn or_bind_after(
+        mut self,
+        mut end: UnixStream,
+        config: &Config,
+    ) -> Result<Sockets, SocketFault> {
+        let addresses = [config.listen, config.metrics_listen];
+        let bind_free = |passed: &mut Self| {
+            for (place, address) in
+                [&mut passed.grpc, &mut passed.metrics].into_iter().zip(addresses)
+            {
+                if place.is_none() {
+                    *place = TcpListener::bind(address).and_then(listen).ok();
+                }
+            }
+            passed.grpc.is_some() && passed.metrics.is_some()
+        };
+        // The old process may end later than it says. Then the port is reported as taken.
+        let longest = config.drain_delay + config.drain_timeout + END_GRACE;
+        let ended = async {
+            let mut none = [0];
+            let _ = end.read(&mut none).await;
+            tokio::time::sleep(END_GRACE).await;
+        };
+        let free = async {
+            while !bind_free(&mut self) {
+                tokio::time::sleep(BIND_PAUSE).await;
+            }
+        };
+        tokio::select! {
+            () = free => {}
+            () = ended => {}
+            () = tokio::time::sleep(longest) => {}
+        }
+        self.or_bind(config)
+    }
 }
+
+/// How long the sockets of a process that has ended may take to close.
+const END_GRACE: Duration = Duration::from_secs(5);
+
+/// How often a new process looks whether a socket is free.
+const BIND_PAUSE: Duration = Duration::from_millis(20);
 
 /// How many connections may wait to be accepted, if the system allows it.
 const BACKLOG: i32 = 4_096;
 
 fn bind(address: SocketAddr) -> Result<TcpListener, SocketFault> {
-    let bound = TcpListener::bind(address).and_then(|socket| {
-        rustix::net::listen(&socket, BACKLOG)?;
-        Ok(socket)
-    });
-    bound.map_err(|error| match error.kind() {
+    TcpListener::bind(address).and_then(listen).map_err(|error| match error.kind() {
         ErrorKind::AddrInUse => match port_owner::of(address) {
             Some(owner) => SocketFault::Taken { address, owner },
             None => SocketFault::Listen { address, error },
         },
         _ => SocketFault::Listen { address, error },
     })
+}
+
+/// Lets more connections wait than the standard library does.
+fn listen(socket: TcpListener) -> io::Result<TcpListener> {
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket)
 }
 
 impl Sockets {

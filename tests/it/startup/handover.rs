@@ -184,6 +184,44 @@ async fn a_process_that_was_taken_over_hears_signals(backend: Backend) {
     assert_eq!(ended.code(), Some(1), "{ended}");
 }
 
+on_backends!(a_process_that_is_stopping_is_waited_for: sqlite);
+
+/// The old process has a call under way that lasts until its client goes.
+async fn a_process_that_is_stopping_is_waited_for(backend: Backend) {
+    let (_folder, path) = place();
+    let (grpc, metrics) = (free_port(), free_port());
+    let listen = [grpc, metrics].map(|port| format!("127.0.0.1:{port}"));
+    let flags = ["--listen", &listen[0], "--metrics-listen", &listen[1], "--handover", &path];
+    let flags = [&flags[..], &["--drain-timeout-ms", "60000"]].concat();
+    let database = Database::create(backend).await;
+    let old = Aka::serve(&database, &flags).await;
+    let mut client = TcpStream::connect(old.grpc).expect("the server listens");
+    let half = [PREFACE, SETTINGS, &headers(1)].concat();
+    client.write_all(&half).expect("the server reads");
+    let started = async || old.metric("grpc_server_started_total", &[]).await > 0.0;
+    eventually("the call is under way", async || started().await.then_some(())).await;
+    old.signal(Signal::TERM);
+    let refused = async || TcpStream::connect(old.grpc).is_err().then_some(());
+    eventually("it accepts no more", refused).await;
+
+    let next = Aka::serve(&database, &flags);
+    let meanwhile = async {
+        let waits = async || TcpStream::connect(old.grpc).ok();
+        let newcomer = eventually("the new process has bound the gRPC port", waits).await;
+        assert!(old.metric("grpc_server_started_total", &[]).await > 0.0, "the old one goes on");
+        drop(client);
+        assert_eq!(old.ended().await.code(), Some(0));
+        newcomer
+    };
+    let (next, _newcomer) = tokio::join!(next, meanwhile);
+    assert_eq!((next.grpc.port(), next.metrics.port()), (grpc, metrics));
+    assert!(next.create(PROJECT, "bob", "alice").await.expect("it serves").created);
+    assert_eq!(probe(metrics, "/readyz").await.map(|it| it.0), Some(200));
+    // It offers the sockets in its turn.
+    let last = Aka::serve(&database, &["--handover", &path]).await;
+    assert_eq!((next.ended().await.code(), last.grpc.port()), (Some(0), grpc));
+}
+
 on_backends!(one_process_takes_over_at_a_time: sqlite);
 
 async fn one_process_takes_over_at_a_time(backend: Backend) {

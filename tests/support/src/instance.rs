@@ -88,9 +88,10 @@ impl Aka {
     }
 
     async fn start(mut command: Command, database: &Database, flags: &[&str]) -> Self {
-        command.args(["--metrics-listen", "127.0.0.1:0"]);
-        if !flags.contains(&"--listen") {
-            command.args(["--listen", "127.0.0.1:0"]);
+        for listen in ["--listen", "--metrics-listen"] {
+            if !flags.contains(&listen) {
+                command.args([listen, "127.0.0.1:0"]);
+            }
         }
         command.args(database.flags()).args(flags);
         let started = tokio::task::spawn_blocking(|| Self::launch(command)).await;
