@@ -19,6 +19,7 @@
 //! | [`config`] | the settings: flags over environment over file |
 //! | [`server`] | listens, serves connections, drains |
 //! | [`rpc`] | routes each RPC; messages and statuses |
+//! | [`overload`] | what a thread that is late refuses |
 //! | [`resolve`] | the path of a read |
 //! | [`admin`] | what each write means |
 //! | [`shard`] | the tasks and connections of one shard |
@@ -58,6 +59,7 @@ pub mod config;
 mod hooks;
 pub mod metrics;
 pub mod ops;
+pub mod overload;
 pub mod resolve;
 pub mod rpc;
 pub mod server;

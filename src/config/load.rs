@@ -31,6 +31,7 @@ pub struct Config {
     pub cluster: ClusterSettings,
     pub rules: Rules,
     pub request_timeout: Duration,
+    pub overload_lag: Duration,
     /// How long a start may be not ready, at most.
     pub ready_timeout: Duration,
     /// By which Unix socket a new process takes over.
@@ -86,6 +87,7 @@ impl Config {
             },
             rules: Rules { placeholders, max_aliases: set.max_aliases },
             request_timeout: Duration::from_millis(set.request_timeout_ms),
+            overload_lag: Duration::from_millis(set.overload_lag_ms),
             ready_timeout: Duration::from_secs(set.ready_timeout_s),
             handover: set.handover.clone(),
             drain_delay: Duration::from_millis(set.drain_delay_ms),

@@ -130,6 +130,10 @@ settings! {
         /// How long one RPC may take, if the client sets no shorter deadline
         request_timeout_ms: u64 [MS] = 10_000, in 1..=DAY_MS;
 
+        /// How late a thread that serves connections may be, for a tenth of a second, before it refuses
+        /// what costs much: loads, large batches, writes
+        overload_lag_ms: u64 [MS] = 5, in 1..=MINUTE_MS;
+
         /// How long a start waits until a shard can be reached; 0: for ever
         start_timeout_s: u64 [S] = 0, in 0..=TEN_YEARS_S;
 

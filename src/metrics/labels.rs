@@ -76,12 +76,15 @@ counters! {
 pub enum Scarce {
     /// Memory for unfinished requests and unread answers.
     Memory,
+    /// Time of the thread that serves the call.
+    Time,
 }
 
 counters! {
     /// One count for each refusal.
     Shed by "reason" of Scarce {
         Scarce::Memory => memory,
+        Scarce::Time => time,
     }
 }
 

@@ -40,6 +40,8 @@ series! {
             "Connections that were idle and were ended to make room for new ones.";
         request_memory: Gauge = "aka_request_memory_bytes",
             "Bytes of unfinished requests and unread answers.";
+        loop_lag_seconds: Histogram = "aka_loop_lag_seconds",
+            "How late the timer of a thread that serves connections ran.";
         shed: Shed = "aka_shed_total", "Calls and parts of calls that were refused, by what was scarce.";
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 impl Read<'_> {
     /// Waits for loads of the misses until the deadline.
     pub async fn load(&self, mut misses: Vec<Miss>, resolution: &mut Resolution) {
-        let gather = Gather::new(misses.len(), self.deadline.until);
+        let gather = Gather::new(misses.len(), self.terms.until);
         let leave = LeaveOnDrop(&gather);
         let mut keys: HashMap<u32, Key> =
             misses.iter().map(|miss| (miss.index, miss.key.clone())).collect();
@@ -24,7 +24,7 @@ impl Read<'_> {
                 tokio::task::yield_now().await;
             }
         }
-        let left = self.deadline.until.since(Boottime::now());
+        let left = self.terms.until.since(Boottime::now());
         let complete = tokio::time::timeout(left, gather.complete()).await.is_ok();
         drop(leave);
         for (index, answer) in gather.take() {
@@ -35,6 +35,13 @@ impl Read<'_> {
         debug_assert!(!complete || keys.is_empty());
         for (index, key) in keys {
             self.settle(index, &key, Err(LookupFailure::DeadlineExceeded), resolution);
+        }
+    }
+
+    /// Fails all misses, because they may not be loaded. Whoever can is given a degraded answer.
+    pub fn refuse(&self, misses: Vec<Miss>, resolution: &mut Resolution) {
+        for Miss { index, key } in misses {
+            self.settle(index, &key, Err(LookupFailure::Overloaded), resolution);
         }
     }
 

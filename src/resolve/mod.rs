@@ -4,15 +4,18 @@ mod load;
 mod read;
 mod resolution;
 
-pub use read::Deadline;
+pub use read::ReadTerms;
 pub use resolution::{Aliases, Resolution};
 
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Scarce};
 use crate::shard::Cluster;
 use aka_core::domain::{MalformedToken, Placeholders, Project, Token};
 use aka_wire::MAX_BATCH;
 use read::{Read, TURN};
 use std::sync::Arc;
+
+/// A thread that is late refuses batches of more ids than this whole.
+const LARGE: usize = 1_000;
 
 /// Answers reads. There is one for the service.
 pub struct Resolver {
@@ -28,6 +31,8 @@ pub enum ReadRefusal {
     Project,
     #[error("{0} ids are more than the {MAX_BATCH} that a batch may hold")]
     TooMany(usize),
+    #[error("this server is late with its work and refuses what costs much; try again later")]
+    Late,
     #[error("consistency_token {0}")]
     Token(#[from] MalformedToken),
 }
@@ -47,12 +52,15 @@ impl Resolver {
         project_id: u64,
         ids: impl ExactSizeIterator<Item = &'a [u8]> + Send,
         token: &str,
-        deadline: Deadline,
+        terms: ReadTerms,
     ) -> Result<Resolution, ReadRefusal> {
         let project = Project::new(project_id).ok_or(ReadRefusal::Project)?;
         let count = ids.len();
         if count > MAX_BATCH {
             return Err(ReadRefusal::TooMany(count));
+        }
+        if count > LARGE && !terms.may_load {
+            return Err(self.late());
         }
         let token = Token::parse(token, self.cluster.id)?;
         let read = Read {
@@ -61,7 +69,7 @@ impl Resolver {
             lookups: &self.metrics.lookups,
             project,
             token: token.as_ref(),
-            deadline,
+            terms,
         };
         let mut resolution = Resolution::default();
         let mut misses = Vec::new();
@@ -73,7 +81,10 @@ impl Resolver {
             }
             tokio::task::yield_now().await;
         }
-        if !misses.is_empty() {
+        if !misses.is_empty() && !terms.may_load {
+            self.metrics.shed.of(Scarce::Time).increment(misses.len() as u64);
+            read.refuse(misses, &mut resolution);
+        } else if !misses.is_empty() {
             // Boxed, so that a request without misses does not carry the state of the wait.
             Box::pin(read.load(misses, &mut resolution)).await;
             // Loads are answered in any order, and clients rely on the order of indexes.
@@ -81,6 +92,12 @@ impl Resolver {
             resolution.failures.sort_unstable_by_key(|(index, _)| *index);
         }
         Ok(resolution)
+    }
+
+    /// The refusal of a whole request, because the thread that serves it is late.
+    pub fn late(&self) -> ReadRefusal {
+        self.metrics.shed.of(Scarce::Time).increment(1);
+        ReadRefusal::Late
     }
 }
 
@@ -97,10 +114,11 @@ mod tests {
     /// Resolves ids. Returns the answer, and how many times the future was polled.
     async fn read(resolver: &Resolver, ids: &[String]) -> (Resolution, u32) {
         let arrived = Boottime::now();
-        let deadline = Deadline { arrived, until: arrived.plus(Duration::from_secs(30)) };
+        let until = arrived.plus(Duration::from_secs(30));
+        let terms = ReadTerms { arrived, until, may_load: true };
         let mut turns = 0;
         let ids = ids.iter().map(String::as_bytes);
-        let mut reading = pin!(resolver.resolve(7, ids, "", deadline));
+        let mut reading = pin!(resolver.resolve(7, ids, "", terms));
         let resolution = std::future::poll_fn(|context| {
             turns += 1;
             reading.as_mut().poll(context)

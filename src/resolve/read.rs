@@ -17,13 +17,15 @@ pub(super) const TURN: usize = 1_000;
 /// under way at once. With 32, the fetched lines are still in its caches when they are used.
 const GROUP: usize = 32;
 
-/// The times of one read.
+/// On what terms a read is answered.
 #[derive(Clone, Copy, Debug)]
-pub struct Deadline {
+pub struct ReadTerms {
     /// When the request arrived. Staleness counts from then.
     pub arrived: Boottime,
     /// An id that is not known by then is a failure.
     pub until: Boottime,
+    /// Whether ids that are not in memory may be loaded. Otherwise they are refused.
+    pub may_load: bool,
 }
 
 /// One read under way.
@@ -33,7 +35,7 @@ pub(super) struct Read<'a> {
     pub lookups: &'a Lookups,
     pub project: Project,
     pub token: Option<&'a Token>,
-    pub deadline: Deadline,
+    pub terms: ReadTerms,
 }
 
 /// A key that memory did not answer, and its index in the batch.
@@ -187,6 +189,6 @@ impl Read<'_> {
     }
 
     pub fn need(&self, shard: &Shard) -> Need {
-        Need::new(self.deadline.arrived, self.token, shard.id)
+        Need::new(self.terms.arrived, self.token, shard.id)
     }
 }

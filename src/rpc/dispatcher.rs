@@ -4,21 +4,24 @@ use super::activity::Activity;
 use super::counters::{CallCounters, CountedCall};
 use super::limits::MethodLimits;
 use super::lookups::{
-    Messages, answer_at_once, answer_stream, resolve, resolve_batch, resolve_stream,
+    Messages, StreamPriority, answer_at_once, answer_stream, resolve, resolve_batch, resolve_stream,
 };
 use super::memory::{ConnectionMemory, RequestMemory};
 use super::status::CallFault;
 use super::tonic_services::{self, Incoming, TonicServices};
 use crate::admin::Admin;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Scarce};
 use crate::ops::Stage;
-use crate::resolve::Resolver;
+use crate::overload::{Arrivals, Priority, ThreadLoad};
+use crate::resolve::{ReadTerms, Resolver};
+use aka_core::clock::Boottime;
 use aka_wire::Method;
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::SendResponse;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, Response, StatusCode};
+use metrics::Counter;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -30,6 +33,8 @@ use tonic::{Code, Status};
 pub struct Dispatcher {
     counters: CallCounters,
     resolver: Arc<Resolver>,
+    /// Counts calls that no time was left for.
+    no_time: Counter,
     tonic_services: TonicServices,
     request_limit: Duration,
     memory: Arc<RequestMemory>,
@@ -39,6 +44,9 @@ pub struct Dispatcher {
 pub struct CallContext {
     /// Cancelled when the connection should end.
     leaving: CancellationToken,
+    /// That of the thread which serves the connection.
+    load: Arc<ThreadLoad>,
+    arrivals: Arrivals,
     memory: ConnectionMemory,
     activity: Arc<Activity>,
 }
@@ -58,15 +66,23 @@ impl Dispatcher {
         stage: watch::Receiver<Stage>,
     ) -> Result<Self, tonic_reflection::server::Error> {
         let counters = CallCounters::new(&metrics);
+        let no_time = metrics.shed.of(Scarce::Time).clone();
         let tonic_services = TonicServices::new(admin, metrics, stage)?;
         let memory = Arc::new(memory);
-        Ok(Self { counters, resolver, tonic_services, request_limit, memory })
+        Ok(Self { counters, resolver, no_time, tonic_services, request_limit, memory })
     }
 
     /// What the calls of a new connection need to know of it. `leaving` is cancelled when the
-    /// connection should end; `activity` tells of its calls.
-    pub fn context(&self, leaving: CancellationToken, activity: Arc<Activity>) -> CallContext {
-        CallContext { leaving, memory: self.memory.of_connection(), activity }
+    /// connection should end; `activity` tells of its calls, `arrivals` when they arrived. To be
+    /// asked on the thread that serves it.
+    pub fn context(
+        &self,
+        leaving: CancellationToken,
+        activity: Arc<Activity>,
+        arrivals: Arrivals,
+    ) -> CallContext {
+        let (memory, load) = (self.memory.of_connection(), ThreadLoad::of_thread());
+        CallContext { leaving, load, arrivals, memory, activity }
     }
 
     /// Answers a call. A lookup that memory can answer is answered when this returns. Every other
@@ -85,24 +101,35 @@ impl Dispatcher {
         let memory = &context.memory;
         let Some(method) = method else { return self.take_other(call, request, respond, context) };
         let limits = MethodLimits::of(method);
-        let deadline = limits.deadline(request.headers(), self.request_limit);
+        let arrived = context.arrivals.last();
+        let until = limits.deadline(request.headers(), self.request_limit, arrived);
+        let now = Boottime::now();
+        if until <= now {
+            // Nobody waits for the answer any more.
+            self.no_time.increment(1);
+            return refuse(call, respond, CallFault::DeadlineExceeded);
+        }
+        let priority = || Priority::of(request.headers());
+        let terms = || ReadTerms { arrived: now, until, may_load: context.load.admits(priority) };
         match method {
             Method::Resolve => {
+                let terms = terms();
                 let messages = Messages::new(request, limits.longest_message, memory);
-                let reply = resolve(self.resolver.clone(), messages, deadline);
+                let reply = resolve(self.resolver.clone(), messages, terms);
                 answer_at_once(call, respond, reply, memory);
             }
             Method::BatchResolve => {
+                let terms = terms();
                 let messages = Messages::new(request, limits.longest_message, memory);
-                let reply = resolve_batch(self.resolver.clone(), messages, deadline);
+                let reply = resolve_batch(self.resolver.clone(), messages, terms);
                 answer_at_once(call, respond, reply, memory);
             }
             Method::StreamResolve => {
+                let priority = StreamPriority { load: context.load.clone(), priority: priority() };
                 let requests = Messages::new(request, limits.longest_message, memory)
                     .until_stopped(context.leaving.clone());
-                let resolver = self.resolver.clone();
-                let replies =
-                    resolve_stream(resolver, requests, self.request_limit, deadline.until);
+                let (resolver, limit) = (self.resolver.clone(), self.request_limit);
+                let replies = resolve_stream(resolver, requests, limit, until, priority);
                 tokio::spawn(answer_stream(call, respond, replies, memory.clone()));
             }
             Method::CreateAlias
@@ -111,11 +138,15 @@ impl Dispatcher {
             | Method::UpdateAlias
             | Method::DeleteAlias
             | Method::ListAliases => {
+                if limits.is_dear && !context.load.admits(priority) {
+                    self.no_time.increment(1);
+                    return refuse(call, respond, CallFault::Late);
+                }
                 let Some(request) = Incoming::new(request, memory) else {
                     return refuse(call, respond, CallFault::NoMemory);
                 };
                 let request = request.map(Body::new);
-                let response = self.tonic_services.admin(request, &limits, deadline.until);
+                let response = self.tonic_services.admin(request, &limits, until);
                 tokio::spawn(tonic_services::answer(call, respond, response, memory.clone()));
             }
             Method::HealthCheck => self.take_other(call, request, respond, context),

@@ -1,6 +1,5 @@
 //! The limits of each method: the size of its messages, and the deadline of its calls.
 
-use crate::resolve::Deadline;
 use aka_core::clock::Boottime;
 use aka_wire::{MAX_MESSAGE, Method};
 use http::HeaderMap;
@@ -16,6 +15,8 @@ const WAY_BACK: Duration = Duration::from_millis(5);
 pub struct MethodLimits {
     /// The most bytes of a message of the client.
     pub longest_message: usize,
+    /// Whether all of its calls cost so much that a late server refuses them.
+    pub is_dear: bool,
     deadline: DeadlineKind,
 }
 
@@ -44,14 +45,28 @@ impl MethodLimits {
             | Method::ListAliases => (MAX_MESSAGE, DeadlineKind::Call),
             Method::HealthCheck => (MAX_MESSAGE, DeadlineKind::Never),
         };
-        Self { longest_message, deadline }
+        let is_dear = match method {
+            Method::CreateAlias
+            | Method::BatchCreateAliases
+            | Method::UpdateAlias
+            | Method::DeleteAlias => true,
+            // It turns out later whether a lookup is dear.
+            Method::Resolve | Method::BatchResolve | Method::StreamResolve => false,
+            // Admins look at a server that is late.
+            Method::GetAlias | Method::ListAliases | Method::HealthCheck => false,
+        };
+        Self { longest_message, is_dear, deadline }
     }
 
-    /// The deadline of a call that arrives now with these headers. `server_limit` is how long the
+    /// The deadline of a call that arrived then with these headers. `server_limit` is how long the
     /// server works on any one request.
-    pub fn deadline(&self, headers: &HeaderMap, server_limit: Duration) -> Deadline {
-        let arrived = Boottime::now();
-        let until = match self.deadline {
+    pub fn deadline(
+        &self,
+        headers: &HeaderMap,
+        server_limit: Duration,
+        arrived: Boottime,
+    ) -> Boottime {
+        match self.deadline {
             DeadlineKind::Call => {
                 let timeout = client_timeout(headers).unwrap_or(server_limit).min(server_limit);
                 arrived.plus(timeout - (timeout / 10).min(WAY_BACK))
@@ -61,8 +76,7 @@ impl MethodLimits {
                 None => Boottime::MAX,
             },
             DeadlineKind::Never => Boottime::MAX,
-        };
-        Deadline { arrived, until }
+        }
     }
 }
 

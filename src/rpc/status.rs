@@ -21,6 +21,8 @@ const DOMAIN: &str = "aka";
 
 /// The header that names the encodings that are read.
 const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
+/// The trailer that says when a call may be repeated (gRPC proposal A6).
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
 /// What tonic says of a message that is marked as compressed in a call without an encoding.
 const TONIC_NO_ENCODING: &str = "no grpc-encoding was specified";
 
@@ -42,6 +44,8 @@ pub enum CallFault {
     BatchTooLarge(usize, usize),
     #[error("this server holds as many unfinished requests and unread answers as it may")]
     NoMemory,
+    #[error("this server is late with its work and refuses what costs much; try again later")]
+    Late,
     #[error("this server is stopping; send the request again")]
     ShuttingDown,
     #[error("the deadline passed")]
@@ -103,7 +107,12 @@ impl From<Described> for Status {
         if retry.is_some() {
             details.set_retry_info(retry);
         }
-        Status::with_error_details(code, message, details)
+        let mut status = Status::with_error_details(code, message, details);
+        if let (Some(delay), Code::ResourceExhausted) = (retry, code) {
+            // Clients of gRPC that repeat calls by themselves wait for so long.
+            status.metadata_mut().insert(PUSHBACK, (delay.as_millis() as u64).into());
+        }
+        status
     }
 }
 
@@ -143,7 +152,7 @@ impl From<CallFault> for Status {
                 status.metadata_mut().insert(ACCEPT_ENCODING, accepted);
                 return status;
             }
-            CallFault::NoMemory => {
+            CallFault::NoMemory | CallFault::Late => {
                 let described = Described::new(Code::ResourceExhausted, "OVERLOADED", text);
                 return described.retry(RETRY_DELAY).into();
             }
@@ -172,7 +181,7 @@ pub fn lookup(failure: LookupFailure) -> Described {
         LookupFailure::Overloaded => Described::new(
             Code::ResourceExhausted,
             "OVERLOADED",
-            "too many lookups are waiting for the shard that holds this id; try again later",
+            "this server, or the shard that holds this id, has too many lookups to do; try again later",
         )
         .retry(RETRY_DELAY),
         LookupFailure::DeadlineExceeded => Described::new(
@@ -205,6 +214,10 @@ fn barred(bar: Bar, message: impl ToString) -> Described {
 /// A read that was refused as a whole.
 pub fn read(refusal: &ReadRefusal) -> Described {
     let (reason, field) = match refusal {
+        ReadRefusal::Late => {
+            let described = Described::new(Code::ResourceExhausted, "OVERLOADED", refusal);
+            return described.retry(RETRY_DELAY);
+        }
         ReadRefusal::Project => ("INVALID_PROJECT", "project_id"),
         ReadRefusal::TooMany(_) => ("BATCH_TOO_LARGE", "distinct_ids"),
         ReadRefusal::Token(_) => ("INVALID_TOKEN", "consistency_token"),

@@ -37,8 +37,14 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 /// How long it may take to answer the ping.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The most calls at once on one connection.
-const STREAMS: u32 = 1_024;
+/// The most calls at once on one connection. Calls that wait with the client cost the server
+/// nothing, and the client sees how long they take. A client with more to ask sends batches.
+const STREAMS: u32 = 256;
+
+/// The most calls that a client has reset before they were taken. While the thread is late, calls
+/// with a short deadline are sent and reset many times over. That is no attack, and the GOAWAY would
+/// take the other calls along.
+const RESETS: usize = 4_096;
 
 /// How many bytes a client may send ahead on one stream (a whole batch) and on one connection.
 const STREAM_WINDOW: u32 = 1 << 20;
@@ -96,8 +102,7 @@ pub(super) async fn serve(
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(MAX_HEADERS)
-            // Many calls with the same deadline are reset together. That is no attack.
-            .max_pending_accept_reset_streams(STREAMS as usize)
+            .max_pending_accept_reset_streams(RESETS)
             .data_frame_budget(SMALL_FRAMES);
         let connection = http.handshake(stream).await.map_err(Error::other)?;
         answer(connection, take, &heard, leaving).await

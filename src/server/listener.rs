@@ -2,9 +2,11 @@
 
 use super::connection;
 use super::places::Places;
+use super::timed_reader::TimedReader;
 use super::workers::Workers;
 use crate::metrics::Metrics;
 use crate::ops::AcceptErrors;
+use crate::overload::Arrivals;
 use crate::rpc::{Activity, Dispatcher};
 use crate::tls::{PortTls, TlsPeer};
 use std::io::Result;
@@ -140,7 +142,9 @@ impl ConnectionService {
                 Some((tls, metrics)) => Box::pin(self.encrypted(stream, &tls, &metrics)).await,
                 None => {
                     let (reader, writer) = stream.into_split();
-                    self.calls(reader, writer, connection::end_of_first_words()).await
+                    let arrivals = Arrivals::new();
+                    let reader = TimedReader::new(reader, arrivals.clone())?;
+                    self.calls(reader, writer, connection::end_of_first_words(), arrivals).await
                 }
             }
         };
@@ -153,7 +157,8 @@ impl ConnectionService {
     }
 
     async fn encrypted(&self, stream: TcpStream, tls: &PortTls, metrics: &Metrics) -> Result<()> {
-        let until = connection::end_of_first_words();
+        let (until, arrivals) = (connection::end_of_first_words(), Arrivals::new());
+        let stream = TimedReader::new(stream, arrivals.clone())?;
         let accepted = tokio::select! {
             accepted = tls.accept(stream, until, metrics) => accepted,
             () = connection::too_late(&self.life.leaving) => None,
@@ -162,7 +167,7 @@ impl ConnectionService {
         let peer = TlsPeer::of(stream.get_ref().1);
         tracing::debug!(uri = peer.uri.as_deref(), "an encrypted connection was opened");
         let (reader, writer) = split(stream);
-        self.calls(reader, writer, until).await
+        self.calls(reader, writer, until, arrivals).await
     }
 
     async fn calls(
@@ -170,8 +175,10 @@ impl ConnectionService {
         reader: impl AsyncRead + Unpin,
         writer: impl AsyncWrite + Unpin,
         until: Instant,
+        arrivals: Arrivals,
     ) -> Result<()> {
-        let context = self.dispatcher.context(self.life.leaving.clone(), self.activity.clone());
+        let (leaving, activity) = (self.life.leaving.clone(), self.activity.clone());
+        let context = self.dispatcher.context(leaving, activity, arrivals);
         let take = |request, respond| self.dispatcher.take(request, respond, &context);
         connection::serve(reader, writer, until, take, &self.life.leaving).await
     }

@@ -13,6 +13,7 @@ mod port_owner;
 mod serve;
 mod service_manager;
 mod sockets;
+mod timed_reader;
 mod workers;
 
 pub use entrance::EntranceFault;

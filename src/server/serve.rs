@@ -70,7 +70,8 @@ pub async fn serve(
     let admin = Admin::new(cluster.clone(), config.rules.clone());
     let (closing, stopping) = (CancellationToken::new(), CancellationToken::new());
     let dispatcher = dispatcher(&config, &cluster, &admin, &operations)?;
-    let workers = Workers::start(workers::count()).map_err(ServeFault::Threads)?;
+    let (lag, late) = (&operations.metrics.loop_lag_seconds, config.overload_lag);
+    let workers = Workers::start(workers::count(), lag, late).map_err(ServeFault::Threads)?;
     operations.serve(cluster.clone());
     let warm = warm_up(cluster.clone(), operations.clone(), config.ready_timeout);
     let opened = tokio::select! {

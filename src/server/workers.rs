@@ -5,9 +5,12 @@
 //! costs on one work-stealing runtime. One acceptor gives out the connections. The kernel would do
 //! it by a hash of the address (`SO_REUSEPORT`), which does not spread a few connections evenly.
 
+use crate::overload::watch_thread;
+use metrics::Histogram;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -38,11 +41,12 @@ struct Worker {
 }
 
 impl Workers {
-    /// Starts this many threads, at least one.
+    /// Starts this many threads, at least one. `lag` gets how late each is, time and again. A thread
+    /// that is late by `late` refuses what costs much.
     ///
     /// # Errors
     /// If the system has no more threads or descriptors.
-    pub fn start(count: usize) -> std::io::Result<Self> {
+    pub fn start(count: usize, lag: &Histogram, late: Duration) -> std::io::Result<Self> {
         let stop = CancellationToken::new();
         let (mut workers, mut threads) = (Vec::new(), Vec::new());
         // Declared after the threads, so that on an error it is dropped before they are joined.
@@ -51,9 +55,16 @@ impl Workers {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             workers.push(Worker { runtime: runtime.handle().clone(), connections: Arc::default() });
             let stopped = stop.clone().cancelled_owned();
+            let watch = watch_thread(lag.clone(), late);
+            let until_stopped = async {
+                tokio::select! {
+                    () = stopped => {}
+                    () = watch => {}
+                }
+            };
             let thread = std::thread::Builder::new()
                 .name(format!("aka-serve-{number}"))
-                .spawn(move || runtime.block_on(stopped))?;
+                .spawn(move || runtime.block_on(until_stopped))?;
             threads.push(JoinOnDrop(Some(thread)));
         }
         Ok(Self { workers, next: 0, _stop: guard, _threads: threads })

@@ -17,6 +17,7 @@ mod filter;
 mod groups;
 mod ids;
 mod imports;
+mod late;
 mod login;
 mod races;
 mod reads;

@@ -10,5 +10,5 @@ mod stream;
 mod unary;
 
 pub(super) use messages::Messages;
-pub(super) use stream::{answer_stream, resolve_stream};
+pub(super) use stream::{StreamPriority, answer_stream, resolve_stream};
 pub(super) use unary::{answer_at_once, resolve, resolve_batch};

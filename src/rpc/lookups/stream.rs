@@ -2,11 +2,12 @@
 
 use super::messages::KeptMessage;
 use super::unary::batch;
-use crate::resolve::{Deadline, Resolver};
+use crate::overload::{Priority, ThreadLoad};
+use crate::resolve::{ReadTerms, Resolver};
 use crate::rpc::counters::CountedCall;
 use crate::rpc::memory::ConnectionMemory;
 use crate::rpc::response::{self, unless_gone};
-use crate::rpc::status::CallFault;
+use crate::rpc::status::{self, CallFault};
 use aka_core::clock::Boottime;
 use bytes::Bytes;
 use futures::stream::{Stream, StreamExt};
@@ -19,6 +20,12 @@ use tonic::{Code, Status};
 /// How many requests of one stream are worked on at once.
 const STREAM_AHEAD: usize = 2;
 
+/// How much of a stream is answered while its thread is late.
+pub struct StreamPriority {
+    pub load: Arc<ThreadLoad>,
+    pub priority: Priority,
+}
+
 /// The answers to the requests, in order. `limit` is how long the server works on one request;
 /// `end` is when the client stops waiting for the whole stream.
 pub fn resolve_stream(
@@ -26,17 +33,24 @@ pub fn resolve_stream(
     requests: impl Stream<Item = Result<KeptMessage, Status>> + Send + 'static,
     limit: Duration,
     end: Boottime,
+    StreamPriority { load, priority }: StreamPriority,
 ) -> impl Stream<Item = Result<Bytes, Status>> + Send + 'static {
     let answers = requests
         .map(move |request| {
             let resolver = resolver.clone();
+            let may_load = load.admits(|| priority);
             async move {
                 let arrived = Boottime::now();
                 let until = arrived.plus(limit).min(end);
                 if arrived >= until {
                     return Err(CallFault::DeadlineExceeded.into());
                 }
-                batch(&resolver, request?, Deadline { arrived, until }).await
+                let request = request?;
+                // A stream sends no more than it is answered, so only those in the background end.
+                if !may_load && priority == Priority::Background {
+                    return Err(status::read(&resolver.late()).into());
+                }
+                batch(&resolver, request, ReadTerms { arrived, until, may_load }).await
             }
         })
         .buffered(STREAM_AHEAD);

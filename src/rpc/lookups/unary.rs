@@ -2,7 +2,7 @@
 
 use super::batch::{BatchAnswer, BatchRequest};
 use super::messages::{KeptMessage, Messages};
-use crate::resolve::{Deadline, Resolution, Resolver};
+use crate::resolve::{ReadTerms, Resolution, Resolver};
 use crate::rpc::counters::CountedCall;
 use crate::rpc::memory::ConnectionMemory;
 use crate::rpc::response::{self, unless_gone};
@@ -22,13 +22,13 @@ use tonic::{Code, Status};
 pub async fn resolve(
     resolver: Arc<Resolver>,
     messages: Messages,
-    deadline: Deadline,
+    terms: ReadTerms,
 ) -> Result<Bytes, Status> {
-    let request = messages.only(deadline.until).await?;
+    let request = messages.only(terms.until).await?;
     let ResolveRequest { project_id, distinct_id, consistency_token } =
         ResolveRequest::decode(request.bytes.clone()).map_err(CallFault::from)?;
     let ids = std::iter::once(&distinct_id[..]);
-    let resolution = resolver.resolve(project_id, ids, &consistency_token, deadline).await;
+    let resolution = resolver.resolve(project_id, ids, &consistency_token, terms).await;
     let Resolution { aliases, failures, degraded } =
         resolution.map_err(|refusal| status::read(&refusal))?;
     if let Some(&(_, failure)) = failures.first() {
@@ -47,21 +47,21 @@ pub async fn resolve(
 pub async fn resolve_batch(
     resolver: Arc<Resolver>,
     messages: Messages,
-    deadline: Deadline,
+    terms: ReadTerms,
 ) -> Result<Bytes, Status> {
-    let request = messages.only(deadline.until).await?;
-    batch(&resolver, request, deadline).await
+    let request = messages.only(terms.until).await?;
+    batch(&resolver, request, terms).await
 }
 
 /// Answers the message of one batch.
 pub(super) async fn batch(
     resolver: &Resolver,
     request: KeptMessage,
-    deadline: Deadline,
+    terms: ReadTerms,
 ) -> Result<Bytes, Status> {
     let message = request.bytes.clone();
     let BatchRequest { project_id, ids, consistency_token } = BatchRequest::decode(message)?;
-    let resolution = resolver.resolve(project_id, ids.iter(), &consistency_token, deadline).await;
+    let resolution = resolver.resolve(project_id, ids.iter(), &consistency_token, terms).await;
     let Resolution { aliases, failures, degraded } =
         resolution.map_err(|refusal| status::read(&refusal))?;
     let failed = |(index, failure)| status::lookup(failure).into_item(index);

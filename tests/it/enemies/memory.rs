@@ -20,7 +20,7 @@ use tokio::time::timeout;
 const WINDOW_UPDATE: u8 = 8;
 
 /// How many calls an enemy begins: as many as a connection may have.
-const CALLS: u32 = 1_000;
+const CALLS: u32 = 256;
 
 /// A budget that the enemies could exceed many times.
 const BUDGET: [&str; 2] = ["--request-memory-mib", "16"];

@@ -136,7 +136,7 @@ struct Burst(tokio::task::JoinSet<Result<String, Status>>);
 impl Burst {
     fn begin(aka: &Aka, count: usize) -> Self {
         // A connection has a limit of calls at once.
-        const A_CONNECTION: usize = 1_000;
+        const A_CONNECTION: usize = 250;
         let mut calls = tokio::task::JoinSet::new();
         for first in (0..count).step_by(A_CONNECTION) {
             let client = ResolverClient::new(aka.new_channel());

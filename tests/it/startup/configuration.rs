@@ -204,6 +204,7 @@ async fn a_number_out_of_range_is_refused() {
         ("query_timeout_ms", "0"),
         ("feed_interval_ms", "0"),
         ("request_timeout_ms", "0"),
+        ("overload_lag_ms", "0"),
         ("staleness_limit_ms", "86400001"),
         ("degraded_limit_ms", "18446744073709551615"),
         ("drain_timeout_ms", "86400001"),

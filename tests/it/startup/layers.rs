@@ -6,7 +6,7 @@ use std::path::Path;
 use toml::{Table, Value};
 
 /// Every setting that has one value, with a value for the file, the environment and the flag.
-const SETTINGS: [(&str, [&str; 3]); 23] = [
+const SETTINGS: [(&str, [&str; 3]); 24] = [
     ("listen", ["127.0.0.1:1001", "127.0.0.1:1002", "127.0.0.1:1003"]),
     ("metrics_listen", ["127.0.0.1:2001", "127.0.0.1:2002", "127.0.0.1:2003"]),
     ("sqlite", ["/file.db", "/environment.db", "/flag.db"]),
@@ -21,6 +21,7 @@ const SETTINGS: [(&str, [&str; 3]); 23] = [
     ("query_timeout_ms", ["61", "62", "63"]),
     ("failover_wait_ms", ["65", "66", "67"]),
     ("request_timeout_ms", ["71", "72", "73"]),
+    ("overload_lag_ms", ["72", "74", "76"]),
     ("start_timeout_s", ["75", "76", "77"]),
     ("drain_timeout_ms", ["81", "82", "83"]),
     ("max_connections", ["91", "92", "93"]),
