@@ -5,7 +5,7 @@ use super::entrance::{Entrance, EntranceFault, OpenPort};
 use super::handover::Offer;
 use super::listener::Listener;
 use super::sockets::{Addresses, PassedSockets};
-use super::workers::{self, Workers};
+use super::workers::Workers;
 use super::{descriptors, service_manager};
 use crate::admin::{Admin, sweep_forever};
 use crate::config::{Config, ConfigFault, Database};
@@ -70,8 +70,8 @@ pub async fn serve(
     let admin = Admin::new(cluster.clone(), config.rules.clone());
     let (closing, stopping) = (CancellationToken::new(), CancellationToken::new());
     let dispatcher = dispatcher(&config, &cluster, &admin, &operations)?;
-    let (lag, late) = (&operations.metrics.loop_lag_seconds, config.overload_lag);
-    let workers = Workers::start(workers::count(), lag, late).map_err(ServeFault::Threads)?;
+    let workers = Workers::start(&operations.metrics, config.overload_lag);
+    let workers = workers.map_err(ServeFault::Threads)?;
     operations.serve(cluster.clone());
     let warm = warm_up(cluster.clone(), operations.clone(), config.ready_timeout);
     let opened = tokio::select! {
@@ -110,9 +110,7 @@ pub async fn serve(
     }
     closing.cancel();
     stopping.cancel();
-    if let Err(error) = serving.await {
-        tracing::error!(%error, "the listener failed");
-    }
+    serving.await.unwrap_or_else(|error| tracing::error!(%error, "the listener failed"));
     cluster.stop().await;
     tracing::info!("stopped");
     Ok(())

@@ -5,8 +5,8 @@
 //! costs on one work-stealing runtime. One acceptor gives out the connections. The kernel would do
 //! it by a hash of the address (`SO_REUSEPORT`), which does not spread a few connections evenly.
 
+use crate::metrics::Metrics;
 use crate::overload::watch_thread;
-use metrics::Histogram;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -15,7 +15,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How many threads serve connections: one for each core.
-pub(super) fn count() -> usize {
+fn count() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
@@ -41,21 +41,21 @@ struct Worker {
 }
 
 impl Workers {
-    /// Starts this many threads, at least one. `lag` gets how late each is, time and again. A thread
+    /// Starts a thread for each core. The metrics get how late each is, time and again. A thread
     /// that is late by `late` refuses what costs much.
     ///
     /// # Errors
     /// If the system has no more threads or descriptors.
-    pub fn start(count: usize, lag: &Histogram, late: Duration) -> std::io::Result<Self> {
+    pub fn start(metrics: &Metrics, late: Duration) -> std::io::Result<Self> {
         let stop = CancellationToken::new();
         let (mut workers, mut threads) = (Vec::new(), Vec::new());
         // Declared after the threads, so that on an error it is dropped before they are joined.
         let guard = stop.clone().drop_guard();
-        for number in 0..count.max(1) {
+        for number in 0..count() {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             workers.push(Worker { runtime: runtime.handle().clone(), connections: Arc::default() });
             let stopped = stop.clone().cancelled_owned();
-            let watch = watch_thread(lag.clone(), late);
+            let watch = watch_thread(metrics.loop_lag_seconds.clone(), late);
             let until_stopped = async {
                 tokio::select! {
                     () = stopped => {}
