@@ -60,6 +60,7 @@ mod hooks;
 pub mod metrics;
 pub mod ops;
 pub mod overload;
+pub mod quotas;
 pub mod resolve;
 pub mod rpc;
 pub mod server;
