@@ -5,9 +5,10 @@ use super::places::Places;
 use super::workers::Workers;
 use crate::metrics::Metrics;
 use crate::ops::AcceptErrors;
-use crate::rpc::{Activity, Dispatcher};
+use crate::rpc::{Activity, ConnectionPeer, Dispatcher};
 use crate::tls::{PortTls, TlsPeer};
 use std::io::Result;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, split};
@@ -135,12 +136,16 @@ impl ConnectionService {
     async fn serve(self, stream: std::net::TcpStream, tls: Option<(Arc<PortTls>, Arc<Metrics>)>) {
         let served = async {
             let stream = TcpStream::from_std(stream)?;
+            let address = stream.peer_addr().ok();
             match tls {
                 // In a box, so that a connection without TLS needs no room for it.
-                Some((tls, metrics)) => Box::pin(self.encrypted(stream, &tls, &metrics)).await,
+                Some((tls, metrics)) => {
+                    Box::pin(self.encrypted(stream, address, &tls, &metrics)).await
+                }
                 None => {
                     let (reader, writer) = stream.into_split();
-                    self.calls(reader, writer, connection::end_of_first_words()).await
+                    let peer = ConnectionPeer { address, uri: None };
+                    self.calls(reader, writer, peer, connection::end_of_first_words()).await
                 }
             }
         };
@@ -152,27 +157,36 @@ impl ConnectionService {
         }
     }
 
-    async fn encrypted(&self, stream: TcpStream, tls: &PortTls, metrics: &Metrics) -> Result<()> {
+    async fn encrypted(
+        &self,
+        stream: TcpStream,
+        address: Option<SocketAddr>,
+        tls: &PortTls,
+        metrics: &Metrics,
+    ) -> Result<()> {
         let until = connection::end_of_first_words();
         let accepted = tokio::select! {
             accepted = tls.accept(stream, until, metrics) => accepted,
             () = connection::too_late(&self.life.leaving) => None,
         };
         let Some(stream) = accepted else { return Ok(()) };
-        let peer = TlsPeer::of(stream.get_ref().1);
-        tracing::debug!(uri = peer.uri.as_deref(), "an encrypted connection was opened");
+        let TlsPeer { uri } = TlsPeer::of(stream.get_ref().1);
+        tracing::debug!(uri = uri.as_deref(), "an encrypted connection was opened");
+        let peer = ConnectionPeer { address, uri };
         let (reader, writer) = split(stream);
-        self.calls(reader, writer, until).await
+        self.calls(reader, writer, peer, until).await
     }
 
     async fn calls(
         &self,
         reader: impl AsyncRead + Unpin,
         writer: impl AsyncWrite + Unpin,
+        peer: ConnectionPeer,
         until: Instant,
     ) -> Result<()> {
-        let context = self.dispatcher.context(self.life.leaving.clone(), self.activity.clone());
-        let take = |request, respond| self.dispatcher.take(request, respond, &context);
+        let (leaving, activity) = (self.life.leaving.clone(), self.activity.clone());
+        let mut context = self.dispatcher.context(leaving, activity, peer);
+        let take = |request, respond| self.dispatcher.take(request, respond, &mut context);
         connection::serve(reader, writer, until, take, &self.life.leaving).await
     }
 }

@@ -2,6 +2,7 @@
 
 use super::messages::KeptMessage;
 use super::unary::batch;
+use crate::auth::Pass;
 use crate::resolve::{Deadline, Resolver};
 use crate::rpc::counters::CountedCall;
 use crate::rpc::memory::ConnectionMemory;
@@ -24,19 +25,20 @@ const STREAM_AHEAD: usize = 2;
 pub fn resolve_stream(
     resolver: Arc<Resolver>,
     requests: impl Stream<Item = Result<KeptMessage, Status>> + Send + 'static,
+    pass: Pass,
     limit: Duration,
     end: Boottime,
 ) -> impl Stream<Item = Result<Bytes, Status>> + Send + 'static {
     let answers = requests
         .map(move |request| {
-            let resolver = resolver.clone();
+            let (resolver, pass) = (resolver.clone(), pass.clone());
             async move {
                 let arrived = Boottime::now();
                 let until = arrived.plus(limit).min(end);
                 if arrived >= until {
                     return Err(CallFault::DeadlineExceeded.into());
                 }
-                batch(&resolver, request?, Deadline { arrived, until }).await
+                batch(&resolver, request?, &pass, Deadline { arrived, until }).await
             }
         })
         .buffered(STREAM_AHEAD);
