@@ -160,6 +160,7 @@ async fn load(plan: &Plan, aka: &Aka, servers: &[&DbServer], seconds: u64) -> Lo
         others: Vec::new(),
         url: format!("http://{}", aka.grpc),
         tls: None,
+        authorization: None,
         timeout_ms: 10_000,
         pids: vec![aka.pid()],
         database_pids: servers.iter().filter_map(|server| server.pid()).collect(),

@@ -129,6 +129,7 @@ async fn cpu_for_an_id(aka: &Aka, plan: LoadPlan) -> f64 {
         others: Vec::new(),
         url,
         tls: None,
+        authorization: None,
         timeout_ms: 10_000,
         pids: vec![aka.pid()],
         database_pids: Vec::new(),

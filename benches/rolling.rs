@@ -138,6 +138,7 @@ async fn load(plan: &Plan, addresses: &[SocketAddr]) -> LoadOutcome {
         others: addresses[1..].to_vec(),
         url: format!("http://{}", addresses[0]),
         tls: None,
+        authorization: None,
         timeout_ms: 10_000,
         // The processes end.
         pids: vec![std::process::id()],

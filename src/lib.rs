@@ -18,6 +18,7 @@
 //! | [`cli`] | the commands, one file each; `aka serve` is one of them |
 //! | [`config`] | the settings: flags over environment over file |
 //! | [`server`] | listens, serves connections, drains |
+//! | [`auth`] | principals, tokens, and the gate that every call passes |
 //! | [`rpc`] | routes each RPC; messages and statuses |
 //! | [`overload`] | what a thread that is late refuses |
 //! | [`resolve`] | the path of a read |
@@ -53,6 +54,8 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod admin;
+mod audit;
+pub mod auth;
 pub mod check;
 pub mod cli;
 pub mod config;
@@ -61,6 +64,7 @@ pub mod metrics;
 pub mod ops;
 pub mod overload;
 pub mod quotas;
+mod reload;
 pub mod resolve;
 pub mod rpc;
 pub mod server;

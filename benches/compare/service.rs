@@ -61,6 +61,7 @@ impl Load<'_> {
             others: Vec::new(),
             url: format!("http://{}", self.address),
             tls: None,
+            authorization: None,
             timeout_ms: TIMEOUT_MS,
             pids: self.pids.clone(),
             database_pids: Vec::new(),

@@ -2,15 +2,18 @@
 
 use super::fault::{CliFault, root_cause};
 use super::server_url::ServerUrl;
+use super::token::TokenArgs;
 use super::transport::{ClientStream, LastRefusal, ServerTls, TlsArgs};
 use clap::Args;
-use http::Uri;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, Uri};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use std::error::Error;
 use std::time::Duration;
+use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Response, Status};
+use tonic::{Extensions, Request, Response, Status};
 use tower::{ServiceExt, service_fn};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -31,6 +34,9 @@ pub struct ClientArgs {
 
     #[command(flatten)]
     pub tls: TlsArgs,
+
+    #[command(flatten)]
+    pub token: TokenArgs,
 }
 
 /// The project whose ids are meant.
@@ -49,6 +55,8 @@ pub struct Connection {
     server: ServerUrl,
     timeout_ms: u64,
     refusal: LastRefusal,
+    /// What all calls carry besides their message.
+    metadata: MetadataMap,
 }
 
 impl ClientArgs {
@@ -63,7 +71,7 @@ impl ClientArgs {
                 endpoint.user_agent(concat!("aka-cli/", env!("CARGO_PKG_VERSION")))
             })
             .map_err(unreachable)?;
-        let tls = self.tls()?;
+        let (tls, metadata) = (self.tls()?, self.metadata()?);
         let refusal = LastRefusal::default();
         let of_streams = refusal.clone();
         let connector = service_fn(move |uri| open(uri, tls.clone(), of_streams.clone()));
@@ -71,7 +79,18 @@ impl ClientArgs {
         let connected = endpoint.connect_with_connector(connector).await;
         let channel = connected.map_err(unreachable)?;
         let (server, timeout_ms) = (self.server.clone(), self.timeout_ms);
-        Ok(Connection { channel, server, timeout_ms, refusal })
+        Ok(Connection { channel, server, timeout_ms, refusal, metadata })
+    }
+
+    /// The metadata that says who calls.
+    fn metadata(&self) -> Result<MetadataMap, CliFault> {
+        let mut headers = HeaderMap::new();
+        if let Some(mut token) = self.token.header()? {
+            // It is shown as such nowhere.
+            token.set_sensitive(true);
+            headers.insert(AUTHORIZATION, token);
+        }
+        Ok(MetadataMap::from_headers(headers))
     }
 
     /// How to speak TLS with the server. `None`: it is named without https.
@@ -95,9 +114,15 @@ async fn open(
 }
 
 impl Connection {
+    /// Has all calls say why they are made, in the metadata `aka-reason`.
+    pub fn give_reason(&mut self, reason: MetadataValue<Ascii>) {
+        self.metadata.insert("aka-reason", reason);
+    }
+
     /// Wraps a message with a deadline, which both the server and the channel keep.
     pub fn request<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
+        let (metadata, extensions) = (self.metadata.clone(), Extensions::default());
+        let mut request = Request::from_parts(metadata, extensions, message);
         request.set_timeout(Duration::from_millis(self.timeout_ms));
         request
     }

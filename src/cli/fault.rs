@@ -48,7 +48,10 @@ impl CliFault {
 
     /// What a failed call means; `server` names the server that was called.
     pub fn from_status(status: &Status, server: &str, timeout_ms: u64) -> Self {
-        if let Some(error) = ServerError::from_status(status) {
+        if let Some(mut error) = ServerError::from_status(status) {
+            if error.reason == "CREDENTIALS_REQUIRED" {
+                error.message.push_str("; here: --token-file, AKA_TOKEN, or --cert and --key");
+            }
             return error.into();
         }
         // No ErrorInfo: the status was made by a proxy, by another server, or here.

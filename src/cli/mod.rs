@@ -1,6 +1,7 @@
 //! The command line.
 
 mod alias;
+mod auth;
 mod bench;
 mod check;
 mod client;
@@ -31,6 +32,7 @@ mod spool;
 mod status;
 mod stores;
 mod text;
+mod token;
 mod transport;
 
 use crate::server::{PassedSockets, SocketFault};
@@ -74,6 +76,8 @@ enum Command {
     Resolve(resolve::ResolveArgs),
     #[command(subcommand)]
     Alias(alias::AliasCommand),
+    #[command(subcommand)]
+    Auth(auth::AuthCommand),
     Health(health::HealthArgs),
     Status(status::StatusArgs),
     Bench(Box<bench::BenchArgs>),
@@ -114,6 +118,7 @@ async fn run(passed: Result<PassedSockets, SocketFault>) -> ExitCode {
         Command::Import(args) => import::run(args).await,
         Command::Resolve(args) => resolve::run(args).await,
         Command::Alias(command) => alias::run(command).await,
+        Command::Auth(command) => auth::run(&command),
         Command::Health(args) => health::run(args).await,
         Command::Status(args) => status::run(args).await,
         Command::Bench(args) => bench::run(*args).await,

@@ -4,8 +4,8 @@ use super::fault::CliFault;
 use super::print::to_stdout;
 use crate::config::{Config, ServeFlags};
 use crate::ops::logging;
+use crate::reload::FileFollower;
 use crate::server::{PassedSockets, ServeFault, SocketFault, serve};
-use crate::tls::TlsPorts;
 use std::io::Write;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -43,7 +43,7 @@ pub async fn run(
     let terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
     let hangup = signal(SignalKind::hangup()).map_err(no_signals)?;
-    tokio::spawn(hear_hangups(hangup, config.tls.clone()));
+    tokio::spawn(hear_hangups(hangup, config.files.clone()));
     let passed = passed.map_err(|fault| ServeFault::Entrance(fault.into()))?;
     let stop = CancellationToken::new();
     // A task, so that a signal is heard whatever the server is doing.
@@ -56,15 +56,16 @@ pub async fn run(
     Ok(served.await?)
 }
 
-/// SIGHUP ends nothing. It has the certificates of the ports read again.
-async fn hear_hangups(mut hangup: Signal, tls: TlsPorts) {
+/// SIGHUP ends nothing. It has the certificates of the ports and the principals read again, and the
+/// audit log opened again.
+async fn hear_hangups(mut hangup: Signal, files: FileFollower) {
     while hangup.recv().await.is_some() {
         tracing::info!(
-            "SIGHUP: the certificates of the ports are read again; the password file and the \
-             authorities of the shards are read at every new connection to a shard; other settings \
+            "SIGHUP: the certificates of the ports and the principals are read again, and the audit \
+             log is opened again; the password file and the authorities of the shards are read at every new connection to a shard; other settings \
              are read at the start"
         );
-        tls.read_again();
+        files.read_again();
     }
 }
 

@@ -8,7 +8,11 @@ use super::settings::{DatabaseSettings, ServiceSettings};
 use super::tls::{check_exposure, tls_ports};
 use super::value::address;
 use crate::admin::Rules;
+use crate::audit::AuditFile;
+use crate::auth::AuthFile;
 use crate::ops::logging::LogFormat;
+use crate::reload::{FileFollower, ReloadedFiles};
+use crate::rpc::ReflectionAccess;
 use crate::shard::{ClusterSettings, LEAST_STALENESS, ShardSettings};
 use crate::tls::TlsPorts;
 use aka_core::coherence::Limits;
@@ -16,6 +20,7 @@ use aka_core::domain::Placeholders;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// All that `aka serve` needs to know. Displayed, it is a file that could be used as it is, but for
@@ -25,7 +30,14 @@ pub struct Config {
     pub listen: SocketAddr,
     pub metrics_listen: SocketAddr,
     pub tls: TlsPorts,
-    /// Whether gRPC may be served beyond loopback without TLS.
+    /// The principals. `None`: everybody may do everything.
+    pub auth: Option<Arc<AuthFile>>,
+    pub reflection: ReflectionAccess,
+    /// The file of the audit trail, which is not open yet.
+    pub audit_log: Option<Arc<AuditFile>>,
+    /// All files that are read again while the service runs.
+    pub files: FileFollower,
+    /// Whether gRPC may be served beyond loopback with neither TLS nor principals.
     insecure: bool,
     pub database: Database,
     pub cluster: ClusterSettings,
@@ -66,6 +78,9 @@ impl Config {
             Some(list) => Placeholders::new(list),
             None => Placeholders::default(),
         };
+        let (tls, auth) = (tls_ports(&set)?, set.auth_file.clone().map(AuthFile::load).transpose());
+        let auth = auth.map_err(|fault| ConfigFault(fault.to_string()))?.map(Arc::new);
+        let audit_log = set.audit_log.clone().map(AuditFile::new).map(Arc::new);
         let mut config = Self {
             listen: address("listen", &set.listen, &defaults.listen)?,
             metrics_listen: address(
@@ -73,7 +88,11 @@ impl Config {
                 &set.metrics_listen,
                 &defaults.metrics_listen,
             )?,
-            tls: tls_ports(&set)?,
+            files: files(&tls, auth.as_ref(), audit_log.as_ref()),
+            tls,
+            auth,
+            reflection: set.reflection,
+            audit_log,
             insecure: set.insecure,
             database,
             cluster: ClusterSettings {
@@ -110,9 +129,10 @@ impl Config {
     /// socket comes from elsewhere.
     ///
     /// # Errors
-    /// If strangers could reach it, there is no TLS, and nobody has said that this is meant.
+    /// If strangers could reach it, there are neither TLS nor principals, and nobody has said that this
+    /// is meant.
     pub fn check_exposure(&self, grpc: SocketAddr) -> Result<(), ConfigFault> {
-        check_exposure(grpc, &self.tls, self.insecure)
+        check_exposure(grpc, &self.tls, self.auth.is_some(), self.insecure)
     }
 
     /// The settings as TOML. Values that were completed or that may hold a password are replaced.
@@ -144,6 +164,17 @@ impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.shown)
     }
+}
+
+/// All that is read again.
+fn files(
+    tls: &TlsPorts,
+    auth: Option<&Arc<AuthFile>>,
+    audit_log: Option<&Arc<AuditFile>>,
+) -> FileFollower {
+    let auth = auth.map(|file| file.clone() as Arc<dyn ReloadedFiles>);
+    let audit_log = audit_log.map(|file| file.clone() as Arc<dyn ReloadedFiles>);
+    FileFollower::new(tls.files().chain(auth).chain(audit_log).collect())
 }
 
 /// A beat of a group is some hundred milliseconds old (rule 10).

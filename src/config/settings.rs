@@ -15,6 +15,7 @@
 
 use super::table::settings;
 use crate::ops::logging::LogFormat;
+use crate::rpc::ReflectionAccess;
 use crate::tls::{ClientAuth, TlsVersion};
 use std::path::PathBuf;
 
@@ -86,7 +87,19 @@ settings! {
         /// The same as --tls-min-version, for that port
         metrics_tls_min_version: TlsVersion [VERSION] = TlsVersion::V1_3;
 
-        /// Serve gRPC beyond loopback without TLS: whoever reaches the port may change every alias
+        /// The principals, in TOML: who may call, in which role, for which projects; without it,
+        /// whoever reaches the port may do everything
+        auth_file: PathBuf [FILE];
+
+        /// Who may read the descriptors of the services (server reflection): open, admin (the role), off
+        reflection: ReflectionAccess [WHO] = ReflectionAccess::Open;
+
+        /// Where to append a line for each admin call [default: with --auth-file standard error, else
+        /// nowhere]
+        audit_log: PathBuf [FILE];
+
+        /// Serve gRPC beyond loopback with neither TLS nor principals: whoever reaches the port may
+        /// change every alias
         #[arg(num_args = 0..=1, default_missing_value = "true")]
         insecure: bool [BOOL] = false;
 

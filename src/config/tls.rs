@@ -2,7 +2,7 @@
 
 use super::fault::ConfigFault;
 use super::settings::ServiceSettings;
-use crate::metrics::ReloadedPart;
+use crate::metrics::WhichPort;
 use crate::tls::{ClientAuth, PortTls, TlsPorts, TlsSettings, TlsVersion};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -35,15 +35,15 @@ pub(super) fn tls_ports(set: &ServiceSettings) -> Result<TlsPorts, ConfigFault> 
         client_auth: set.metrics_tls_client_auth,
         min_version: set.metrics_tls_min_version,
     };
-    let metrics = metrics.load(ReloadedPart::MetricsTls)?;
-    Ok(TlsPorts::new(grpc.load(ReloadedPart::Tls)?, metrics))
+    let metrics = metrics.load(WhichPort::Operations)?;
+    Ok(TlsPorts::new(grpc.load(WhichPort::Grpc)?, metrics))
 }
 
 impl PortNames<'_> {
     /// `None`: the port does not speak TLS.
-    fn load(self, part: ReloadedPart) -> Result<Option<PortTls>, ConfigFault> {
+    fn load(self, port: WhichPort) -> Result<Option<PortTls>, ConfigFault> {
         let Some(settings) = self.settings()? else { return Ok(None) };
-        let loaded = PortTls::load(settings, part);
+        let loaded = PortTls::load(settings, port);
         loaded.map(Some).map_err(|fault| ConfigFault(fault.to_string()))
     }
 
@@ -72,18 +72,31 @@ impl PortNames<'_> {
     }
 }
 
-/// Refuses to serve gRPC on this address without TLS, if others than this machine may reach it and
-/// nobody has said that this is meant.
+/// Refuses to serve gRPC on this address with neither TLS nor principals, if others than this machine
+/// may reach it and nobody has said that this is meant. With principals alone it warns.
 pub(super) fn check_exposure(
     grpc: SocketAddr,
     tls: &TlsPorts,
+    has_principals: bool,
     insecure: bool,
 ) -> Result<(), ConfigFault> {
-    if insecure || tls.grpc.is_some() || grpc.ip().to_canonical().is_loopback() {
+    if tls.grpc.is_some() || grpc.ip().to_canonical().is_loopback() {
+        return Ok(());
+    }
+    if has_principals {
+        tracing::warn!(
+            %grpc,
+            "tokens can be read on their way: without TLS they are sent in clear text; name a \
+             certificate with --tls-cert and --tls-key, or see to it that something in front speaks TLS"
+        );
+        return Ok(());
+    }
+    if insecure {
         return Ok(());
     }
     Err(ConfigFault(format!(
-        "gRPC on {grpc} can be reached from beyond this machine, and without TLS whoever reaches it \
-         may change every alias: name a certificate with --tls-cert and --tls-key, or say --insecure"
+        "gRPC on {grpc} can be reached from beyond this machine, and with neither TLS nor principals \
+         whoever reaches it may change every alias: name a certificate with --tls-cert and --tls-key, \
+         or principals with --auth-file, or say --insecure"
     )))
 }

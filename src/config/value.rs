@@ -2,6 +2,7 @@
 
 use super::fault::ConfigFault;
 use crate::ops::logging::LogFormat;
+use crate::rpc::ReflectionAccess;
 use crate::tls::{ClientAuth, TlsVersion};
 use clap::ValueEnum;
 use std::fmt::Display;
@@ -51,7 +52,7 @@ macro_rules! written_as_named {
     )+};
 }
 
-written_as_named!(ClientAuth, LogFormat, TlsVersion);
+written_as_named!(ClientAuth, LogFormat, ReflectionAccess, TlsVersion);
 
 impl TomlText for Vec<String> {
     fn toml(&self) -> Option<String> {

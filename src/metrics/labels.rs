@@ -184,10 +184,59 @@ counters! {
 /// Files that are read again while the service runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReloadedPart {
-    /// Certificates and keys of the gRPC port.
-    Tls,
-    /// Those of the operations port.
-    MetricsTls,
+    /// Certificates and keys of a port.
+    Tls(WhichPort),
+    /// The principals.
+    Auth,
+    /// The audit log, which is opened again.
+    AuditLog,
+}
+
+/// Which of the two ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhichPort {
+    Grpc,
+    Operations,
+}
+
+/// What the gate said of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GateResult {
+    /// The credentials and their role suffice. The project is looked at later.
+    Ok,
+    NoCredentials,
+    BadCredentials,
+    Expired,
+    Role,
+    Project,
+}
+
+counters! {
+    /// One count for each call that is let in, and for each refusal.
+    GateResults by "result" of GateResult {
+        GateResult::Ok => ok,
+        GateResult::NoCredentials => no_credentials,
+        GateResult::BadCredentials => bad_credentials,
+        GateResult::Expired => expired,
+        GateResult::Role => role_required,
+        GateResult::Project => project_forbidden,
+    }
+}
+
+/// What became of a line of the audit trail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditLineResult {
+    Written,
+    /// The disk was full, or lines came faster than they could be written.
+    Lost,
+}
+
+counters! {
+    /// One count for each line.
+    AuditLines by "result" of AuditLineResult {
+        AuditLineResult::Written => written,
+        AuditLineResult::Lost => lost,
+    }
 }
 
 /// Whether what was read could be used.
@@ -210,17 +259,19 @@ by_label! {
     ReloadResults,
     /// One group for each part.
     Reloads by "what" of ReloadedPart {
-        ReloadedPart::Tls => tls,
-        ReloadedPart::MetricsTls => metrics_tls,
+        ReloadedPart::Tls(WhichPort::Grpc) => tls,
+        ReloadedPart::Tls(WhichPort::Operations) => metrics_tls,
+        ReloadedPart::Auth => auth,
+        ReloadedPart::AuditLog => audit_log,
     }
 }
 
 by_label! {
     Gauge,
     /// One time for the certificates of each port.
-    CertificateExpiry by "what" of ReloadedPart {
-        ReloadedPart::Tls => tls,
-        ReloadedPart::MetricsTls => metrics_tls,
+    CertificateExpiry by "what" of WhichPort {
+        WhichPort::Grpc => tls,
+        WhichPort::Operations => metrics_tls,
     }
 }
 

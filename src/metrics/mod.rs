@@ -8,8 +8,9 @@ mod labels;
 mod registry;
 
 pub use labels::{
-    FilterBuilds, HandshakeResult, LookupResult, Lookups, ReloadResult, ReloadedPart, Reloads,
-    Scarce, ServerRoles, ShardErrors, Shed, WriteResult, Writes,
+    AuditLineResult, AuditLines, FilterBuilds, GateResult, GateResults, HandshakeResult,
+    LookupResult, Lookups, ReloadResult, ReloadedPart, Reloads, Scarce, ServerRoles, ShardErrors,
+    Shed, WhichPort, WriteResult, Writes,
 };
 
 use aka_core::domain::ShardId;
@@ -36,6 +37,10 @@ series! {
             "When the certificate of a port expires, in seconds since 1970; 0 without TLS.";
         reloads: Reloads = "aka_reloads_total",
             "Times that files were read again while the service ran, by what came of it.";
+        auth: GateResults = "aka_auth_total",
+            "Calls that were let in, and refusals, by what the gate said; 0 without principals.";
+        audit_lines: AuditLines = "aka_audit_log_lines_total",
+            "Lines of the audit trail, by what became of them.";
         idle_connections_closed: Counter = "aka_idle_connections_closed_total",
             "Connections that were idle and were ended to make room for new ones.";
         request_memory: Gauge = "aka_request_memory_bytes",

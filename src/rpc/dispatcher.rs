@@ -1,5 +1,6 @@
 //! The dispatcher: counts each call, limits it, and gives it to its handler.
 
+use super::access::{Access, ReflectionAccess};
 use super::activity::Activity;
 use super::counters::{CallCounters, CountedCall};
 use super::limits::MethodLimits;
@@ -7,21 +8,24 @@ use super::lookups::{
     Messages, StreamPriority, answer_at_once, answer_stream, resolve, resolve_batch, resolve_stream,
 };
 use super::memory::{ConnectionMemory, RequestMemory};
-use super::status::CallFault;
-use super::tonic_services::{self, Incoming, TonicServices};
+use super::status::{CallFault, outcome};
+use super::tonic_services::{self, AdmittedCall, Incoming, TonicServices};
 use crate::admin::Admin;
+use crate::audit::{AuditTrail, AuditedCall};
+use crate::auth::{ConnectionGate, Denied, Gate};
 use crate::metrics::{Metrics, Scarce};
 use crate::ops::Stage;
 use crate::overload::{Arrivals, Priority, ThreadLoad};
 use crate::resolve::{ReadTerms, Resolver};
 use aka_core::clock::Boottime;
-use aka_wire::Method;
+use aka_wire::{ALIAS_ADMIN, Method};
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::SendResponse;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use metrics::Counter;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -38,7 +42,27 @@ pub struct Dispatcher {
     tonic_services: TonicServices,
     request_limit: Duration,
     memory: Arc<RequestMemory>,
+    gate: Arc<Gate>,
+    audit: AuditTrail,
 }
+
+/// Who may come in, and what is written down of it.
+pub struct Doors {
+    pub gate: Arc<Gate>,
+    pub reflection: ReflectionAccess,
+    pub audit: AuditTrail,
+}
+
+/// Who is at the other end of a connection.
+pub struct ConnectionPeer {
+    /// `None`: the connection ended at once.
+    pub address: Option<SocketAddr>,
+    /// The one URI that its verified certificate names.
+    pub uri: Option<Arc<str>>,
+}
+
+/// The header in which a caller says why.
+const REASON: &str = "aka-reason";
 
 /// What a call needs to know of its connection.
 pub struct CallContext {
@@ -49,6 +73,8 @@ pub struct CallContext {
     arrivals: Arrivals,
     memory: ConnectionMemory,
     activity: Arc<Activity>,
+    gate: ConnectionGate,
+    address: Option<SocketAddr>,
 }
 
 impl Dispatcher {
@@ -64,12 +90,14 @@ impl Dispatcher {
         request_limit: Duration,
         memory: RequestMemory,
         stage: watch::Receiver<Stage>,
+        doors: Doors,
     ) -> Result<Self, tonic_reflection::server::Error> {
         let counters = CallCounters::new(&metrics);
         let no_time = metrics.shed.of(Scarce::Time).clone();
-        let tonic_services = TonicServices::new(admin, metrics, stage)?;
+        let Doors { gate, reflection, audit } = doors;
+        let tonic_services = TonicServices::new(admin, metrics, stage, reflection)?;
         let memory = Arc::new(memory);
-        Ok(Self { counters, resolver, no_time, tonic_services, request_limit, memory })
+        Ok(Self { counters, resolver, no_time, tonic_services, request_limit, memory, gate, audit })
     }
 
     /// What the calls of a new connection need to know of it. `leaving` is cancelled when the
@@ -80,9 +108,12 @@ impl Dispatcher {
         leaving: CancellationToken,
         activity: Arc<Activity>,
         arrivals: Arrivals,
+        peer: ConnectionPeer,
     ) -> CallContext {
-        let (memory, load) = (self.memory.of_connection(), ThreadLoad::of_thread());
-        CallContext { leaving, load, arrivals, memory, activity }
+        let ConnectionPeer { address, uri } = peer;
+        let (memory, gate) = (self.memory.of_connection(), self.gate.of_connection(uri));
+        let load = ThreadLoad::of_thread();
+        CallContext { leaving, load, arrivals, memory, activity, gate, address }
     }
 
     /// Answers a call. A lookup that memory can answer is answered when this returns. Every other
@@ -91,15 +122,27 @@ impl Dispatcher {
         &self,
         request: Request<RecvStream>,
         respond: SendResponse<Bytes>,
-        context: &CallContext,
+        context: &mut CallContext,
     ) {
         let method = Method::of_path(request.uri().path());
         let call = self.counters.begin(method, &context.activity);
         if !is_grpc(request.headers()) {
             return refuse_media_type(call, respond);
         }
-        let memory = &context.memory;
         let Some(method) = method else { return self.take_other(call, request, respond, context) };
+        let Access::Role(role) = Access::of(method) else {
+            return self.take_other(call, request, respond, context);
+        };
+        let audited = self.audited(method, request.headers(), context);
+        // Nothing else is looked at before.
+        let pass = match context.gate.admit(request.headers(), role) {
+            Ok(pass) => pass,
+            Err(Denied { why, who }) => {
+                audited.by(who.as_deref());
+                return refuse(call, respond, why.into(), &audited);
+            }
+        };
+        let memory = &context.memory;
         let limits = MethodLimits::of(method);
         let arrived = context.arrivals.last();
         let until = limits.deadline(request.headers(), self.request_limit, arrived);
@@ -107,7 +150,7 @@ impl Dispatcher {
         if until <= now {
             // Nobody waits for the answer any more.
             self.no_time.increment(1);
-            return refuse(call, respond, CallFault::DeadlineExceeded);
+            return refuse(call, respond, CallFault::DeadlineExceeded.into(), &audited);
         }
         let priority = || Priority::of(request.headers());
         let terms = || ReadTerms { arrived: now, until, may_load: context.load.admits(priority) };
@@ -115,13 +158,13 @@ impl Dispatcher {
             Method::Resolve => {
                 let terms = terms();
                 let messages = Messages::new(request, limits.longest_message, memory);
-                let reply = resolve(self.resolver.clone(), messages, terms);
+                let reply = resolve(self.resolver.clone(), messages, pass, terms);
                 answer_at_once(call, respond, reply, memory);
             }
             Method::BatchResolve => {
                 let terms = terms();
                 let messages = Messages::new(request, limits.longest_message, memory);
-                let reply = resolve_batch(self.resolver.clone(), messages, terms);
+                let reply = resolve_batch(self.resolver.clone(), messages, pass, terms);
                 answer_at_once(call, respond, reply, memory);
             }
             Method::StreamResolve => {
@@ -129,7 +172,7 @@ impl Dispatcher {
                 let requests = Messages::new(request, limits.longest_message, memory)
                     .until_stopped(context.leaving.clone());
                 let (resolver, limit) = (self.resolver.clone(), self.request_limit);
-                let replies = resolve_stream(resolver, requests, limit, until, priority);
+                let replies = resolve_stream(resolver, requests, pass, limit, until, priority);
                 tokio::spawn(answer_stream(call, respond, replies, memory.clone()));
             }
             Method::CreateAlias
@@ -138,18 +181,32 @@ impl Dispatcher {
             | Method::UpdateAlias
             | Method::DeleteAlias
             | Method::ListAliases => {
+                audited.by(pass.who());
                 if limits.is_dear && !context.load.admits(priority) {
                     self.no_time.increment(1);
-                    return refuse(call, respond, CallFault::Late);
+                    return refuse(call, respond, CallFault::Late.into(), &audited);
                 }
                 let Some(request) = Incoming::new(request, memory) else {
-                    return refuse(call, respond, CallFault::NoMemory);
+                    return refuse(call, respond, CallFault::NoMemory.into(), &audited);
                 };
                 let request = request.map(Body::new);
-                let response = self.tonic_services.admin(request, &limits, until);
+                let admitted = AdmittedCall { pass, audited, until };
+                let response = self.tonic_services.admin(request, &limits, admitted);
                 tokio::spawn(tonic_services::answer(call, respond, response, memory.clone()));
             }
+            // Everybody may ask, so it did not come this far.
             Method::HealthCheck => self.take_other(call, request, respond, context),
+        }
+    }
+
+    /// Begins the line of an admin call. Lookups have none.
+    fn audited(&self, method: Method, headers: &HeaderMap, context: &CallContext) -> AuditedCall {
+        match method.service() == ALIAS_ADMIN {
+            true => {
+                let reason = headers.get(REASON).map(HeaderValue::as_bytes);
+                self.audit.begin(method, context.address, reason)
+            }
+            false => AuditedCall::none(),
         }
     }
 
@@ -159,13 +216,21 @@ impl Dispatcher {
         call: CountedCall,
         request: Request<RecvStream>,
         respond: SendResponse<Bytes>,
-        context: &CallContext,
+        context: &mut CallContext,
     ) {
+        let none = AuditedCall::none();
+        let pass = match self.tonic_services.access(request.uri().path()) {
+            Access::Everybody => None,
+            Access::Role(role) => match context.gate.admit(request.headers(), role) {
+                Ok(pass) => Some(pass),
+                Err(denied) => return refuse(call, respond, denied.why.into(), &none),
+            },
+        };
         let CallContext { leaving, memory, .. } = context;
         let Some(request) = Incoming::new(request, memory) else {
-            return refuse(call, respond, CallFault::NoMemory);
+            return refuse(call, respond, CallFault::NoMemory.into(), &none);
         };
-        let response = self.tonic_services.named(request, leaving);
+        let response = self.tonic_services.named(request, leaving, pass);
         tokio::spawn(tonic_services::answer(call, respond, response, memory.clone()));
     }
 }
@@ -178,9 +243,14 @@ fn is_grpc(headers: &HeaderMap) -> bool {
     matches!(subtype, Some([] | [b'+' | b';', ..]))
 }
 
-/// Answers a call with a fault alone.
-fn refuse(mut call: CountedCall, mut respond: SendResponse<Bytes>, fault: CallFault) {
-    let status = Status::from(fault);
+/// Answers a call with a status alone.
+fn refuse(
+    mut call: CountedCall,
+    mut respond: SendResponse<Bytes>,
+    status: Status,
+    audited: &AuditedCall,
+) {
+    audited.ends(|| outcome(&status));
     let code = status.code();
     if respond.send_response(status.into_http(), true).is_ok() {
         call.code = Some(code);

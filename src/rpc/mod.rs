@@ -4,6 +4,7 @@
 //! (`tonic_services`). The two know nothing of each other. Invariants: every call is counted; every
 //! error has its `ErrorInfo`; the text of a database error never reaches a client.
 
+mod access;
 mod activity;
 mod counters;
 mod dispatcher;
@@ -14,7 +15,8 @@ mod response;
 pub mod status;
 mod tonic_services;
 
+pub use access::{Access, ReflectionAccess};
 pub use activity::Activity;
-pub use dispatcher::Dispatcher;
+pub use dispatcher::{ConnectionPeer, Dispatcher, Doors};
 pub use memory::RequestMemory;
 pub(crate) use tonic_services::timestamp;

@@ -4,13 +4,14 @@
 //! fault, and a refusal or a fault becomes a status here.
 
 use crate::admin::{Refusal, WhichId};
+use crate::auth::Denial;
 use crate::resolve::ReadRefusal;
 use aka_core::coherence::LookupFailure;
 use aka_core::domain::Bar;
-use aka_wire::MAX_MESSAGE;
 use aka_wire::encoding::ACCEPTED_ENCODINGS;
 use aka_wire::frame::FrameFault;
 use aka_wire::pb;
+use aka_wire::{MAX_MESSAGE, code_name};
 use std::collections::HashMap;
 use std::time::Duration;
 use tonic::metadata::MetadataValue;
@@ -46,6 +47,8 @@ pub enum CallFault {
     NoMemory,
     #[error("this server is late with its work and refuses what costs much; try again later")]
     Late,
+    #[error("{0}")]
+    Denied(Denial),
     #[error("this server is stopping; send the request again")]
     ShuttingDown,
     #[error("the deadline passed")]
@@ -152,6 +155,7 @@ impl From<CallFault> for Status {
                 status.metadata_mut().insert(ACCEPT_ENCODING, accepted);
                 return status;
             }
+            CallFault::Denied(denial) => return denied(denial).into(),
             CallFault::NoMemory | CallFault::Late => {
                 let described = Described::new(Code::ResourceExhausted, "OVERLOADED", text);
                 return described.retry(RETRY_DELAY).into();
@@ -162,6 +166,31 @@ impl From<CallFault> for Status {
             }
         };
         Described::new(code, reason, text).into()
+    }
+}
+
+impl From<Denial> for CallFault {
+    fn from(denial: Denial) -> Self {
+        Self::Denied(denial)
+    }
+}
+
+impl From<Denial> for Status {
+    fn from(denial: Denial) -> Self {
+        denied(denial).into()
+    }
+}
+
+/// A call, or an item of a batch, that the gate does not let through.
+pub fn denied(denial: Denial) -> Described {
+    let described = |code, reason| Described::new(code, reason, denial);
+    match denial {
+        Denial::NoCredentials => described(Code::Unauthenticated, "CREDENTIALS_REQUIRED"),
+        Denial::BadCredentials | Denial::Expired => {
+            described(Code::Unauthenticated, "CREDENTIALS_INVALID")
+        }
+        Denial::Role(role) => described(Code::PermissionDenied, "ROLE_REQUIRED").with("role", role),
+        Denial::Project => described(Code::PermissionDenied, "PROJECT_FORBIDDEN"),
     }
 }
 
@@ -284,6 +313,11 @@ pub fn contract(status: Status) -> Status {
         .into(),
         code => Described::new(code, reason_of(code), message).into(),
     }
+}
+
+/// The name of a status's code, and its reason if it is an error of the contract.
+pub fn outcome(status: &Status) -> (&'static str, Option<String>) {
+    (code_name(status.code()), status.get_details_error_info().map(|info| info.reason))
 }
 
 fn reason_of(code: Code) -> &'static str {

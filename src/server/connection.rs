@@ -84,7 +84,7 @@ pub(super) async fn serve(
     reader: impl AsyncRead + Unpin,
     writer: impl AsyncWrite + Unpin,
     until: tokio::time::Instant,
-    take: impl Fn(Request<RecvStream>, SendResponse<Bytes>),
+    mut take: impl FnMut(Request<RecvStream>, SendResponse<Bytes>),
     leaving: &CancellationToken,
 ) -> Result<()> {
     let opened = tokio::select! {
@@ -105,7 +105,7 @@ pub(super) async fn serve(
             .max_pending_accept_reset_streams(RESETS)
             .data_frame_budget(SMALL_FRAMES);
         let connection = http.handshake(stream).await.map_err(Error::other)?;
-        answer(connection, take, &heard, leaving).await
+        answer(connection, &mut take, &heard, leaving).await
     });
     writer.send_for(connection).await?
 }
@@ -125,7 +125,7 @@ async fn open<R: AsyncRead + Unpin>(
 /// Takes calls until the client leaves or does not answer pings, or until the connection should end.
 async fn answer<T: AsyncRead + AsyncWrite + Unpin>(
     mut connection: Connection<T, Bytes>,
-    take: impl Fn(Request<RecvStream>, SendResponse<Bytes>),
+    take: &mut impl FnMut(Request<RecvStream>, SendResponse<Bytes>),
     heard: &AtomicBool,
     leaving: &CancellationToken,
 ) -> Result<()> {
@@ -140,7 +140,7 @@ async fn answer<T: AsyncRead + AsyncWrite + Unpin>(
     };
     tokio::select! {
         biased;
-        ended = calls(&mut connection, &take) => return ended,
+        ended = calls(&mut connection, take) => return ended,
         error = &mut vanished => return Err(error),
         () = should_end => {}
     }
@@ -149,7 +149,7 @@ async fn answer<T: AsyncRead + AsyncWrite + Unpin>(
     loop {
         tokio::select! {
             biased;
-            ended = calls(&mut connection, &take) => return ended,
+            ended = calls(&mut connection, take) => return ended,
             error = &mut vanished => return Err(error),
             // A client that ignores the GOAWAY does not keep a connection that it has no use for.
             () = sleep(LAST_CALLS) => if !connection.has_streams() { return Ok(()) },
@@ -160,7 +160,7 @@ async fn answer<T: AsyncRead + AsyncWrite + Unpin>(
 /// Takes every call until the connection ends.
 async fn calls<T: AsyncRead + AsyncWrite + Unpin>(
     connection: &mut Connection<T, Bytes>,
-    take: &impl Fn(Request<RecvStream>, SendResponse<Bytes>),
+    take: &mut impl FnMut(Request<RecvStream>, SendResponse<Bytes>),
 ) -> Result<()> {
     loop {
         match poll_fn(|context| turn(connection, take, context)).await? {
@@ -181,7 +181,7 @@ enum Turn {
 /// Takes the calls that have arrived, until the turn is over.
 fn turn<T: AsyncRead + AsyncWrite + Unpin>(
     connection: &mut Connection<T, Bytes>,
-    take: &impl Fn(Request<RecvStream>, SendResponse<Bytes>),
+    take: &mut impl FnMut(Request<RecvStream>, SendResponse<Bytes>),
     context: &mut Context<'_>,
 ) -> Poll<Result<Turn>> {
     let began = Instant::now();

@@ -38,8 +38,8 @@ pub(super) struct Entrance {
     tls: Option<Arc<PortTls>>,
     /// The operations port, while it is open.
     probes: Option<AbortOnDropHandle<()>>,
-    /// Reads the certificates of both ports again.
-    _certificates: AbortOnDropHandle<()>,
+    /// Reads certificates and principals again.
+    _followed: AbortOnDropHandle<()>,
 }
 
 /// The open gRPC port.
@@ -70,7 +70,7 @@ impl Entrance {
         config.check_exposure(grpc)?;
         tracing::info!(%grpc, %metrics, takes_over, "starting");
         let operations = Arc::new(Operations::new(Arc::new(Metrics::new())));
-        let following = config.tls.clone().follow_files(operations.metrics.clone());
+        let following = config.files.clone().follow(operations.metrics.clone());
         let mut entrance = Self {
             addresses,
             operations,
@@ -78,7 +78,7 @@ impl Entrance {
             predecessor,
             tls: config.tls.metrics.clone(),
             probes: None,
-            _certificates: AbortOnDropHandle::new(tokio::spawn(following)),
+            _followed: AbortOnDropHandle::new(tokio::spawn(following)),
         };
         if !takes_over {
             // Probes are answered while the databases are waited for.

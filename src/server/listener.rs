@@ -7,9 +7,10 @@ use super::workers::Workers;
 use crate::metrics::Metrics;
 use crate::ops::AcceptErrors;
 use crate::overload::Arrivals;
-use crate::rpc::{Activity, Dispatcher};
+use crate::rpc::{Activity, ConnectionPeer, Dispatcher};
 use crate::tls::{PortTls, TlsPeer};
 use std::io::Result;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, split};
@@ -137,14 +138,18 @@ impl ConnectionService {
     async fn serve(self, stream: std::net::TcpStream, tls: Option<(Arc<PortTls>, Arc<Metrics>)>) {
         let served = async {
             let stream = TcpStream::from_std(stream)?;
+            let address = stream.peer_addr().ok();
             match tls {
                 // In a box, so that a connection without TLS needs no room for it.
-                Some((tls, metrics)) => Box::pin(self.encrypted(stream, &tls, &metrics)).await,
+                Some((tls, metrics)) => {
+                    Box::pin(self.encrypted(stream, address, &tls, &metrics)).await
+                }
                 None => {
                     let (reader, writer) = stream.into_split();
-                    let arrivals = Arrivals::new();
+                    let (arrivals, until) = (Arrivals::new(), connection::end_of_first_words());
                     let reader = TimedReader::new(reader, arrivals.clone())?;
-                    self.calls(reader, writer, connection::end_of_first_words(), arrivals).await
+                    let peer = ConnectionPeer { address, uri: None };
+                    self.calls(reader, writer, peer, until, arrivals).await
                 }
             }
         };
@@ -156,7 +161,13 @@ impl ConnectionService {
         }
     }
 
-    async fn encrypted(&self, stream: TcpStream, tls: &PortTls, metrics: &Metrics) -> Result<()> {
+    async fn encrypted(
+        &self,
+        stream: TcpStream,
+        address: Option<SocketAddr>,
+        tls: &PortTls,
+        metrics: &Metrics,
+    ) -> Result<()> {
         let (until, arrivals) = (connection::end_of_first_words(), Arrivals::new());
         let stream = TimedReader::new(stream, arrivals.clone())?;
         let accepted = tokio::select! {
@@ -164,22 +175,24 @@ impl ConnectionService {
             () = connection::too_late(&self.life.leaving) => None,
         };
         let Some(stream) = accepted else { return Ok(()) };
-        let peer = TlsPeer::of(stream.get_ref().1);
-        tracing::debug!(uri = peer.uri.as_deref(), "an encrypted connection was opened");
+        let TlsPeer { uri } = TlsPeer::of(stream.get_ref().1);
+        tracing::debug!(uri = uri.as_deref(), "an encrypted connection was opened");
+        let peer = ConnectionPeer { address, uri };
         let (reader, writer) = split(stream);
-        self.calls(reader, writer, until, arrivals).await
+        self.calls(reader, writer, peer, until, arrivals).await
     }
 
     async fn calls(
         &self,
         reader: impl AsyncRead + Unpin,
         writer: impl AsyncWrite + Unpin,
+        peer: ConnectionPeer,
         until: Instant,
         arrivals: Arrivals,
     ) -> Result<()> {
         let (leaving, activity) = (self.life.leaving.clone(), self.activity.clone());
-        let context = self.dispatcher.context(leaving, activity, arrivals);
-        let take = |request, respond| self.dispatcher.take(request, respond, &context);
+        let mut context = self.dispatcher.context(leaving, activity, arrivals, peer);
+        let take = |request, respond| self.dispatcher.take(request, respond, &mut context);
         connection::serve(reader, writer, until, take, &self.life.leaving).await
     }
 }

@@ -8,12 +8,14 @@ use super::sockets::{Addresses, PassedSockets};
 use super::workers::Workers;
 use super::{descriptors, service_manager};
 use crate::admin::{Admin, sweep_forever};
+use crate::audit::{AuditSink, AuditTrail};
+use crate::auth::Gate;
 use crate::config::{Config, ConfigFault, Database};
 use crate::hooks;
 use crate::metrics::{Metrics, Scarce};
 use crate::ops::{Operations, Stage};
 use crate::resolve::Resolver;
-use crate::rpc::{Dispatcher, RequestMemory};
+use crate::rpc::{Dispatcher, Doors, RequestMemory};
 use crate::shard::{Cluster, ClusterSettings, StartFault};
 use crate::store::{Store, StoreError, migrate};
 use std::pin::{Pin, pin};
@@ -54,6 +56,9 @@ pub async fn serve(
 ) -> Result<(), ServeFault> {
     let descriptors = descriptors::raise();
     let mut shutdown = pin!(shutdown);
+    if let Some(file) = &config.audit_log {
+        file.open().map_err(ConfigFault)?;
+    }
     // Before the databases are reached, so that a port in use is reported at once.
     let mut entrance = Entrance::open(&config, passed).await?;
     let (addresses, operations) = (entrance.addresses, entrance.operations.clone());
@@ -69,7 +74,8 @@ pub async fn serve(
     };
     let admin = Admin::new(cluster.clone(), config.rules.clone());
     let (closing, stopping) = (CancellationToken::new(), CancellationToken::new());
-    let dispatcher = dispatcher(&config, &cluster, &admin, &operations)?;
+    let audit = audit_trail(&config, &operations.metrics)?;
+    let dispatcher = dispatcher(&config, &cluster, &admin, &operations, audit.clone())?;
     let workers = Workers::start(&operations.metrics, config.overload_lag);
     let workers = workers.map_err(ServeFault::Threads)?;
     operations.serve(cluster.clone());
@@ -111,6 +117,7 @@ pub async fn serve(
     closing.cancel();
     stopping.cancel();
     serving.await.unwrap_or_else(|error| tracing::error!(%error, "the listener failed"));
+    audit.finish().await;
     cluster.stop().await;
     tracing::info!("stopped");
     Ok(())
@@ -140,6 +147,7 @@ fn dispatcher(
     cluster: &Arc<Cluster>,
     admin: &Admin,
     operations: &Operations,
+    audit: AuditTrail,
 ) -> Result<Dispatcher, tonic_reflection::server::Error> {
     let metrics = operations.metrics.clone();
     let placeholders = config.rules.placeholders.clone();
@@ -147,7 +155,20 @@ fn dispatcher(
     let (admin, stage) = (admin.clone(), operations.watch_stage());
     let (held, refused) = (metrics.request_memory.clone(), metrics.shed.of(Scarce::Memory).clone());
     let memory = RequestMemory::new(config.request_memory, held, refused);
-    Dispatcher::new(Arc::new(resolver), admin, metrics, config.request_timeout, memory, stage)
+    let gate = Gate::new(config.auth.clone(), metrics.clone());
+    let doors = Doors { gate, reflection: config.reflection, audit };
+    let limit = config.request_timeout;
+    Dispatcher::new(Arc::new(resolver), admin, metrics, limit, memory, stage, doors)
+}
+
+/// The audit trail: to its file, or with principals to the log, or nowhere.
+fn audit_trail(config: &Config, metrics: &Arc<Metrics>) -> Result<AuditTrail, ServeFault> {
+    let sink = match &config.audit_log {
+        Some(file) => AuditSink::File(file.clone()),
+        None if config.auth.is_some() => AuditSink::Log,
+        None => return Ok(AuditTrail::none()),
+    };
+    AuditTrail::start(sink, metrics.clone()).map_err(ServeFault::Threads)
 }
 
 /// Starts what runs beside the calls until the cluster stops.

@@ -1,7 +1,7 @@
 //! TLS on both ports, and in the commands that call a server.
 //!
 //! A port has a [`PortTls`]: its settings, and what its files held when they were last good.
-//! [`TlsPorts::follow_files`] reads the files again. The commands make a [`ClientConfig`] with
+//! `crate::reload` reads the files again. The commands make a [`ClientConfig`] with
 //! [`client_config`].
 //!
 //! Invariants: a private key is never logged and never shown; a file that cannot be used changes
@@ -15,12 +15,12 @@ mod files;
 mod handshake;
 mod peer;
 mod port;
-mod reload;
+mod ports;
 mod settings;
 
 pub use client::client_config;
 pub use fault::TlsFault;
 pub use peer::TlsPeer;
 pub use port::PortTls;
-pub use reload::TlsPorts;
+pub use ports::TlsPorts;
 pub use settings::{ClientAuth, TlsSettings, TlsVersion};

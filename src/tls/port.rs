@@ -3,7 +3,7 @@
 use super::fault::TlsFault;
 use super::files::{authorities, certificate_file, certificates, key_file, private_key};
 use super::settings::{ClientAuth, TlsSettings, TlsVersion};
-use crate::metrics::ReloadedPart;
+use crate::metrics::WhichPort;
 use parking_lot::{Mutex, RwLock};
 use std::fmt;
 use std::path::Path;
@@ -26,8 +26,7 @@ const HANDSHAKES: usize = 256;
 /// TLS of one port. What its files held is replaced while connections are open; they keep theirs.
 pub struct PortTls {
     settings: TlsSettings,
-    /// The port, as the metrics name it.
-    pub(super) part: ReloadedPart,
+    pub(super) port: WhichPort,
     current: RwLock<UsedFiles>,
     /// The fingerprint of what the files held when they were last looked at, good or bad.
     seen: Mutex<u128>,
@@ -47,16 +46,16 @@ impl PortTls {
     ///
     /// # Errors
     /// If one of them cannot be used.
-    pub fn load(settings: TlsSettings, part: ReloadedPart) -> Result<Self, TlsFault> {
+    pub fn load(settings: TlsSettings, port: WhichPort) -> Result<Self, TlsFault> {
         let held = HeldBytes::read(&settings)?;
-        let current = RwLock::new(held.used(&settings, part)?);
+        let current = RwLock::new(held.used(&settings, port)?);
         let (seen, places) = (Mutex::new(held.fingerprint()), Semaphore::new(HANDSHAKES));
-        Ok(Self { settings, part, current, seen, places })
+        Ok(Self { settings, port, current, seen, places })
     }
 
     /// The protocol that a client must offer (ALPN). `None`: it need not offer any.
     pub(super) fn required_protocol(&self) -> Option<&'static [u8]> {
-        (self.part == ReloadedPart::Tls).then(|| protocol(self.part))
+        (self.port == WhichPort::Grpc).then(|| protocol(self.port))
     }
 
     /// What new connections use.
@@ -66,7 +65,7 @@ impl PortTls {
 
     /// Looks at the files, and uses them if they hold something else than at the last look, or if
     /// somebody has `asked` for that. `None`: they hold the same. This may block for a moment.
-    pub(super) fn look(&self, asked: bool) -> Option<Result<(), TlsFault>> {
+    pub(super) fn read_again(&self, asked: bool) -> Option<Result<(), TlsFault>> {
         let held = HeldBytes::read(&self.settings);
         let fingerprint = match &held {
             Ok(held) => held.fingerprint(),
@@ -77,7 +76,7 @@ impl PortTls {
         if seen == fingerprint && !asked {
             return None;
         }
-        let used = held.and_then(|held| held.used(&self.settings, self.part));
+        let used = held.and_then(|held| held.used(&self.settings, self.port));
         Some(used.map(|used| *self.current.write() = used))
     }
 }
@@ -90,10 +89,10 @@ impl fmt::Debug for PortTls {
 }
 
 /// The protocol that a port speaks within TLS.
-fn protocol(part: ReloadedPart) -> &'static [u8] {
-    match part {
-        ReloadedPart::Tls => b"h2",
-        ReloadedPart::MetricsTls => b"http/1.1",
+fn protocol(port: WhichPort) -> &'static [u8] {
+    match port {
+        WhichPort::Grpc => b"h2",
+        WhichPort::Operations => b"http/1.1",
     }
 }
 
@@ -126,7 +125,7 @@ impl HeldBytes {
 
     /// Checks all, and makes a configuration of its own. Sessions are part of it: none of before can
     /// be resumed after a file has changed.
-    fn used(&self, settings: &TlsSettings, part: ReloadedPart) -> Result<UsedFiles, TlsFault> {
+    fn used(&self, settings: &TlsSettings, port: WhichPort) -> Result<UsedFiles, TlsFault> {
         let TlsSettings { cert, key, client_auth, min_version, .. } = settings;
         let chain = certificates(cert, &self.cert)?;
         let expires = first_expiry(cert, &chain)?;
@@ -153,7 +152,7 @@ impl HeldBytes {
                 "the certificate {cert} and the private key {key} cannot be used: {error}"
             ))
         })?;
-        config.alpn_protocols = vec![protocol(part).to_vec()];
+        config.alpn_protocols = vec![protocol(port).to_vec()];
         if *client_auth != ClientAuth::None {
             // Each connection shows its certificate anew, so that none outlives its end.
             config.session_storage = Arc::new(NoServerSessionStorage {});

@@ -1,7 +1,7 @@
 //! TLS on both ports: who is let in, what is refused, and certificates that change while calls go on.
 
-mod authority;
-mod clients;
+pub mod authority;
+pub mod clients;
 mod commands;
 mod exposure;
 mod handshake;

@@ -29,14 +29,18 @@ const CONNECTION_WINDOW: u32 = 16 << 20;
 impl LoadServer {
     /// The head of a call of this method, to be cloned for each call.
     pub(crate) fn head(&self, method: aka_wire::Method) -> Result<Request<()>, http::Error> {
-        Request::builder()
+        let mut head = Request::builder()
             .method(http::Method::POST)
             .uri(format!("{}{}", self.url, method.path()))
             .header(header::TE, HeaderValue::from_static("trailers"))
             .header(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"))
             .header(header::USER_AGENT, concat!("aka-bench/", env!("CARGO_PKG_VERSION")))
             .header("grpc-timeout", grpc_timeout(self.timeout_ms))
-            .body(())
+            .body(())?;
+        if let Some(authorization) = &self.authorization {
+            head.headers_mut().insert(header::AUTHORIZATION, authorization.clone());
+        }
+        Ok(head)
     }
 
     /// Connects to the first address that accepts, from the one at `index` on. Returns the index of

@@ -2,6 +2,7 @@
 
 use crate::error::LoadError;
 use crate::ids::IdSet;
+use http::HeaderValue;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +42,8 @@ pub struct LoadServer {
     pub url: String,
     /// How connections are encrypted. `None`: they are not.
     pub tls: Option<LoadTls>,
+    /// The header with which calls say who makes them. `None`: they do not.
+    pub authorization: Option<HeaderValue>,
     /// How long the server may take for a call, in milliseconds.
     pub timeout_ms: u64,
     /// The processes whose CPU time is read. If none is named and the address is a loopback

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use clap::Args;
 use futures::StreamExt;
 use std::ffi::OsString;
+use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
 
 /// The options that all alias commands share.
@@ -19,6 +20,10 @@ pub struct SharedArgs {
 
     #[command(flatten)]
     pub output: OutputArgs,
+
+    /// Why you do it, for the server's audit trail: printable ASCII, 256 characters of it are kept
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<MetadataValue<Ascii>>,
 
     #[command(flatten)]
     pub client: ClientArgs,
@@ -34,7 +39,10 @@ pub(super) struct AdminSession {
 
 impl AdminSession {
     pub async fn connect(shared: &SharedArgs) -> Result<Self, CliFault> {
-        let connection = shared.client.connect().await?;
+        let mut connection = shared.client.connect().await?;
+        if let Some(reason) = &shared.reason {
+            connection.give_reason(reason.clone());
+        }
         Ok(Self {
             client: AliasAdminClient::new(connection.channel.clone()),
             connection,

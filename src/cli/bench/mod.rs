@@ -81,7 +81,10 @@ async fn server(args: &BenchArgs) -> Result<LoadServer, CliFault> {
     let (timeout_ms, pids) = (args.client.timeout_ms, args.server_pid.clone());
     let database_pids = args.database_pid.clone();
     let tls = args.client.tls()?.map(|ServerTls { config, name }| LoadTls { config, name });
-    Ok(LoadServer { address, others: Vec::new(), url, tls, timeout_ms, pids, database_pids })
+    let (others, authorization) = (Vec::new(), args.client.token.header()?);
+    let server =
+        LoadServer { address, others, url, tls, authorization, timeout_ms, pids, database_pids };
+    Ok(server)
 }
 
 fn fault(error: LoadError, server: String) -> CliFault {

@@ -2,6 +2,7 @@
 
 use super::messages::KeptMessage;
 use super::unary::batch;
+use crate::auth::Pass;
 use crate::overload::{Priority, ThreadLoad};
 use crate::resolve::{ReadTerms, Resolver};
 use crate::rpc::counters::CountedCall;
@@ -31,13 +32,14 @@ pub struct StreamPriority {
 pub fn resolve_stream(
     resolver: Arc<Resolver>,
     requests: impl Stream<Item = Result<KeptMessage, Status>> + Send + 'static,
+    pass: Pass,
     limit: Duration,
     end: Boottime,
     StreamPriority { load, priority }: StreamPriority,
 ) -> impl Stream<Item = Result<Bytes, Status>> + Send + 'static {
     let answers = requests
         .map(move |request| {
-            let resolver = resolver.clone();
+            let (resolver, pass) = (resolver.clone(), pass.clone());
             let may_load = load.admits(|| priority);
             async move {
                 let arrived = Boottime::now();
@@ -50,7 +52,7 @@ pub fn resolve_stream(
                 if !may_load && priority == Priority::Background {
                     return Err(status::read(&resolver.late()).into());
                 }
-                batch(&resolver, request, ReadTerms { arrived, until, may_load }).await
+                batch(&resolver, request, &pass, ReadTerms { arrived, until, may_load }).await
             }
         })
         .buffered(STREAM_AHEAD);

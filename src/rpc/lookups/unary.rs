@@ -2,6 +2,7 @@
 
 use super::batch::{BatchAnswer, BatchRequest};
 use super::messages::{KeptMessage, Messages};
+use crate::auth::Pass;
 use crate::resolve::{ReadTerms, Resolution, Resolver};
 use crate::rpc::counters::CountedCall;
 use crate::rpc::memory::ConnectionMemory;
@@ -22,11 +23,13 @@ use tonic::{Code, Status};
 pub async fn resolve(
     resolver: Arc<Resolver>,
     messages: Messages,
+    pass: Pass,
     terms: ReadTerms,
 ) -> Result<Bytes, Status> {
     let request = messages.only(terms.until).await?;
     let ResolveRequest { project_id, distinct_id, consistency_token } =
         ResolveRequest::decode(request.bytes.clone()).map_err(CallFault::from)?;
+    pass.permits(project_id)?;
     let ids = std::iter::once(&distinct_id[..]);
     let resolution = resolver.resolve(project_id, ids, &consistency_token, terms).await;
     let Resolution { aliases, failures, degraded } =
@@ -47,20 +50,24 @@ pub async fn resolve(
 pub async fn resolve_batch(
     resolver: Arc<Resolver>,
     messages: Messages,
+    pass: Pass,
     terms: ReadTerms,
 ) -> Result<Bytes, Status> {
     let request = messages.only(terms.until).await?;
-    batch(&resolver, request, terms).await
+    batch(&resolver, request, &pass, terms).await
 }
 
 /// Answers the message of one batch.
 pub(super) async fn batch(
     resolver: &Resolver,
     request: KeptMessage,
+    pass: &Pass,
     terms: ReadTerms,
 ) -> Result<Bytes, Status> {
     let message = request.bytes.clone();
     let BatchRequest { project_id, ids, consistency_token } = BatchRequest::decode(message)?;
+    // With each message: a stream outlives changes of the principals.
+    pass.permits(project_id)?;
     let resolution = resolver.resolve(project_id, ids.iter(), &consistency_token, terms).await;
     let Resolution { aliases, failures, degraded } =
         resolution.map_err(|refusal| status::read(&refusal))?;

@@ -1,25 +1,37 @@
 //! The service `AliasAdmin`: messages in, messages out.
 
 use crate::admin::{Admin, AliasView, NewAlias, Refusal, WriteAnswer};
+use crate::audit::{
+    AliasId, AuditedCall, AuditedItem, AuditedOutcome, AuditedRequest, CanonicalId,
+};
+use crate::auth::{Denial, Pass};
 use crate::metrics::{Metrics, WriteResult};
 use crate::rpc::status::{self, CallFault};
 use aka_core::clock::Boottime;
 use aka_core::domain::{Micros, Token};
-use aka_wire::MAX_CREATES;
 use aka_wire::pb::alias_admin_server::AliasAdmin;
 use aka_wire::pb::{
     Alias, BatchCreateAliasesRequest, BatchCreateAliasesResponse, CreateAliasRequest,
-    CreateAliasResponse, CreateAliasResult, DeleteAliasRequest, DeleteAliasResponse,
+    CreateAliasResponse, CreateAliasResult, DeleteAliasRequest, DeleteAliasResponse, Failure,
     GetAliasRequest, ListAliasesRequest, ListAliasesResponse, UpdateAliasRequest,
     UpdateAliasResponse,
 };
+use aka_wire::{MAX_CREATES, code_name};
+use bytes::Bytes;
 use std::sync::Arc;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 /// One call of the service.
 pub(super) struct AdminCall {
     pub admin: Admin,
     pub metrics: Arc<Metrics>,
+    pub admitted: AdmittedCall,
+}
+
+/// What the dispatcher knows of a call that it has let in.
+pub struct AdmittedCall {
+    pub pass: Pass,
+    pub audited: AuditedCall,
     /// The call is answered by then.
     pub until: Boottime,
 }
@@ -44,9 +56,25 @@ impl AdminCall {
         outcome
     }
 
+    /// Checks that the call may ask for this project, before anything of it is looked at. `asked` is for
+    /// the audit trail.
+    fn lets_in(
+        &self,
+        project_id: u64,
+        asked: impl FnOnce() -> AuditedRequest,
+    ) -> Result<(), Status> {
+        self.admitted.audited.asks(asked);
+        Ok(self.admitted.pass.permits(project_id)?)
+    }
+
+    /// Notes the version that the client is shown.
+    fn shows(&self, view: &AliasView) {
+        self.admitted.audited.version(view.row.version);
+    }
+
     /// Waits until the deadline. After it, nothing is begun: `awaited` begins when it is polled.
     async fn in_time<T>(&self, awaited: impl Future<Output = T>) -> Result<T, Status> {
-        let left = self.until.since(Boottime::now());
+        let left = self.admitted.until.since(Boottime::now());
         if left.is_zero() {
             return Err(CallFault::DeadlineExceeded.into());
         }
@@ -60,10 +88,12 @@ impl AliasAdmin for AdminCall {
         &self,
         request: Request<CreateAliasRequest>,
     ) -> Result<Response<CreateAliasResponse>, Status> {
-        let (admin, until) = (self.admin.clone(), self.until);
+        let (admin, until) = (self.admin.clone(), self.admitted.until);
         let new = new_alias(request.into_inner());
+        self.lets_in(new.project_id, || asked(&new))?;
         let answer = async move { admin.create(new, until).await };
         let answer = self.carry_out(answer, created_or_unchanged).await?;
+        self.shows(&answer.view);
         Ok(Response::new(created(answer)))
     }
 
@@ -75,14 +105,27 @@ impl AliasAdmin for AdminCall {
         if requests.len() > MAX_CREATES {
             return Err(CallFault::BatchTooLarge(requests.len(), MAX_CREATES).into());
         }
-        let (admin, until) = (self.admin.clone(), self.until);
-        let news = requests.into_iter().map(new_alias).collect();
+        let news: Vec<NewAlias> = requests.into_iter().map(new_alias).collect();
+        let audited = &self.admitted.audited;
+        let all: Vec<AuditedRequest> = news.iter().map(asked).collect();
+        audited.items(|| all.iter().map(unknown).collect());
+        let permitted: Vec<Result<(), Denial>> =
+            news.iter().map(|new| self.admitted.pass.permits(new.project_id)).collect();
+        let (admin, until) = (self.admin.clone(), self.admitted.until);
+        let news = news.into_iter().zip(&permitted).filter(|(_, permitted)| permitted.is_ok());
+        let news = news.map(|(new, _)| new).collect();
         let creating = async move { admin.create_all(news, until).await };
         let answers = async { self.admin.run_to_completion(creating).await };
         let answers = self.in_time(answers).await?;
-        let answers = answers.map_err(|error| internal(&error))?;
+        let mut answers = answers.map_err(|error| internal(&error))?.into_iter();
         let mut token: Option<Token> = None;
-        let results = (0..).zip(answers).map(|(index, answer)| {
+        let results = (0..).zip(permitted).map(|(index, permitted)| {
+            // There is an answer for each that is permitted.
+            let answer = permitted.map(|()| answers.next().unwrap_or(Err(Refusal::Unknown)));
+            let answer = match answer {
+                Err(denial) => return failed(status::denied(denial).into_item(index)),
+                Ok(answer) => answer,
+            };
             self.metrics.count_write(match &answer {
                 Ok(answer) => created_or_unchanged(answer),
                 Err(refusal) => failed_or_refused(Status::from(status::refusal(refusal)).code()),
@@ -92,13 +135,11 @@ impl AliasAdmin for AdminCall {
             }
             match answer {
                 Ok(answer) => CreateAliasResult { response: Some(created(answer)), failure: None },
-                Err(refusal) => {
-                    let failure = status::refusal(&refusal).into_item(index);
-                    CreateAliasResult { response: None, failure: Some(failure) }
-                }
+                Err(refusal) => failed(status::refusal(&refusal).into_item(index)),
             }
         });
-        let results = results.collect();
+        let results: Vec<CreateAliasResult> = results.collect();
+        audited.items(|| all.into_iter().zip(&results).map(audited_item).collect());
         let consistency_token = token.map_or_else(String::new, |token| token.to_string());
         Ok(Response::new(BatchCreateAliasesResponse { results, consistency_token }))
     }
@@ -108,17 +149,25 @@ impl AliasAdmin for AdminCall {
         request: Request<GetAliasRequest>,
     ) -> Result<Response<Alias>, Status> {
         let GetAliasRequest { project_id, alias_id } = request.into_inner();
+        self.lets_in(project_id, || of_alias(project_id, &alias_id))?;
         let shown = self.in_time(self.admin.get(project_id, alias_id)).await?;
-        Ok(Response::new(alias(shown.map_err(|refusal| status::refusal(&refusal))?)))
+        let shown = shown.map_err(|refusal| status::refusal(&refusal))?;
+        self.shows(&shown);
+        Ok(Response::new(alias(shown)))
     }
 
     async fn update_alias(
         &self,
         request: Request<UpdateAliasRequest>,
     ) -> Result<Response<UpdateAliasResponse>, Status> {
-        let (admin, until) = (self.admin.clone(), self.until);
+        let (admin, until) = (self.admin.clone(), self.admitted.until);
         let UpdateAliasRequest { project_id, alias_id, canonical_id, expected_version } =
             request.into_inner();
+        self.lets_in(project_id, || AuditedRequest {
+            canonical: Some(CanonicalId(canonical_id.clone())),
+            expected_version: Some(expected_version),
+            ..of_alias(project_id, &alias_id)
+        })?;
         let answer = async move {
             admin.update(project_id, alias_id, canonical_id, expected_version, until).await
         };
@@ -127,6 +176,7 @@ impl AliasAdmin for AdminCall {
             false => WriteResult::Unchanged,
         };
         let answer = self.carry_out(answer, result).await?;
+        self.shows(&answer.view);
         let consistency_token = token_text(answer.token.as_ref());
         let alias = Some(alias(answer.view));
         Ok(Response::new(UpdateAliasResponse { alias, consistency_token }))
@@ -136,8 +186,12 @@ impl AliasAdmin for AdminCall {
         &self,
         request: Request<DeleteAliasRequest>,
     ) -> Result<Response<DeleteAliasResponse>, Status> {
-        let (admin, until) = (self.admin.clone(), self.until);
+        let (admin, until) = (self.admin.clone(), self.admitted.until);
         let DeleteAliasRequest { project_id, alias_id, expected_version } = request.into_inner();
+        self.lets_in(project_id, || AuditedRequest {
+            expected_version: Some(expected_version),
+            ..of_alias(project_id, &alias_id)
+        })?;
         let deleted =
             async move { admin.delete(project_id, alias_id, expected_version, until).await };
         let token = self.carry_out(deleted, |_| WriteResult::Deleted).await?;
@@ -150,6 +204,11 @@ impl AliasAdmin for AdminCall {
     ) -> Result<Response<ListAliasesResponse>, Status> {
         let ListAliasesRequest { project_id, canonical_id, page_size, page_token } =
             request.into_inner();
+        self.lets_in(project_id, || AuditedRequest {
+            project: Some(project_id),
+            canonical: Some(CanonicalId(canonical_id.clone())),
+            ..AuditedRequest::default()
+        })?;
         let page = self.admin.list(project_id, canonical_id, page_size, &page_token);
         let page = self.in_time(page).await?.map_err(|refusal| status::refusal(&refusal))?;
         Ok(Response::new(ListAliasesResponse {
@@ -168,6 +227,43 @@ fn internal(error: &tokio::task::JoinError) -> Status {
 fn new_alias(request: CreateAliasRequest) -> NewAlias {
     let CreateAliasRequest { project_id, alias_id, canonical_id, dry_run } = request;
     NewAlias { project_id, alias_id, canonical_id, dry_run }
+}
+
+fn of_alias(project_id: u64, alias_id: &Bytes) -> AuditedRequest {
+    let alias = Some(AliasId(alias_id.clone()));
+    AuditedRequest { project: Some(project_id), alias, ..AuditedRequest::default() }
+}
+
+/// What a create asks for.
+fn asked(new: &NewAlias) -> AuditedRequest {
+    let canonical = Some(CanonicalId(new.canonical_id.clone()));
+    AuditedRequest { canonical, dry_run: new.dry_run, ..of_alias(new.project_id, &new.alias_id) }
+}
+
+/// An item of a batch while it is not known what comes of it.
+fn unknown(asked: &AuditedRequest) -> AuditedItem {
+    let outcome = code_name(Code::Unknown);
+    AuditedItem {
+        asked: asked.clone(),
+        outcome: AuditedOutcome { outcome, ..AuditedOutcome::default() },
+    }
+}
+
+/// An item of a batch, and what came of it.
+fn audited_item((asked, result): (AuditedRequest, &CreateAliasResult)) -> AuditedItem {
+    let alias = result.response.as_ref().and_then(|response| response.alias.as_ref());
+    let failure = result.failure.as_ref();
+    let code = failure.map_or(Code::Ok, |failure| Code::from(failure.code));
+    let outcome = AuditedOutcome {
+        outcome: code_name(code),
+        reason: failure.map(|failure| failure.reason.clone()),
+        version: alias.map(|alias| alias.version),
+    };
+    AuditedItem { asked, outcome }
+}
+
+fn failed(failure: Failure) -> CreateAliasResult {
+    CreateAliasResult { response: None, failure: Some(failure) }
 }
 
 fn created(answer: WriteAnswer) -> CreateAliasResponse {

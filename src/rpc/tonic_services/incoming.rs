@@ -1,5 +1,6 @@
 //! From h2 to tonic: the bodies of requests.
 
+use crate::auth::Pass;
 use crate::rpc::memory::{ConnectionMemory, HeldMemory};
 use crate::rpc::status::CallFault;
 use bytes::Bytes;
@@ -61,15 +62,17 @@ impl Body for Incoming {
 }
 
 /// The body of a request that ends when the server stops, unless more of it has arrived. So a
-/// client that keeps a stream open and sends nothing does not delay the stop.
+/// client that keeps a stream open and sends nothing does not delay the stop. If there is a pass, it
+/// is a body for as long as that holds.
 pub struct UntilStopped {
     body: Incoming,
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,
+    pass: Option<Pass>,
 }
 
 impl UntilStopped {
-    pub fn new(body: Incoming, stopping: CancellationToken) -> Self {
-        Self { body, stopped: Box::pin(stopping.cancelled_owned()) }
+    pub fn new(body: Incoming, stopping: CancellationToken, pass: Option<Pass>) -> Self {
+        Self { body, stopped: Box::pin(stopping.cancelled_owned()), pass }
     }
 }
 
@@ -84,6 +87,12 @@ impl Body for UntilStopped {
         let frame = Pin::new(&mut self.body).poll_frame(context);
         if frame.is_pending() && self.stopped.as_mut().poll(context).is_ready() {
             return Poll::Ready(None);
+        }
+        // With each message: a stream outlives changes of the principals.
+        if let (Poll::Ready(Some(_)), Some(Err(denial))) =
+            (&frame, self.pass.as_ref().map(Pass::holds))
+        {
+            return Poll::Ready(Some(Err(denial.into())));
         }
         frame
     }

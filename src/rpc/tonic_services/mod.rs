@@ -7,6 +7,7 @@ mod health;
 mod incoming;
 mod services;
 
+pub(super) use admin::AdmittedCall;
 pub(crate) use admin::timestamp;
 pub(super) use incoming::Incoming;
 pub(super) use services::{TonicServices, answer};

@@ -1,20 +1,21 @@
 //! The services of tonic: which of them a call belongs to, and how their responses are sent.
 
-use super::admin::AdminCall;
+use super::admin::{AdminCall, AdmittedCall};
 use super::health::{HealthState, Leaving};
 use super::incoming::{Incoming, UntilStopped};
 use crate::admin::Admin;
+use crate::auth::{Pass, Role};
 use crate::metrics::Metrics;
 use crate::ops::Stage;
+use crate::rpc::access::{Access, ReflectionAccess};
 use crate::rpc::counters::CountedCall;
 use crate::rpc::limits::MethodLimits;
 use crate::rpc::memory::ConnectionMemory;
 use crate::rpc::response::{self, unless_gone};
-use crate::rpc::status::{CallFault, contract};
+use crate::rpc::status::{CallFault, contract, outcome};
 use aka_core::clock::Boottime;
-use aka_wire::Method;
-use aka_wire::pb;
 use aka_wire::pb::alias_admin_server::AliasAdminServer;
+use aka_wire::{Method, code_name, pb};
 use bytes::Bytes;
 use h2::server::SendResponse;
 use http::{HeaderMap, Request, Response};
@@ -44,7 +45,17 @@ pub struct TonicServices {
     admin: Admin,
     metrics: Arc<Metrics>,
     /// Health and reflection, by the names of the services.
-    named: [(&'static str, BoxedService); 3],
+    named: Vec<(&'static str, BoxedService)>,
+    reflection: ReflectionAccess,
+}
+
+/// How the names of the services of reflection begin, in each of its versions.
+const REFLECTION: &str = "grpc.reflection.";
+
+/// The service that a path names.
+fn service_of(path: &str) -> &str {
+    let service = path.strip_prefix('/').and_then(|path| path.split_once('/'));
+    service.map_or("", |(service, _method)| service)
 }
 
 type BoxedService = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
@@ -61,57 +72,78 @@ impl TonicServices {
         admin: Admin,
         metrics: Arc<Metrics>,
         stage: watch::Receiver<Stage>,
+        reflection: ReflectionAccess,
     ) -> Result<Self, tonic_reflection::server::Error> {
         let health = HealthServer::new(HealthState { stage });
         let longest = MethodLimits::of(Method::HealthCheck).longest_message;
-        let reflection = || {
+        let descriptors = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
                 // The details of errors, so that tools can show them.
                 .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
         };
-        let named = [
-            named(health.max_decoding_message_size(longest).accept_compressed(Gzip)),
-            named(reflection().build_v1()?.accept_compressed(Gzip)),
-            named(reflection().build_v1alpha()?.accept_compressed(Gzip)),
-        ];
-        Ok(Self { admin, metrics, named })
+        let health = health.max_decoding_message_size(longest).accept_compressed(Gzip);
+        let mut services = vec![named(health)];
+        if reflection != ReflectionAccess::Off {
+            services.push(named(descriptors().build_v1()?.accept_compressed(Gzip)));
+            services.push(named(descriptors().build_v1alpha()?.accept_compressed(Gzip)));
+        }
+        Ok(Self { admin, metrics, named: services, reflection })
     }
 
-    /// Gives a call to `AliasAdmin`, with its deadline.
+    /// Who may call a path that is no [`Method`] of ours. What there is not tells nobody anything.
+    pub fn access(&self, path: &str) -> Access {
+        match self.reflection {
+            ReflectionAccess::Admin if service_of(path).starts_with(REFLECTION) => {
+                Access::Role(Role::Admin)
+            }
+            _ => Access::Everybody,
+        }
+    }
+
+    /// Gives a call to `AliasAdmin`, with its deadline. How it ends is audited before the client is
+    /// told.
     pub fn admin(
         &self,
         request: Request<Body>,
         limits: &MethodLimits,
-        until: Boottime,
+        admitted: AdmittedCall,
     ) -> PendingResponse {
         let (admin, metrics) = (self.admin.clone(), self.metrics.clone());
-        let mut service = AliasAdminServer::new(AdminCall { admin, metrics, until })
+        let (until, audited) = (admitted.until, admitted.audited.clone());
+        let mut service = AliasAdminServer::new(AdminCall { admin, metrics, admitted })
             .max_decoding_message_size(limits.longest_message)
             .accept_compressed(Gzip);
         // The call itself answers by the deadline, once it has its message.
         let left = until.since(Boottime::now()) + READING_ENDS_LATER;
         Box::pin(async move {
             let answered = tokio::time::timeout(left, service.call(request)).await;
-            answered.unwrap_or_else(|_| Ok(Status::from(CallFault::DeadlineExceeded).into_http()))
+            let response = answered
+                .unwrap_or_else(|_| Ok(Status::from(CallFault::DeadlineExceeded).into_http()))
+                .map(in_contract)?;
+            audited.ends(|| match Status::from_header_map(response.headers()) {
+                Some(status) => outcome(&status),
+                // The status of an answer comes after it.
+                None => (code_name(Code::Ok), None),
+            });
+            Ok(response)
         })
     }
 
     /// Gives a call to the service that its path names, or answers `UNIMPLEMENTED`. `leaving`: of
-    /// its connection.
+    /// its connection. `pass`: with each message it is checked that it still holds.
     pub fn named(
         &self,
         request: Request<Incoming>,
         leaving: &CancellationToken,
+        pass: Option<Pass>,
     ) -> PendingResponse {
-        let path = request.uri().path();
-        let service = path.strip_prefix('/').and_then(|path| path.split_once('/'));
-        let name = service.map_or("", |(service, _method)| service);
+        let name = service_of(request.uri().path());
         match self.named.iter().find(|(known, _)| *known == name) {
             // These services are always ready. A clone shares all state.
             Some((name, service)) => {
-                let mut request = body(name, request, leaving);
+                let mut request = body(name, request, leaving, pass);
                 request.extensions_mut().insert(Leaving(leaving.clone()));
                 service.clone().call(request)
             }
@@ -122,10 +154,15 @@ impl TonicServices {
 
 /// A stream to reflection ends when its connection should. The health service has answered its one
 /// message, or waits for a message that is on its way.
-fn body(name: &str, request: Request<Incoming>, leaving: &CancellationToken) -> Request<Body> {
+fn body(
+    name: &str,
+    request: Request<Incoming>,
+    leaving: &CancellationToken,
+    pass: Option<Pass>,
+) -> Request<Body> {
     match name == HealthServer::<HealthState>::NAME {
         true => request.map(Body::new),
-        false => request.map(|body| Body::new(UntilStopped::new(body, leaving.clone()))),
+        false => request.map(|body| Body::new(UntilStopped::new(body, leaving.clone(), pass))),
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::metrics::ReloadedPart;
+use crate::metrics::WhichPort;
 use crate::tls::{ClientAuth, TlsSettings, TlsVersion};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use std::os::unix::fs::PermissionsExt;
@@ -35,7 +35,7 @@ fn site() -> Site {
         client_auth: ClientAuth::None,
         min_version: TlsVersion::V1_3,
     };
-    let port = PortTls::load(settings, ReloadedPart::Tls).expect("good files");
+    let port = PortTls::load(settings, WhichPort::Grpc).expect("good files");
     let mut roots = RootCertStore::empty();
     roots.add(cert.der().clone()).expect("a certificate");
     let mut client = ClientConfig::builder_with_provider(Arc::new(default_provider()))

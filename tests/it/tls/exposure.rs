@@ -13,7 +13,8 @@ fn serve(listen: &str) -> Invocation {
 #[tokio::test]
 async fn an_open_port_without_tls_is_refused() {
     for listen in ["0.0.0.0:0", "[::]:0", "[::ffff:192.0.2.1]:0", "192.0.2.1:50051"] {
-        let said = ["gRPC on ", "without TLS", "--tls-cert", "--insecure"];
+        let said =
+            ["gRPC on ", "neither TLS nor principals", "--tls-cert", "--auth-file", "--insecure"];
         serve(listen).run().await.failed(64, &said);
         serve(listen).args(["--print-config"]).run().await.failed(64, &said);
         serve(listen).args(["--insecure", "false"]).run().await.failed(64, &said);
@@ -54,7 +55,10 @@ async fn a_socket_that_is_passed_is_checked_too() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let file = folder.path().join("aka.db");
     let serve = || aka(["serve", "--sqlite"]).args([&file]).sockets(&open, "grpc:ops");
-    serve().run().await.failed(64, &["gRPC on 0.0.0.0:", "without TLS", "--insecure"]);
+    serve()
+        .run()
+        .await
+        .failed(64, &["gRPC on 0.0.0.0:", "neither TLS nor principals", "--insecure"]);
     let ended = serve().env("AKA_INSECURE", "true").serve().await.stop().await;
     assert_eq!(ended.code, Some(0), "{ended}");
 }

@@ -11,11 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_rustls::rustls::{AlertDescription, HandshakeKind};
 
 /// The files are looked at often.
-const OFTEN: (&str, &str) = ("AKA_TLS_LOOK_MS", "20");
+const OFTEN: (&str, &str) = ("AKA_FILES_LOOK_MS", "20");
 /// The files are looked at between any two steps of a test.
-const ALWAYS: (&str, &str) = ("AKA_TLS_LOOK_MS", "1");
+const ALWAYS: (&str, &str) = ("AKA_FILES_LOOK_MS", "1");
 /// The files are not looked at within a test, but for a signal.
-const NEVER: (&str, &str) = ("AKA_TLS_LOOK_MS", "86400000");
+const NEVER: (&str, &str) = ("AKA_FILES_LOOK_MS", "86400000");
 
 const RELOADS: &str = "aka_reloads_total";
 
