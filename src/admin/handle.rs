@@ -2,10 +2,11 @@
 
 use super::refusal::Refusal;
 use super::request::Rules;
+use crate::quotas::{QuotaKind, Quotas};
 use crate::shard::{Cluster, Job, ReadPool, Shard, WriteFault, Written};
 use aka_core::clock::Boottime;
 use aka_core::coherence::LookupFailure;
-use aka_core::domain::{ForwardRow, Key, Position, Token};
+use aka_core::domain::{ForwardRow, Key, Position, Project, Token};
 use aka_core::write::{Effect, STEP_LIMIT, WriteStep};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
@@ -15,6 +16,7 @@ use tokio::task::JoinHandle;
 pub struct Admin {
     pub(super) cluster: Arc<Cluster>,
     pub(super) rules: Arc<Rules>,
+    quotas: Quotas,
 }
 
 /// An alias as it is shown to a client.
@@ -36,8 +38,13 @@ pub struct WriteAnswer {
 }
 
 impl Admin {
-    pub fn new(cluster: Arc<Cluster>, rules: Rules) -> Self {
-        Self { cluster, rules: Arc::new(rules) }
+    pub fn new(cluster: Arc<Cluster>, rules: Rules, quotas: Quotas) -> Self {
+        Self { cluster, rules: Arc::new(rules), quotas }
+    }
+
+    /// Takes writes from the quota of a project, all or none.
+    pub(super) fn take_writes(&self, project: Project, count: usize) -> Result<(), Refusal> {
+        self.quotas.take(project, QuotaKind::Writes, count).map_err(Refusal::Quota)
     }
 
     /// Runs a write to its end, also if its client has gone.

@@ -14,6 +14,7 @@ use crate::config::{Config, ConfigFault, Database};
 use crate::hooks;
 use crate::metrics::{Metrics, Scarce};
 use crate::ops::{Operations, Stage};
+use crate::quotas::Quotas;
 use crate::resolve::Resolver;
 use crate::rpc::{Dispatcher, Doors, RequestMemory};
 use crate::shard::{Cluster, ClusterSettings, StartFault};
@@ -72,7 +73,8 @@ pub async fn serve(
         tracing::info!("stopped before the start was complete");
         return Ok(());
     };
-    let admin = Admin::new(cluster.clone(), config.rules.clone());
+    let quotas = quotas(&config, &operations.metrics);
+    let admin = Admin::new(cluster.clone(), config.rules.clone(), quotas);
     let (closing, stopping) = (CancellationToken::new(), CancellationToken::new());
     let audit = audit_trail(&config, &operations.metrics)?;
     let dispatcher = dispatcher(&config, &cluster, &admin, &operations, audit.clone())?;
@@ -151,7 +153,8 @@ fn dispatcher(
 ) -> Result<Dispatcher, tonic_reflection::server::Error> {
     let metrics = operations.metrics.clone();
     let placeholders = config.rules.placeholders.clone();
-    let resolver = Resolver::new(cluster.clone(), placeholders, metrics.clone());
+    let resolver =
+        Resolver::new(cluster.clone(), placeholders, metrics.clone(), quotas(config, &metrics));
     let (admin, stage) = (admin.clone(), operations.watch_stage());
     let (held, refused) = (metrics.request_memory.clone(), metrics.shed.of(Scarce::Memory).clone());
     let memory = RequestMemory::new(config.request_memory, held, refused);
@@ -159,6 +162,11 @@ fn dispatcher(
     let doors = Doors { gate, reflection: config.reflection, audit };
     let limit = config.request_timeout;
     Dispatcher::new(Arc::new(resolver), admin, metrics, limit, memory, stage, doors)
+}
+
+/// The quotas of projects. All that this makes share their buckets.
+fn quotas(config: &Config, metrics: &Metrics) -> Quotas {
+    Quotas::new(config.limits.clone(), metrics.shed.of(Scarce::Quota).clone())
 }
 
 /// The audit trail: to its file, or with principals to the log, or nowhere.
