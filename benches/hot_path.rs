@@ -5,7 +5,6 @@
 use aka::admin::{Admin, NewAlias, Rules};
 use aka::metrics::Metrics;
 use aka::quotas::Quotas;
-use aka::quotas::Quotas;
 use aka::resolve::{ReadTerms, Resolver};
 use aka::shard::{Cluster, ClusterSettings, ShardSettings};
 use aka::store::{SqliteStore, Store, migrate};

@@ -1,7 +1,7 @@
 //! The buckets of the projects that ask.
 
 use super::QuotaKind;
-use super::bucket::{Bucket, Rate};
+use super::bucket::{QuotaBucket, Rate};
 use aka_core::clock::Boottime;
 use aka_core::domain::Project;
 use parking_lot::Mutex;
@@ -32,12 +32,12 @@ pub struct QuotaExceeded {
 /// The buckets of one project.
 #[derive(Clone, Copy, Debug, Default)]
 struct Buckets {
-    lookups: Bucket,
-    writes: Bucket,
+    lookups: QuotaBucket,
+    writes: QuotaBucket,
 }
 
 impl Buckets {
-    fn of(&mut self, kind: QuotaKind) -> &mut Bucket {
+    fn of(&mut self, kind: QuotaKind) -> &mut QuotaBucket {
         match kind {
             QuotaKind::Lookups => &mut self.lookups,
             QuotaKind::Writes => &mut self.writes,

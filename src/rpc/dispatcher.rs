@@ -153,16 +153,14 @@ impl Dispatcher {
             return refuse(call, respond, CallFault::DeadlineExceeded.into(), &audited);
         }
         let priority = || Priority::of(request.headers());
-        let terms = || ReadTerms { arrived: now, until, may_load: context.load.admits(priority) };
+        let terms = ReadTerms { arrived: now, until, may_load: context.load.admits(priority) };
         match method {
             Method::Resolve => {
-                let terms = terms();
                 let messages = Messages::new(request, limits.longest_message, memory);
                 let reply = resolve(self.resolver.clone(), messages, pass, terms);
                 answer_at_once(call, respond, reply, memory);
             }
             Method::BatchResolve => {
-                let terms = terms();
                 let messages = Messages::new(request, limits.longest_message, memory);
                 let reply = resolve_batch(self.resolver.clone(), messages, pass, terms);
                 answer_at_once(call, respond, reply, memory);
@@ -182,21 +180,32 @@ impl Dispatcher {
             | Method::DeleteAlias
             | Method::ListAliases => {
                 audited.by(pass.who());
-                if limits.is_dear && !context.load.admits(priority) {
-                    self.no_time.increment(1);
-                    return refuse(call, respond, CallFault::Late.into(), &audited);
-                }
-                let Some(request) = Incoming::new(request, memory) else {
-                    return refuse(call, respond, CallFault::NoMemory.into(), &audited);
-                };
-                let request = request.map(Body::new);
                 let admitted = AdmittedCall { pass, audited, until };
-                let response = self.tonic_services.admin(request, &limits, admitted);
-                tokio::spawn(tonic_services::answer(call, respond, response, memory.clone()));
+                self.take_admin(call, request, respond, context, (admitted, limits));
             }
             // Everybody may ask, so it did not come this far.
             Method::HealthCheck => self.take_other(call, request, respond, context),
         }
+    }
+
+    /// Gives a call to the admin service, unless it costs more than there is time for.
+    fn take_admin(
+        &self,
+        call: CountedCall,
+        request: Request<RecvStream>,
+        respond: SendResponse<Bytes>,
+        CallContext { load, memory, .. }: &CallContext,
+        (admitted, limits): (AdmittedCall, MethodLimits),
+    ) {
+        if limits.is_dear && !load.admits(|| Priority::of(request.headers())) {
+            self.no_time.increment(1);
+            return refuse(call, respond, CallFault::Late.into(), &admitted.audited);
+        }
+        let Some(request) = Incoming::new(request, memory) else {
+            return refuse(call, respond, CallFault::NoMemory.into(), &admitted.audited);
+        };
+        let response = self.tonic_services.admin(request.map(Body::new), &limits, admitted);
+        tokio::spawn(tonic_services::answer(call, respond, response, memory.clone()));
     }
 
     /// Begins the line of an admin call. Lookups have none.

@@ -22,6 +22,7 @@ use crate::store::{Store, StoreError, migrate};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// How often raw samples are folded into histograms.
@@ -57,9 +58,7 @@ pub async fn serve(
 ) -> Result<(), ServeFault> {
     let descriptors = descriptors::raise();
     let mut shutdown = pin!(shutdown);
-    if let Some(file) = &config.audit_log {
-        file.open().map_err(ConfigFault)?;
-    }
+    config.audit_log.as_ref().map_or(Ok(()), |file| file.open()).map_err(ConfigFault)?;
     // Before the databases are reached, so that a port in use is reported at once.
     let mut entrance = Entrance::open(&config, passed).await?;
     let (addresses, operations) = (entrance.addresses, entrance.operations.clone());
@@ -118,11 +117,16 @@ pub async fn serve(
     }
     closing.cancel();
     stopping.cancel();
+    end(serving, &audit, &cluster).await;
+    Ok(())
+}
+
+/// Waits until all is finished and closed.
+async fn end(serving: JoinHandle<()>, audit: &AuditTrail, cluster: &Cluster) {
     serving.await.unwrap_or_else(|error| tracing::error!(%error, "the listener failed"));
     audit.finish().await;
     cluster.stop().await;
     tracing::info!("stopped");
-    Ok(())
 }
 
 /// Tells callers and clients to go elsewhere.
