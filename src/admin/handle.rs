@@ -6,7 +6,7 @@ use crate::shard::{Cluster, Job, ReadPool, Shard, WriteFault, Written};
 use aka_core::clock::Boottime;
 use aka_core::coherence::LookupFailure;
 use aka_core::domain::{ForwardRow, Key, Position, Token};
-use aka_core::write::{Effect, STEP_LIMIT, WriteStep};
+use aka_core::write::{Author, Effect, STEP_LIMIT, WriteStep};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
@@ -15,6 +15,8 @@ use tokio::task::JoinHandle;
 pub struct Admin {
     pub(super) cluster: Arc<Cluster>,
     pub(super) rules: Arc<Rules>,
+    /// Who makes its writes. `None`: aka itself.
+    author: Option<Author>,
 }
 
 /// An alias as it is shown to a client.
@@ -37,7 +39,12 @@ pub struct WriteAnswer {
 
 impl Admin {
     pub fn new(cluster: Arc<Cluster>, rules: Rules) -> Self {
-        Self { cluster, rules: Arc::new(rules) }
+        Self { cluster, rules: Arc::new(rules), author: None }
+    }
+
+    /// The same, with writes that this author makes.
+    pub fn by(&self, author: Author) -> Self {
+        Self { author: Some(author), ..self.clone() }
     }
 
     /// Runs a write to its end, also if its client has gone.
@@ -75,7 +82,7 @@ impl Admin {
         if Boottime::now() >= not_after {
             return Err(too_late);
         }
-        backlog.submit(Job { steps, not_after }).await.map_err(|fault| match fault {
+        backlog.submit(Job { steps, author: self.author.clone(), not_after }).await.map_err(|fault| match fault {
             WriteFault::TooLate => too_late,
             WriteFault::Overloaded => Refusal::Overloaded,
             WriteFault::NotWritten => Refusal::Unavailable,

@@ -6,6 +6,7 @@
 use super::entry::{AuditEntry, AuditedItem, AuditedOutcome, AuditedRequest, now};
 use super::file::AuditFile;
 use crate::metrics::{AuditLineResult, Metrics};
+use aka_core::write::Author;
 use aka_wire::Method;
 use parking_lot::Mutex;
 use std::io::{self, Write};
@@ -25,9 +26,6 @@ const MOST_BYTES: usize = 32 << 20;
 
 /// The most bytes that are written at once, if they wait.
 const AT_ONCE: usize = 64 << 10;
-
-/// The longest `aka-reason` that is kept, in bytes.
-const LONGEST_NOTE: usize = 256;
 
 /// How long a stop waits until what waits is written.
 const LAST_LINES: Duration = Duration::from_secs(3);
@@ -82,23 +80,21 @@ impl AuditTrail {
         &self,
         method: Method,
         peer: Option<SocketAddr>,
-        note: Option<&[u8]>,
+        author: &Author,
     ) -> AuditedCall {
         let Some(queue) = self.0.clone() else { return AuditedCall(None) };
         let entry = AuditEntry {
             time: String::new(),
             target: TARGET,
-            principal: None,
+            operation: author.operation.to_string(),
+            principal: author.principal.as_deref().map(ToOwned::to_owned),
             peer: peer.map(|peer| peer.to_string()),
             method: method.name(),
             asked: AuditedRequest::default(),
             // If nobody says anything else, the client has left.
             outcome: AuditedOutcome { outcome: "CANCELLED", ..AuditedOutcome::default() },
             items: Vec::new(),
-            note: note.map(|note| {
-                let cut = &note[..note.len().min(LONGEST_NOTE)];
-                String::from_utf8_lossy(cut).into_owned()
-            }),
+            note: author.reason.as_deref().map(ToOwned::to_owned),
         };
         AuditedCall(Some(Arc::new(LineToCome { queue, entry: Mutex::new(entry) })))
     }
@@ -147,13 +143,6 @@ impl AuditedCall {
     /// One that makes no line.
     pub fn none() -> Self {
         Self(None)
-    }
-
-    /// Who calls, once that is known.
-    pub fn by(&self, principal: Option<&str>) {
-        if let Some(line) = &self.0 {
-            line.entry.lock().principal = principal.map(ToOwned::to_owned);
-        }
     }
 
     /// What the message asks for.

@@ -57,6 +57,8 @@ fn plain(line: &str) -> Value {
     assert!(time.len() == 27 && time.ends_with('Z') && time.starts_with("20"), "{time}");
     let peer = fields.remove("peer").expect("a peer");
     assert!(peer.as_str().expect("a text").starts_with("127.0.0.1:"), "{peer}");
+    let operation = fields.remove("operation").expect("a number");
+    assert!(operation.as_str().expect("a text").parse::<u64>().is_ok_and(|number| number > 0));
     assert_eq!(fields.remove("target").expect("a target"), "aka::audit");
     line
 }
