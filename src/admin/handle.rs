@@ -82,13 +82,15 @@ impl Admin {
         if Boottime::now() >= not_after {
             return Err(too_late);
         }
-        backlog.submit(Job { steps, author: self.author.clone(), not_after }).await.map_err(|fault| match fault {
-            WriteFault::TooLate => too_late,
-            WriteFault::Overloaded => Refusal::Overloaded,
-            WriteFault::NotWritten => Refusal::Unavailable,
-            WriteFault::Barred(bar) => Refusal::Barred(bar),
-            WriteFault::Unknown => Refusal::Unknown,
-        })
+        backlog.submit(Job { steps, author: self.author.clone(), not_after }).await.map_err(
+            |fault| match fault {
+                WriteFault::TooLate => too_late,
+                WriteFault::Overloaded => Refusal::Overloaded,
+                WriteFault::NotWritten => Refusal::Unavailable,
+                WriteFault::Barred(bar) => Refusal::Barred(bar),
+                WriteFault::Unknown => Refusal::Unknown,
+            },
+        )
     }
 
     /// Tells memory that a client is about to be shown the state of a key as of `at`. It counts as

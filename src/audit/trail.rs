@@ -39,9 +39,9 @@ pub enum AuditSink {
 
 /// The trail. Clones are the same.
 #[derive(Clone)]
-pub struct AuditTrail(Option<Arc<Queue>>);
+pub struct AuditTrail(Option<Arc<LineQueue>>);
 
-struct Queue {
+struct LineQueue {
     lines: SyncSender<Message>,
     waiting: AtomicUsize,
     metrics: Arc<Metrics>,
@@ -67,7 +67,7 @@ impl AuditTrail {
     pub fn start(sink: AuditSink, metrics: Arc<Metrics>) -> io::Result<Self> {
         let (lines, received) = sync_channel(MOST_LINES);
         let (waiting, writer) = (AtomicUsize::new(0), Mutex::new(None));
-        let queue = Arc::new(Queue { lines, waiting, metrics, writer });
+        let queue = Arc::new(LineQueue { lines, waiting, metrics, writer });
         let of_writer = queue.clone();
         let thread = std::thread::Builder::new().name("aka-audit".to_owned());
         let thread = thread.spawn(move || write_lines(&received, &sink, &of_writer))?;
@@ -76,12 +76,7 @@ impl AuditTrail {
     }
 
     /// A call begins.
-    pub fn begin(
-        &self,
-        method: Method,
-        peer: Option<SocketAddr>,
-        author: &Author,
-    ) -> AuditedCall {
+    pub fn begin(&self, method: Method, peer: Option<SocketAddr>, author: &Author) -> AuditedCall {
         let Some(queue) = self.0.clone() else { return AuditedCall(None) };
         let entry = AuditEntry {
             time: String::new(),
@@ -114,7 +109,7 @@ impl AuditTrail {
     }
 }
 
-impl Queue {
+impl LineQueue {
     fn lost(&self, lines: u64) {
         self.metrics.audit_lines.of(AuditLineResult::Lost).increment(lines);
     }
@@ -135,7 +130,7 @@ impl Queue {
 pub struct AuditedCall(Option<Arc<LineToCome>>);
 
 struct LineToCome {
-    queue: Arc<Queue>,
+    queue: Arc<LineQueue>,
     entry: Mutex<AuditEntry>,
 }
 
@@ -191,7 +186,7 @@ impl Drop for LineToCome {
 }
 
 /// Writes lines until the end. What waits is written together.
-fn write_lines(lines: &Receiver<Message>, sink: &AuditSink, queue: &Queue) {
+fn write_lines(lines: &Receiver<Message>, sink: &AuditSink, queue: &LineQueue) {
     let (mut bytes, mut failing) = (Vec::new(), Failing::default());
     let mut over = false;
     while !over {

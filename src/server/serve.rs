@@ -56,9 +56,7 @@ pub async fn serve(
 ) -> Result<(), ServeFault> {
     let descriptors = descriptors::raise();
     let mut shutdown = pin!(shutdown);
-    if let Some(file) = &config.audit_log {
-        file.open().map_err(ConfigFault)?;
-    }
+    config.open_audit_log()?;
     // Before the databases are reached, so that a port in use is reported at once.
     let mut entrance = Entrance::open(&config, passed).await?;
     let (addresses, operations) = (entrance.addresses, entrance.operations.clone());
@@ -118,10 +116,15 @@ pub async fn serve(
     if let Err(error) = serving.await {
         tracing::error!(%error, "the listener failed");
     }
+    finish(&audit, &cluster).await;
+    Ok(())
+}
+
+/// What comes after the last call.
+async fn finish(audit: &AuditTrail, cluster: &Cluster) {
     audit.finish().await;
     cluster.stop().await;
     tracing::info!("stopped");
-    Ok(())
 }
 
 /// Tells callers and clients to go elsewhere.

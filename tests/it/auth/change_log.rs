@@ -2,8 +2,8 @@
 
 use super::people::{Bearer, PrincipalFile, Token};
 use aka_test_support::{Aka, Backend, Database, Raw, create_request};
-use aka_wire::pb::alias_admin_client::AliasAdminClient;
 use aka_wire::pb::BatchCreateAliasesRequest;
+use aka_wire::pb::alias_admin_client::AliasAdminClient;
 use serde_json::Value;
 use std::fmt::Write;
 use tonic::Request;
