@@ -21,6 +21,7 @@ use crate::store::{Store, StoreError, migrate};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// How often raw samples are folded into histograms.
@@ -113,15 +114,15 @@ pub async fn serve(
     }
     closing.cancel();
     stopping.cancel();
-    if let Err(error) = serving.await {
-        tracing::error!(%error, "the listener failed");
-    }
-    finish(&audit, &cluster).await;
+    finish(serving, &audit, &cluster).await;
     Ok(())
 }
 
-/// What comes after the last call.
-async fn finish(audit: &AuditTrail, cluster: &Cluster) {
+/// Waits for the last call, and does what comes after it.
+async fn finish(serving: JoinHandle<()>, audit: &AuditTrail, cluster: &Cluster) {
+    if let Err(error) = serving.await {
+        tracing::error!(%error, "the listener failed");
+    }
     audit.finish().await;
     cluster.stop().await;
     tracing::info!("stopped");
