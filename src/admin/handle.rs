@@ -7,7 +7,7 @@ use crate::shard::{Cluster, Job, ReadPool, Shard, WriteFault, Written};
 use aka_core::clock::Boottime;
 use aka_core::coherence::LookupFailure;
 use aka_core::domain::{ForwardRow, Key, Position, Project, Token};
-use aka_core::write::{Effect, STEP_LIMIT, WriteStep};
+use aka_core::write::{Author, Effect, STEP_LIMIT, WriteStep};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
@@ -17,6 +17,8 @@ pub struct Admin {
     pub(super) cluster: Arc<Cluster>,
     pub(super) rules: Arc<Rules>,
     quotas: Quotas,
+    /// Who makes its writes. `None`: aka itself.
+    author: Option<Author>,
 }
 
 /// An alias as it is shown to a client.
@@ -39,7 +41,12 @@ pub struct WriteAnswer {
 
 impl Admin {
     pub fn new(cluster: Arc<Cluster>, rules: Rules, quotas: Quotas) -> Self {
-        Self { cluster, rules: Arc::new(rules), quotas }
+        Self { cluster, rules: Arc::new(rules), quotas, author: None }
+    }
+
+    /// The same, with writes that this author makes.
+    pub fn by(&self, author: Author) -> Self {
+        Self { author: Some(author), ..self.clone() }
     }
 
     /// Takes writes from the quota of a project, all or none.
@@ -82,13 +89,15 @@ impl Admin {
         if Boottime::now() >= not_after {
             return Err(too_late);
         }
-        backlog.submit(Job { steps, not_after }).await.map_err(|fault| match fault {
-            WriteFault::TooLate => too_late,
-            WriteFault::Overloaded => Refusal::Overloaded,
-            WriteFault::NotWritten => Refusal::Unavailable,
-            WriteFault::Barred(bar) => Refusal::Barred(bar),
-            WriteFault::Unknown => Refusal::Unknown,
-        })
+        backlog.submit(Job { steps, author: self.author.clone(), not_after }).await.map_err(
+            |fault| match fault {
+                WriteFault::TooLate => too_late,
+                WriteFault::Overloaded => Refusal::Overloaded,
+                WriteFault::NotWritten => Refusal::Unavailable,
+                WriteFault::Barred(bar) => Refusal::Barred(bar),
+                WriteFault::Unknown => Refusal::Unknown,
+            },
+        )
     }
 
     /// Tells memory that a client is about to be shown the state of a key as of `at`. It counts as

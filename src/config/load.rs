@@ -141,6 +141,14 @@ impl Config {
         check_exposure(grpc, &self.tls, self.auth.is_some(), self.insecure)
     }
 
+    /// Opens the file of the audit trail, if there is to be one.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub fn open_audit_log(&self) -> Result<(), ConfigFault> {
+        self.audit_log.as_ref().map_or(Ok(()), |file| file.open()).map_err(ConfigFault)
+    }
+
     /// The settings as TOML. Values that were completed or that may hold a password are replaced.
     fn show(&self, names: DatabaseSettings, set: ServiceSettings) -> String {
         let (sqlite, shards, password) = match &self.database {

@@ -58,7 +58,7 @@ pub async fn serve(
 ) -> Result<(), ServeFault> {
     let descriptors = descriptors::raise();
     let mut shutdown = pin!(shutdown);
-    config.audit_log.as_ref().map_or(Ok(()), |file| file.open()).map_err(ConfigFault)?;
+    config.open_audit_log()?;
     // Before the databases are reached, so that a port in use is reported at once.
     let mut entrance = Entrance::open(&config, passed).await?;
     let (addresses, operations) = (entrance.addresses, entrance.operations.clone());
@@ -117,13 +117,15 @@ pub async fn serve(
     }
     closing.cancel();
     stopping.cancel();
-    end(serving, &audit, &cluster).await;
+    finish(serving, &audit, &cluster).await;
     Ok(())
 }
 
-/// Waits until all is finished and closed.
-async fn end(serving: JoinHandle<()>, audit: &AuditTrail, cluster: &Cluster) {
-    serving.await.unwrap_or_else(|error| tracing::error!(%error, "the listener failed"));
+/// Waits for the last call, and does what comes after it.
+async fn finish(serving: JoinHandle<()>, audit: &AuditTrail, cluster: &Cluster) {
+    if let Err(error) = serving.await {
+        tracing::error!(%error, "the listener failed");
+    }
     audit.finish().await;
     cluster.stop().await;
     tracing::info!("stopped");

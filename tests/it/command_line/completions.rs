@@ -51,6 +51,8 @@ async fn every_command_has_help_with_examples() {
         &["alias", "list"],
         &["alias", "update"],
         &["alias", "delete"],
+        &["auth", "token"],
+        &["auth", "check"],
         &["health"],
         &["status"],
         &["bench"],
