@@ -18,6 +18,7 @@ mod groups;
 mod ids;
 mod imports;
 mod login;
+mod monitoring;
 mod races;
 mod reads;
 mod reports;
