@@ -6,6 +6,7 @@ mod check;
 mod client;
 mod completions;
 mod compressed;
+mod doctor;
 mod environment;
 mod exit;
 mod export;
@@ -68,6 +69,8 @@ enum Command {
     Migrate(migrate::MigrateArgs),
     /// Read every shard and report what breaks an invariant
     Check(check::CheckArgs),
+    /// Check configuration, databases, folders and certificates, and say what to do
+    Doctor(Box<doctor::DoctorArgs>),
     /// Write all aliases to stdout, from the shards themselves
     Export(export::ExportArgs),
     Import(import::ImportArgs),
@@ -110,6 +113,7 @@ async fn run(passed: Result<PassedSockets, SocketFault>) -> ExitCode {
         Command::Serve(args) => serve::run(*args, passed).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::Check(args) => check::run(args).await,
+        Command::Doctor(args) => doctor::run(*args).await,
         Command::Export(args) => export::run(args).await,
         Command::Import(args) => import::run(args).await,
         Command::Resolve(args) => resolve::run(args).await,
@@ -131,6 +135,7 @@ impl Command {
             Self::Alias(command) => command.shared().output.output,
             Self::Status(args) => args.output.output,
             Self::Bench(args) => args.output.output,
+            Self::Doctor(args) => args.format,
             _ => OutputFormat::Text,
         }
     }
@@ -142,9 +147,9 @@ fn usage(error: &clap::Error) -> Exit {
     use clap::error::ErrorKind::{InvalidValue, ValueValidation};
     // Nothing can be done if even stderr is closed.
     let _ = error.print();
-    let configures = std::env::args()
-        .nth(1)
-        .is_some_and(|command| ["serve", "migrate", "check", "export"].contains(&command.as_str()));
+    let configures = std::env::args().nth(1).is_some_and(|command| {
+        ["serve", "migrate", "check", "doctor", "export"].contains(&command.as_str())
+    });
     match error.kind() {
         _ if !error.use_stderr() => Exit::Done,
         InvalidValue | ValueValidation if configures => Exit::Config,

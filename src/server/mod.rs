@@ -15,6 +15,7 @@ mod service_manager;
 mod sockets;
 mod workers;
 
+pub use descriptors::{hard_limit, reserved};
 pub use entrance::EntranceFault;
 pub use serve::{ServeFault, serve};
 pub use sockets::{Addresses, PassedSockets, SocketFault};

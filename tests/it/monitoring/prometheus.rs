@@ -5,7 +5,7 @@ use aka_test_support::{eventually, free_port, kill_and_wait, spawn, tools};
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -107,6 +107,6 @@ impl Drop for Prometheus {
     }
 }
 
-fn argument(name: &str, path: &PathBuf) -> String {
+fn argument(name: &str, path: &Path) -> String {
     format!("--{name}={}", path.display())
 }
