@@ -16,6 +16,7 @@ mod health;
 mod import;
 mod json_id;
 mod lines;
+mod man;
 mod migrate;
 mod operations;
 mod output;
@@ -81,6 +82,7 @@ enum Command {
     Status(status::StatusArgs),
     Bench(Box<bench::BenchArgs>),
     Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 /// How long the end of the program waits for calls that block, such as of a file on a network that
@@ -122,6 +124,7 @@ async fn run(passed: Result<PassedSockets, SocketFault>) -> ExitCode {
         Command::Status(args) => status::run(args).await,
         Command::Bench(args) => bench::run(*args).await,
         Command::Completions(args) => completions::run(&args, Cli::command()),
+        Command::Man(args) => man::run(&args, Cli::command()),
     };
     finish(output, result)
 }
