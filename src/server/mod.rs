@@ -16,6 +16,7 @@ mod sockets;
 mod timed_reader;
 mod workers;
 
+pub use descriptors::{hard_limit, reserved};
 pub use entrance::EntranceFault;
 pub use serve::{ServeFault, serve};
 pub use sockets::{Addresses, PassedSockets, SocketFault};
