@@ -12,6 +12,7 @@
 //! `Resolve` answers the id itself. In a batch every second id (every EVERYth) is answered as an
 //! alias, of an id that is as long as those of `aka bench`.
 
+use crate::tls::encrypted;
 use aka_wire::pb::resolver_server::{Resolver, ResolverServer};
 use aka_wire::pb::{
     BatchResolveRequest, BatchResolveResponse, ResolveRequest, ResolveResponse, Resolved,
@@ -24,8 +25,9 @@ use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::thread;
 use tokio::net::TcpListener as AsyncListener;
+use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::{Identity, Server, ServerTlsConfig};
+use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
 
 /// The backlog of `listen`, as `aka` has it from the standard library.
@@ -34,6 +36,9 @@ const BACKLOG: i32 = 1_024;
 /// The window of a stream holds a whole batch, and that of a connection several, as in `aka`.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
+
+/// How many handshakes a listener carries out at once.
+const HANDSHAKES: usize = 256;
 
 pub type Fault = Box<dyn Error + Send + Sync>;
 
@@ -80,14 +85,8 @@ impl Echo {
     }
 }
 
-/// The certificate and the key in these files.
-pub fn identity(cert: &str, key: &str) -> Result<ServerTlsConfig, Fault> {
-    let identity = Identity::from_pem(std::fs::read(cert)?, std::fs::read(key)?);
-    Ok(ServerTlsConfig::new().identity(identity))
-}
-
 /// Serves until it is killed.
-pub fn serve_forever(shape: &str, every: usize, tls: Option<ServerTlsConfig>) -> Result<(), Fault> {
+pub fn serve_forever(shape: &str, every: usize, tls: Option<TlsAcceptor>) -> Result<(), Fault> {
     let echo = Echo { every: every.max(1) };
     let threads = match shape {
         "shared" => 1,
@@ -131,24 +130,23 @@ fn listener(port: u16) -> Result<TcpListener, Fault> {
     Ok(listener)
 }
 
-async fn serve(
-    listener: TcpListener,
-    echo: Echo,
-    tls: Option<ServerTlsConfig>,
-) -> Result<(), Fault> {
+async fn serve(listener: TcpListener, echo: Echo, tls: Option<TlsAcceptor>) -> Result<(), Fault> {
     let incoming = TcpListenerStream::new(AsyncListener::from_std(listener)?).map(|stream| {
         let stream = stream?;
         stream.set_nodelay(true)?;
         Ok::<_, std::io::Error>(stream)
     });
-    let mut server = Server::builder();
-    if let Some(tls) = tls {
-        server = server.tls_config(tls)?;
-    }
-    server
+    let mut server = Server::builder()
         .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .serve_with_incoming(ResolverServer::new(echo), incoming)
-        .await?;
+        .initial_connection_window_size(CONNECTION_WINDOW);
+    let echo = ResolverServer::new(echo);
+    match tls {
+        None => server.serve_with_incoming(echo, incoming).await?,
+        Some(tls) => {
+            let incoming = incoming.map(move |stream| encrypted(tls.clone(), stream));
+            let incoming = incoming.buffer_unordered(HANDSHAKES);
+            server.serve_with_incoming(echo, incoming).await?;
+        }
+    }
     Ok(())
 }

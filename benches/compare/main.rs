@@ -56,7 +56,7 @@ fn main() -> Result<(), Fault> {
         let rest: Vec<_> = rest.iter().filter(|arg| *arg != "--bench").collect();
         let every = rest.get(1).map_or(Ok(2), |n| n.parse())?;
         let tls = match rest[..] {
-            [_, _, cert, key] => Some(echo::identity(cert, key)?),
+            [_, _, cert, key] => Some(tls::acceptor(cert, key)?),
             _ => None,
         };
         return echo::serve_forever(rest.first().map_or("shared", |s| s), every, tls);
