@@ -136,7 +136,7 @@ async fn serve(listener: TcpListener, echo: Echo, tls: Option<TlsAcceptor>) -> R
         stream.set_nodelay(true)?;
         Ok::<_, std::io::Error>(stream)
     });
-    let mut server = Server::builder()
+    let server = Server::builder()
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);
     let echo = ResolverServer::new(echo);
