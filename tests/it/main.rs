@@ -7,6 +7,7 @@
 extern crate aka_test_support;
 
 mod audit;
+mod client;
 mod cluster;
 mod command_line;
 mod contract;

@@ -15,11 +15,7 @@ pub trait Observer: Send + Sync {
 #[non_exhaustive]
 pub enum Notice {
     /// A call with a batch has ended.
-    Call {
-        ids: usize,
-        latency: Duration,
-        answered: bool,
-    },
+    Call { ids: usize, latency: Duration, answered: bool },
     /// A batch is sent once more.
     Retry,
     /// A batch is sent to a second server, because the first one is slow.
