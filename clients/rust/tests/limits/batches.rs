@@ -31,9 +31,13 @@ async fn batches_and_calls_are_bounded() {
     let server = Fake::start();
     let bounded = ClientOptions { max_batch: 16, max_in_flight: 2, ..options([&server]) };
     let client = connect(bounded).await;
-    let asked = (0..2_000).map(|n| client.resolve(PROJECT, id(n)).into_future());
+    server.hold(true);
+    let asked: Vec<_> =
+        (0..2_000).map(|n| tokio::spawn(client.resolve(PROJECT, id(n)).into_future())).collect();
+    eventually("two calls are under way", || server.calls().len() == 2).await;
+    server.hold(false);
     for (n, answer) in join_all(asked).await.into_iter().enumerate() {
-        assert_eq!(answer, Ok(right(&id(n))));
+        assert_eq!(answer.expect("no panic"), Ok(right(&id(n))));
     }
     let calls = server.calls();
     assert!(calls.iter().all(|call| call.ids.len() <= 16));

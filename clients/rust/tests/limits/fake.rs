@@ -4,14 +4,16 @@ use aka_wire::pb::resolver_server::{Resolver, ResolverServer};
 use aka_wire::pb::{
     BatchResolveRequest, BatchResolveResponse, ResolveRequest, ResolveResponse, Resolved,
 };
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::service::TowerToHyperService;
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use tokio::runtime::Runtime;
-use tokio::sync::{Notify, watch};
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 
 /// A call that came.
@@ -43,7 +45,7 @@ pub struct Fake {
     pub address: SocketAddr,
     pub state: Arc<State>,
     runtime: Option<Runtime>,
-    stop: Arc<Notify>,
+    stop: watch::Sender<bool>,
 }
 
 struct Service(Arc<State>);
@@ -71,13 +73,11 @@ impl Fake {
         let listener = TcpListener::bind(address).expect("the address is free");
         listener.set_nonblocking(true).expect("a mode can be set");
         let address = listener.local_addr().expect("it is bound");
-        let stop = Arc::new(Notify::new());
-        let (service, stopped) = (ResolverServer::new(Service(state.clone())), stop.clone());
+        let (stop, stopped) = watch::channel(false);
+        let service = ResolverServer::new(Service(state.clone()));
         runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
-            let incoming = TcpIncoming::from(listener);
-            let server = Server::builder().add_service(service);
-            server.serve_with_incoming_shutdown(incoming, stopped.notified()).await
+            serve(listener, service, stopped).await;
         });
         Self { address, state, runtime: Some(runtime), stop }
     }
@@ -106,7 +106,7 @@ impl Fake {
 
     /// Takes no more calls, and tells the clients so (GOAWAY).
     pub fn leave(&self) {
-        self.stop.notify_one();
+        self.stop.send_replace(true);
     }
 }
 
@@ -115,6 +115,33 @@ impl Drop for Fake {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
+    }
+}
+
+/// Serves until it is told to leave. Its connections then end in order, and it listens no more.
+async fn serve(
+    listener: tokio::net::TcpListener,
+    service: ResolverServer<Service>,
+    stopped: watch::Receiver<bool>,
+) {
+    loop {
+        let mut stop = stopped.clone();
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stopped| *stopped) => return,
+        };
+        let Ok((stream, _)) = accepted else { continue };
+        let service = TowerToHyperService::new(service.clone());
+        tokio::spawn(async move {
+            let builder = http2::Builder::new(TokioExecutor::new());
+            let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+            tokio::select! {
+                _ = connection.as_mut() => return,
+                _ = stop.wait_for(|stopped| *stopped) => {}
+            }
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        });
     }
 }
 
