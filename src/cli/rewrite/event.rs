@@ -51,9 +51,16 @@ pub(super) struct FoundId {
 /// What an event says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
-    Ids { project: u64, ids: Vec<FoundId> },
+    Ids {
+        project: u64,
+        ids: Vec<FoundId>,
+    },
     /// An identity event: `alias` stands for `canonical`.
-    Fact { project: u64, alias: Bytes, canonical: Bytes },
+    Fact {
+        project: u64,
+        alias: Bytes,
+        canonical: Bytes,
+    },
     /// An identity event that names no two ids.
     Identity,
     /// An event without ids.
@@ -80,14 +87,8 @@ const OUTER: &[&str] = &[
     "api_key",
     "token",
 ];
-const PROPERTIES: &[&str] = &[
-    "distinct_id",
-    "token",
-    "alias",
-    "$anon_id",
-    "$identified_id",
-    "$anon_distinct_id",
-];
+const PROPERTIES: &[&str] =
+    &["distinct_id", "token", "alias", "$anon_id", "$identified_id", "$anon_distinct_id"];
 const SEGMENT_TYPES: [&str; 6] = ["track", "identify", "alias", "page", "screen", "group"];
 
 /// The looked-at fields of an event.
@@ -192,7 +193,11 @@ impl EventReader {
         Ok(Meaning::Ids { project: self.project(&parts)?, ids })
     }
 
-    fn fact(&self, parts: &Parts<'_>, [alias, canonical]: FactFields<'_>) -> Result<Meaning, String> {
+    fn fact(
+        &self,
+        parts: &Parts<'_>,
+        [alias, canonical]: FactFields<'_>,
+    ) -> Result<Meaning, String> {
         let id = |field: Option<RawField<'_>>| {
             let id = field.as_ref().map(id_of).transpose();
             id.map(|id| id.flatten().filter(|id| !id.is_empty()).map(Bytes::from))
@@ -209,7 +214,8 @@ impl EventReader {
     fn named<'a>(&'a self, text: &'a [u8]) -> Result<Vec<(RawField<'a>, String)>, String> {
         let mut found = Vec::new();
         for name in &self.fields {
-            let (outer, inner) = name.split_once('.').map_or((&**name, None), |(a, b)| (a, Some(b)));
+            let (outer, inner) =
+                name.split_once('.').map_or((&**name, None), |(a, b)| (a, Some(b)));
             let outer = one_field(text, outer)?;
             let field = match (outer, inner) {
                 (Some((raw, at)), Some(inner)) if raw.starts_with('{') => {
@@ -237,7 +243,7 @@ impl EventReader {
 }
 
 /// One field of an object, with its place.
-fn one_field<'a>(text: &'a [u8], name: &str) -> Result<Option<(&'a str, Range<usize>)>, String> {
+fn one_field<'a>(text: &'a [u8], name: &'a str) -> Result<Option<(&'a str, Range<usize>)>, String> {
     let found = RawFields::parse(text, &[name])?;
     Ok(found.get(name).map(|field| (field.raw, field.at.clone())))
 }
@@ -315,7 +321,12 @@ mod tests {
             "anon",
             "user",
         );
-        assert_fact(Segment, r#"{"type":"alias","previousId":"anon","userId":"user"}"#, "anon", "user");
+        assert_fact(
+            Segment,
+            r#"{"type":"alias","previousId":"anon","userId":"user"}"#,
+            "anon",
+            "user",
+        );
         assert_fact(
             Segment,
             r#"{"type":"identify","userId":"user","anonymousId":"anon"}"#,
@@ -334,7 +345,8 @@ mod tests {
             );
             assert_fact(Posthog, &text, "other", "user");
         }
-        let merge = r#"{"event":"$merge","properties":{"$distinct_ids":["a","b"],"distinct_id":"a"}}"#;
+        let merge =
+            r#"{"event":"$merge","properties":{"$distinct_ids":["a","b"],"distinct_id":"a"}}"#;
         assert_eq!(read(Mixpanel, merge), Meaning::Identity);
         let alone = r#"{"type":"identify","userId":"user"}"#;
         assert_eq!(read(Segment, alone), Meaning::Identity);

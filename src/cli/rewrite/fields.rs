@@ -23,19 +23,19 @@ impl<'a> RawFields<'a> {
     ///
     /// # Errors
     /// If it is no object, or has a wanted field twice: then programs differ in which one they read.
-    pub fn parse(text: &'a [u8], wanted: &'a [&'a str]) -> Result<Self, String> {
+    pub fn parse(text: &'a [u8], wanted: &[&'a str]) -> Result<Self, String> {
         let mut reader = serde_json::Deserializer::from_slice(text);
         let visited = reader.deserialize_map(Wanted(wanted)).and_then(|fields| {
             reader.end()?;
             Ok(fields)
         });
-        let fields =
-            visited.map_err(|fault| fault.to_string().replace(" at line 1 column ", " at column "))?;
+        let fields = visited
+            .map_err(|fault| fault.to_string().replace(" at line 1 column ", " at column "))?;
         let start = text.as_ptr() as usize;
-        let placed = fields.into_iter().map(|(name, value)| {
+        let placed = fields.into_iter().map(|(index, value)| {
             let raw = value.get();
             let from = raw.as_ptr() as usize - start;
-            RawField { name, raw, at: from..from + raw.len() }
+            RawField { name: wanted[index], raw, at: from..from + raw.len() }
         });
         Ok(Self(placed.collect()))
     }
@@ -48,8 +48,9 @@ impl<'a> RawFields<'a> {
 /// Collects the fields of these names.
 struct Wanted<'w>(&'w [&'w str]);
 
-impl<'de> Visitor<'de> for Wanted<'de> {
-    type Value = Vec<(&'de str, &'de RawValue)>;
+impl<'de> Visitor<'de> for Wanted<'_> {
+    /// With the places of their names among those that are wanted.
+    type Value = Vec<(usize, &'de RawValue)>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON object")
@@ -57,13 +58,14 @@ impl<'de> Visitor<'de> for Wanted<'de> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut fields: Self::Value = Vec::new();
-        while let Some(Key(index)) = map.next_key_seed_of(self.0)? {
-            match index.map(|index| self.0[index]) {
-                Some(name) => {
-                    if fields.iter().any(|(known, _)| *known == name) {
+        while let Some(Key(index)) = map.next_key_seed(KeySeed(self.0))? {
+            match index {
+                Some(index) => {
+                    if fields.iter().any(|(known, _)| *known == index) {
+                        let name = self.0[index];
                         return Err(de::Error::custom(format_args!("{name} is there twice")));
                     }
-                    fields.push((name, map.next_value()?));
+                    fields.push((index, map.next_value()?));
                 }
                 // Whatever it holds, also bytes that are no text, it is not looked at.
                 None => {
@@ -101,15 +103,6 @@ impl Visitor<'_> for KeySeed<'_> {
     }
 }
 
-/// `next_key_seed` for the names that are wanted.
-trait WantedKeys<'de>: MapAccess<'de> {
-    fn next_key_seed_of(&mut self, wanted: &[&str]) -> Result<Option<Key>, Self::Error> {
-        self.next_key_seed(KeySeed(wanted))
-    }
-}
-
-impl<'de, A: MapAccess<'de>> WantedKeys<'de> for A {}
-
 /// What a value is as an id; `None` if it is null.
 ///
 /// # Errors
@@ -119,7 +112,9 @@ pub(super) fn id_of(field: &RawField<'_>) -> Result<Option<Vec<u8>>, String> {
     match field.raw.as_bytes() {
         [b'n', ..] => Ok(None),
         [b'"', ..] => text_of(field).map(|text| Some(text.into_bytes())).ok_or_else(|| {
-            format!("{name} has one half of a surrogate pair without the other, which is no character")
+            format!(
+                "{name} has one half of a surrogate pair without the other, which is no character"
+            )
         }),
         [b'-', digits @ ..] | digits if !digits.is_empty() && is_whole(digits) => {
             Ok(Some(field.raw.as_bytes().to_vec()))

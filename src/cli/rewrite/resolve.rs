@@ -5,7 +5,7 @@ use super::render::Canonicals;
 use crate::cli::fault::CliFault;
 use crate::cli::print::to_stderr;
 use crate::cli::server_error::ServerError;
-use aka_client::{Client, ResolveError, Session};
+use aka_client::{ResolveError, Session};
 use bytes::Bytes;
 use clap::ValueEnum;
 use std::collections::HashMap;
@@ -31,7 +31,10 @@ pub enum OnUnavailable {
 /// What became of an event.
 pub(super) enum Outcome {
     /// One for each of its ids.
-    Resolved { canonicals: Canonicals, degraded: bool },
+    Resolved {
+        canonicals: Canonicals,
+        degraded: bool,
+    },
     Unresolved,
     /// A fact was made an alias, or was one.
     Learned,
@@ -42,7 +45,6 @@ pub(super) enum Outcome {
 }
 
 pub(super) struct ResolveStep {
-    pub client: Client,
     pub session: Session,
     pub learn: bool,
     pub on_unavailable: OnUnavailable,

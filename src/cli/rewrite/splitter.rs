@@ -84,10 +84,8 @@ impl<R: Read> Splitter<R> {
             self.scan(&mut events);
             if self.ended {
                 self.finish(&mut events);
-                return Ok((!self.buffer.is_empty()).then(|| Cut {
-                    data: std::mem::take(&mut self.buffer),
-                    events,
-                }));
+                return Ok((!self.buffer.is_empty())
+                    .then(|| Cut { data: std::mem::take(&mut self.buffer), events }));
             }
             if !events.is_empty() {
                 return Ok(Some(self.cut(events)));
@@ -244,11 +242,10 @@ mod tests {
     #[test]
     fn elements_of_an_array_are_events() {
         assert_cut("[]", &[]);
-        assert_cut(" [ {\"a\":\"]}\\\"\\\\\"} ,\n{\"b\":[1,{}]},3]\n", &[
-            "{\"a\":\"]}\\\"\\\\\"}",
-            "{\"b\":[1,{}]}",
-            "3",
-        ]);
+        assert_cut(
+            " [ {\"a\":\"]}\\\"\\\\\"} ,\n{\"b\":[1,{}]},3]\n",
+            &["{\"a\":\"]}\\\"\\\\\"}", "{\"b\":[1,{}]}", "3"],
+        );
         assert_cut("[{\"a\":1},{\"b\"", &["{\"a\":1}", "{\"b\""]);
         assert_cut("[1]\n{\"a\":1}\n", &["1", "{\"a\":1}"]);
     }
