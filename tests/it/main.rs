@@ -23,6 +23,7 @@ mod races;
 mod reads;
 mod reports;
 mod retention;
+mod rewrite;
 mod stale_set;
 mod startup;
 mod statements;
