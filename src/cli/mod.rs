@@ -26,6 +26,7 @@ mod progress;
 mod records;
 mod report;
 mod resolve;
+mod rewrite;
 mod serve;
 mod server_error;
 mod server_url;
@@ -78,6 +79,7 @@ enum Command {
     Export(export::ExportArgs),
     Import(import::ImportArgs),
     Resolve(resolve::ResolveArgs),
+    Rewrite(Box<rewrite::RewriteArgs>),
     #[command(subcommand)]
     Alias(alias::AliasCommand),
     #[command(subcommand)]
@@ -123,6 +125,7 @@ async fn run(passed: Result<PassedSockets, SocketFault>) -> ExitCode {
         Command::Export(args) => export::run(args).await,
         Command::Import(args) => import::run(args).await,
         Command::Resolve(args) => resolve::run(args).await,
+        Command::Rewrite(args) => rewrite::run(*args).await,
         Command::Alias(command) => alias::run(command).await,
         Command::Auth(command) => auth::run(&command),
         Command::Health(args) => health::run(args).await,
@@ -140,6 +143,7 @@ impl Command {
         match self {
             Self::Import(args) => args.output.output,
             Self::Resolve(args) => args.output.output,
+            Self::Rewrite(args) => args.output.output,
             Self::Alias(command) => command.shared().output.output,
             Self::Status(args) => args.output.output,
             Self::Bench(args) => args.output.output,

@@ -24,8 +24,10 @@ impl File {
 
 /// The `src` folder that a path is in, such as `crates/core/src/`.
 pub fn program_src(path: &str) -> Option<&str> {
-    if path.starts_with("src/") {
-        return Some("src/");
+    for src in ["src/", "clients/rust/src/"] {
+        if path.starts_with(src) {
+            return path.get(..src.len());
+        }
     }
     let crate_name = path.strip_prefix("crates/")?.split('/').next()?;
     let src = path.get(..format!("crates/{crate_name}/src/").len())?;

@@ -8,6 +8,7 @@ extern crate aka_test_support;
 
 mod audit;
 mod auth;
+mod client;
 mod cluster;
 mod command_line;
 mod contract;
@@ -26,6 +27,7 @@ mod races;
 mod reads;
 mod reports;
 mod retention;
+mod rewrite;
 mod stale_set;
 mod startup;
 mod statements;

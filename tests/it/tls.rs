@@ -10,10 +10,10 @@ mod rotation;
 mod settings;
 
 use aka_test_support::{Aka, Database, backend};
-pub use authority::{Authority, KeyFolder};
+pub(crate) use authority::{Authority, KeyFolder};
 
 /// Starts a server on SQLite with the certificate of this folder and more flags.
-async fn start(files: &KeyFolder, flags: &[&str]) -> (Database, Aka) {
+pub(crate) async fn start(files: &KeyFolder, flags: &[&str]) -> (Database, Aka) {
     start_with_env(files, flags, &[]).await
 }
 

@@ -1,0 +1,80 @@
+//! The files beside the output: events that were rejected, and how far the command is.
+
+use crate::cli::fault::CliFault;
+use crate::cli::print::push_json;
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+/// An event that was rejected, as a line of the file.
+#[derive(Serialize)]
+pub(super) struct RejectedEvent<'a> {
+    pub event: u64,
+    pub reason: &'a str,
+    pub text: &'a str,
+}
+
+/// The file of rejected events. It is opened before the first event is read.
+pub(super) struct Rejects(Option<File>);
+
+impl Rejects {
+    pub fn open(path: Option<&Path>) -> Result<Self, CliFault> {
+        let open = |path: &Path| {
+            let opened = OpenOptions::new().create(true).append(true).open(path);
+            opened.map_err(|error| {
+                CliFault::Usage(format!("cannot open {}: {error}", path.display()))
+            })
+        };
+        Ok(Self(path.map(open).transpose()?))
+    }
+
+    pub fn add(&mut self, rejected: &RejectedEvent<'_>) -> Result<(), CliFault> {
+        let Some(file) = &mut self.0 else { return Ok(()) };
+        let mut line = Vec::new();
+        push_json(&mut line, rejected)?;
+        file.write_all(&line)
+            .map_err(|source| CliFault::Io { what: "cannot write to the file of rejects", source })
+    }
+}
+
+/// How many events were written.
+#[derive(Default, Deserialize, Serialize)]
+struct Written {
+    events: u64,
+}
+
+/// The file that remembers it.
+pub(super) struct ResumeFile(Option<PathBuf>);
+
+impl ResumeFile {
+    pub fn new(path: Option<PathBuf>) -> Self {
+        Self(path)
+    }
+
+    /// How many events were written before.
+    pub fn read(&self) -> Result<u64, CliFault> {
+        let Some(path) = &self.0 else { return Ok(0) };
+        let wrong = |why: String| CliFault::Usage(format!("{}: {why}", path.display()));
+        match fs::read(path) {
+            Ok(text) => {
+                let written: Written =
+                    serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
+                Ok(written.events)
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(wrong(error.to_string())),
+        }
+    }
+
+    /// Replaces the file as a whole.
+    pub fn write(&self, events: u64) -> Result<(), CliFault> {
+        let Some(path) = &self.0 else { return Ok(()) };
+        let mut new = path.clone().into_os_string();
+        new.push(".new");
+        let mut text = Vec::new();
+        push_json(&mut text, &Written { events })?;
+        let written = fs::write(&new, text).and_then(|()| fs::rename(&new, path));
+        written.map_err(|source| CliFault::Io { what: "cannot write the resume file", source })
+    }
+}
