@@ -40,7 +40,7 @@ impl Rejects {
 
 /// How many events were written.
 #[derive(Default, Deserialize, Serialize)]
-struct Written {
+struct WrittenEvents {
     events: u64,
 }
 
@@ -58,7 +58,7 @@ impl ResumeFile {
         let wrong = |why: String| CliFault::Usage(format!("{}: {why}", path.display()));
         match fs::read(path) {
             Ok(text) => {
-                let written: Written =
+                let written: WrittenEvents =
                     serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
                 Ok(written.events)
             }
@@ -73,7 +73,7 @@ impl ResumeFile {
         let mut new = path.clone().into_os_string();
         new.push(".new");
         let mut text = Vec::new();
-        push_json(&mut text, &Written { events })?;
+        push_json(&mut text, &WrittenEvents { events })?;
         let written = fs::write(&new, text).and_then(|()| fs::rename(&new, path));
         written.map_err(|source| CliFault::Io { what: "cannot write the resume file", source })
     }

@@ -24,7 +24,7 @@ async fn a_kill_costs_no_id(backend: Backend) {
     let database = Database::create(backend).await;
     let addresses: Vec<String> = (0..2).map(|_| format!("127.0.0.1:{}", free_port())).collect();
     let serve = async |n: usize| Aka::serve(&database, &["--listen", &addresses[n]]).await;
-    let mut servers = vec![serve(0).await, serve(1).await];
+    let mut servers = [serve(0).await, serve(1).await];
     servers[0].create_many("alias", 500).await;
     let timeout = Duration::from_secs(10);
     let urls = addresses.iter().map(|address| format!("http://{address}"));
