@@ -22,15 +22,22 @@ pub struct TokenArgs {
 impl TokenArgs {
     /// The value of the header `authorization`. `None`: there is no token.
     pub(super) fn header(&self) -> Result<Option<HeaderValue>, CliFault> {
+        let Some(token) = self.token()? else { return Ok(None) };
+        let header = HeaderValue::try_from(format!("Bearer {}", token.reveal()));
+        // A token is ASCII.
+        header.map(Some).map_err(|_| CliFault::Usage("the token cannot be sent".to_owned()))
+    }
+
+    /// The token. `None`: there is none.
+    pub(super) fn token(&self) -> Result<Option<BearerToken>, CliFault> {
         let Some((text, place)) = self.text()? else { return Ok(None) };
         // The fault never quotes it.
         let token = BearerToken::parse(text.trim()).ok_or_else(|| {
             CliFault::Usage(format!(
                 "{place} holds no token of aka, or one that is cut short or damaged; `aka auth token` makes one"
             ))
-        })?;
-        let header = HeaderValue::try_from(format!("Bearer {}", token.reveal()));
-        header.map(Some).map_err(|_| CliFault::Usage(format!("{place} holds no token of aka")))
+        });
+        token.map(Some)
     }
 
     /// The text that should be a token, and where it is from.

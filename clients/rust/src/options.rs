@@ -60,6 +60,8 @@ pub struct ClientOptions {
     pub staleness: Duration,
     /// A file whose text is sent as `authorization: Bearer …`. It is read again when it changes.
     pub token_file: Option<PathBuf>,
+    /// The token itself, where there is no such file.
+    pub token: Option<String>,
     /// The authorities that vouch for https servers, in PEM. Default: those of the system.
     pub ca: Option<PathBuf>,
     /// The certificate to show to https servers, in PEM, and its private key.
@@ -88,6 +90,7 @@ impl ClientOptions {
             cache_entries: 0,
             staleness: Duration::from_secs(1),
             token_file: None,
+            token: None,
             ca: None,
             cert: None,
             key: None,

@@ -32,7 +32,11 @@ impl Shared {
             options.endpoints.iter().map(|text| Target::parse(text)).collect();
         let targets = targets?;
         let dial = Dial::new(&options, &targets)?;
-        let credentials = options.token_file.clone().map(Credentials::read).transpose()?;
+        let credentials = match (&options.token_file, &options.token) {
+            (Some(path), _) => Some(Credentials::read(path.clone())?),
+            (None, Some(token)) => Some(Credentials::fixed(token)?),
+            (None, None) => None,
+        };
         let hooks = Arc::new(Hooks::new(options.observer.clone()));
         let endpoints = Endpoints::new(targets, dial, options.max_in_flight, hooks.clone());
         endpoints.look_up().await?;

@@ -101,9 +101,9 @@ impl RewriteArgs {
         Ok(EventReader { format: self.format, fields: self.fields.clone(), projects })
     }
 
-    pub(super) fn client_options(&self) -> ClientOptions {
-        let tls = &self.client.tls;
-        ClientOptions {
+    pub(super) fn client_options(&self) -> Result<ClientOptions, CliFault> {
+        let (tls, token) = (&self.client.tls, &self.client.token);
+        Ok(ClientOptions {
             timeout: Duration::from_millis(self.client.timeout_ms),
             connect_timeout: Duration::from_secs(3),
             when_full: aka_client::WhenFull::Wait,
@@ -111,9 +111,12 @@ impl RewriteArgs {
             ca: tls.ca.clone(),
             cert: tls.cert.clone(),
             key: tls.key.clone(),
+            // Read again while the command runs.
+            token_file: token.token_file.clone(),
+            token: token.token()?.map(|token| token.reveal().to_owned()),
             user_agent: concat!("aka-cli/", env!("CARGO_PKG_VERSION")).to_owned(),
             ..ClientOptions::to([self.client.server.to_string()])
-        }
+        })
     }
 }
 

@@ -45,7 +45,7 @@ pub async fn run(args: RewriteArgs) -> Result<(), CliFault> {
     let mut rejects = Rejects::open(args.rejects.as_deref())?;
     let resume = ResumeFile::new(args.resume_file.clone());
     let skip = resume.read()?;
-    let client = aka_client::Client::connect(args.client_options()).await;
+    let client = aka_client::Client::connect(args.client_options()?).await;
     let client = client.map_err(|error| CliFault::Usage(error.to_string()))?;
     let step = &ResolveStep {
         session: client.session(),

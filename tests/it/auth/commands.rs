@@ -35,6 +35,14 @@ async fn the_commands_send_a_token() {
     let import = command(&server, ["import"]).env("AKA_TOKEN", &writer.text).input(rows);
     let imported = import.run().await;
     assert_eq!(imported.code, Some(0), "{imported}");
+    let event = r#"{"event":"e","properties":{"distinct_id":"bob"}}"#;
+    let rewrite = || command(&server, ["rewrite"]).input(event);
+    let rewritten = rewrite().env("AKA_TOKEN", &reader.text).run().await;
+    assert!(rewritten.text().contains("alice"), "{rewritten}");
+    let by_file = rewrite().env("AKA_TOKEN_FILE", file).run().await;
+    assert_eq!(by_file.text(), rewritten.text(), "{by_file}");
+    let refused = rewrite().run().await;
+    assert_eq!((refused.code, refused.text()), (Some(1), String::new()), "{refused}");
     command(&server, ["health"]).run().await.succeeded();
 }
 
