@@ -95,6 +95,7 @@ pub async fn serve(
         metrics: operations.metrics.clone(),
         tls: config.tls.grpc.clone(),
         max_connections,
+        max_connections_per_peer: config.max_connections_per_peer,
         workers,
         closing: closing.clone(),
         stopping: stopping.clone(),

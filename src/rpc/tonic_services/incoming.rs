@@ -9,6 +9,8 @@ use http::Request;
 use http_body::{Body, Frame};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::{Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Status;
 
@@ -20,6 +22,26 @@ const HEADER: usize = 64;
 pub struct Incoming {
     body: RecvStream,
     held: HeldMemory,
+    limit: Option<ReadLimit>,
+}
+
+/// How long the messages of a call may take, from when they are first waited for.
+enum ReadLimit {
+    NotWaited(Duration),
+    Waits(Pin<Box<Sleep>>),
+}
+
+impl ReadLimit {
+    /// Returns when the time is over.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Self::NotWaited(limit) = *self {
+            *self = Self::Waits(Box::pin(sleep(limit)));
+        }
+        match self {
+            Self::Waits(sleep) => sleep.as_mut().poll(context),
+            Self::NotWaited(_) => Poll::Pending,
+        }
+    }
 }
 
 impl Incoming {
@@ -28,7 +50,13 @@ impl Incoming {
         let headers = request.headers().iter();
         let headers = headers.map(|(name, value)| HEADER + name.as_str().len() + value.len());
         let held = memory.take(headers.sum())?;
-        Some(request.map(|body| Self { body, held }))
+        Some(request.map(|body| Self { body, held, limit: None }))
+    }
+
+    /// All messages must come in this time.
+    pub fn within(mut self, limit: Duration) -> Self {
+        self.limit = Some(ReadLimit::NotWaited(limit));
+        self
     }
 }
 
@@ -40,9 +68,13 @@ impl Body for Incoming {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let Self { body, held } = &mut *self;
+        let Self { body, held, limit } = &mut *self;
         let failed = |error: h2::Error| Status::cancelled(error.to_string());
-        if let Some(data) = ready!(body.poll_data(context)) {
+        let data = body.poll_data(context);
+        if data.is_pending() && limit.as_mut().is_some_and(|limit| limit.poll(context).is_ready()) {
+            return Poll::Ready(Some(Err(CallFault::DeadlineExceeded.into())));
+        }
+        if let Some(data) = ready!(data) {
             let data = data.map_err(failed).and_then(|data| {
                 if !held.grow(data.len()) {
                     return Err(CallFault::NoMemory.into());

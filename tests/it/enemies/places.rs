@@ -24,7 +24,8 @@ async fn idle_connections_make_room(backend: Backend) {
     let mut answers = answers.expect("a stream").into_inner();
     let idle: Vec<_> = (0..2 * PLACES).map(|_| Idle::connect(&aka)).collect();
     eventually("some are sent away", async || {
-        (aka.metric("aka_idle_connections_closed_total", &[]).await >= PLACES as f64).then_some(())
+        (aka.metric("aka_connections_closed_total", &["reason=\"idle\""]).await >= PLACES as f64)
+            .then_some(())
     })
     .await;
     let mut newcomer = ResolverClient::new(aka.new_channel());
