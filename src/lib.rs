@@ -59,6 +59,8 @@ pub mod auth;
 pub mod check;
 pub mod cli;
 pub mod config;
+#[cfg(test)]
+mod fuzz;
 mod hooks;
 pub mod metrics;
 pub mod ops;

@@ -3,6 +3,8 @@
 use crate::auth::Pass;
 use crate::rpc::memory::{ConnectionMemory, HeldMemory};
 use crate::rpc::status::CallFault;
+use aka_wire::MAX_MESSAGE;
+use aka_wire::frame::PREFIX;
 use bytes::Bytes;
 use h2::RecvStream;
 use http::Request;
@@ -22,7 +24,43 @@ const HEADER: usize = 64;
 pub struct Incoming {
     body: RecvStream,
     held: HeldMemory,
+    heads: MessageHeads,
     limit: Option<ReadLimit>,
+}
+
+/// Finds out how long the messages are that a client has begun. tonic reserves the memory for a whole
+/// message as soon as it has the head, so the head counts, and not what has come.
+#[derive(Default)]
+struct MessageHeads {
+    /// The part of a head that has come, of a head that came in pieces.
+    head: [u8; PREFIX],
+    got: usize,
+    /// How many bytes of a message are still to come.
+    rest: usize,
+}
+
+impl MessageHeads {
+    /// How many bytes the messages have whose heads are whole with these bytes.
+    fn claimed(&mut self, mut bytes: &[u8]) -> usize {
+        let mut claimed = 0;
+        loop {
+            let passed = self.rest.min(bytes.len());
+            self.rest -= passed;
+            bytes = &bytes[passed..];
+            let taken = bytes.len().min(PREFIX - self.got);
+            self.head[self.got..self.got + taken].copy_from_slice(&bytes[..taken]);
+            bytes = &bytes[taken..];
+            self.got += taken;
+            if self.got < PREFIX {
+                return claimed;
+            }
+            let [_flag, length @ ..] = self.head;
+            self.rest = u32::from_be_bytes(length) as usize;
+            self.got = 0;
+            // tonic refuses a longer one before it reserves anything.
+            claimed += PREFIX + self.rest.min(MAX_MESSAGE);
+        }
+    }
 }
 
 /// How long the messages of a call may take, from when they are first waited for.
@@ -50,7 +88,7 @@ impl Incoming {
         let headers = request.headers().iter();
         let headers = headers.map(|(name, value)| HEADER + name.as_str().len() + value.len());
         let held = memory.take(headers.sum())?;
-        Some(request.map(|body| Self { body, held, limit: None }))
+        Some(request.map(|body| Self { body, held, heads: MessageHeads::default(), limit: None }))
     }
 
     /// All messages must come in this time.
@@ -68,7 +106,7 @@ impl Body for Incoming {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let Self { body, held, limit } = &mut *self;
+        let Self { body, held, heads, limit } = &mut *self;
         let failed = |error: h2::Error| Status::cancelled(error.to_string());
         let data = body.poll_data(context);
         if data.is_pending() && limit.as_mut().is_some_and(|limit| limit.poll(context).is_ready()) {
@@ -76,7 +114,7 @@ impl Body for Incoming {
         }
         if let Some(data) = ready!(data) {
             let data = data.map_err(failed).and_then(|data| {
-                if !held.grow(data.len()) {
+                if !held.grow(heads.claimed(&data)) {
                     return Err(CallFault::NoMemory.into());
                 }
                 body.flow_control().release_capacity(data.len()).map_err(failed)?;
@@ -131,5 +169,30 @@ impl Body for UntilStopped {
 
     fn is_end_stream(&self) -> bool {
         self.body.is_end_stream()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzz::always;
+    use aka_wire::frame::framed;
+
+    #[test]
+    fn what_is_claimed_does_not_depend_on_where_the_chunks_end() {
+        always(|random| {
+            let messages: Vec<Vec<u8>> = random.arbitrary()?;
+            let frame = |message: &Vec<u8>| {
+                framed(message.len(), |buffer| buffer.extend_from_slice(message))
+            };
+            let wire = messages.iter().map(frame).collect::<Vec<_>>().concat();
+            let mut heads = MessageHeads::default();
+            let chunks = wire.chunks(random.int_in_range(1..=64)?);
+            assert_eq!(chunks.map(|chunk| heads.claimed(chunk)).sum::<usize>(), wire.len());
+            Ok(())
+        });
+        let mut heads = MessageHeads::default();
+        assert_eq!(heads.claimed(&[0, 0, 16, 0, 0]), PREFIX + (1 << 20));
+        assert_eq!(heads.claimed(&[0; 100]), 0, "it belongs to the message");
     }
 }
