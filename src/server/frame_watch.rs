@@ -220,8 +220,8 @@ mod tests {
     fn a_flood_is_found_and_answers_allow_for_more() {
         let pings = frame(PING, 8).repeat(1_000);
         let mut watch = FrameWatch::new(0);
-        let floods = (0..100).filter(|_| !watch.see(&pings, nothing_sent)).count();
-        assert!(floods > 50, "{floods}");
+        let first = (0..1_000).find(|_| !watch.see(&pings, nothing_sent)).expect("a flood");
+        assert!(first >= 10, "{first}: the first ten thousand are allowed");
         let mut watch = FrameWatch::new(0);
         let mut sent = 0;
         for _ in 0..100 {

@@ -14,7 +14,7 @@ pub(super) struct Intake<'a> {
     signs: &'a Signs,
     held: HeldWindow,
     window: u32,
-    /// How much had been received when this was last looked at.
+    /// How much had been received when the window was last changed.
     seen: u64,
 }
 
@@ -29,14 +29,14 @@ impl<'a> Intake<'a> {
         self.signs.is_flooding()
     }
 
-    /// The new window, if the client uses the one that it has and there is room for a wider one. To
-    /// be asked whenever the connection has read all there is.
+    /// The new window, if the client has used half of the one that it has and there is room for a
+    /// wider one. A client that sends little never has more than it had at first.
     pub fn wider_window(&mut self) -> Option<u32> {
         let received = self.signs.received();
-        let used = received - std::mem::replace(&mut self.seen, received);
-        if used < u64::from(self.window / 2) || self.window == WIDEST {
+        if self.window == WIDEST || received - self.seen < u64::from(self.window / 2) {
             return None;
         }
+        self.seen = received;
         let wider = (4 * self.window).min(WIDEST);
         self.held.hold(wider - FIRST_WINDOW).then(|| {
             self.window = wider;
