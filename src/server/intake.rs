@@ -44,3 +44,40 @@ impl<'a> Intake<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rpc::RequestMemory;
+    use metrics::{Counter, Gauge};
+    use std::sync::Arc;
+
+    #[test]
+    fn the_window_grows_as_it_is_used_while_there_is_room() {
+        let memory = RequestMemory::new(16 << 20, Gauge::noop(), Counter::noop());
+        let memory = Arc::new(memory);
+        let grown = || {
+            let signs = Signs::default();
+            let mut intake = Intake::new(&signs, memory.of_connection().window());
+            assert_eq!(intake.wider_window(), None, "nothing was sent");
+            let mut windows = Vec::new();
+            for received in (0..4 << 20).step_by(10_000) {
+                signs.note_received(received);
+                windows.extend(intake.wider_window());
+            }
+            (windows, intake.held)
+        };
+        let wide = vec![4 * FIRST_WINDOW, WIDEST];
+        // Four MiB are for windows.
+        let mut held: Vec<_> = (0..4)
+            .map(|_| {
+                let (windows, held) = grown();
+                assert_eq!(windows, wide);
+                held
+            })
+            .collect();
+        assert!(grown().0.len() < 2, "there is no room");
+        held.pop();
+        assert_eq!(grown().0, wide);
+    }
+}

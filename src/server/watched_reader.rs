@@ -29,6 +29,12 @@ impl Signs {
         self.received.load(Ordering::Relaxed)
     }
 
+    /// Notes how many there are.
+    #[inline]
+    pub fn note_received(&self, bytes: u64) {
+        self.received.store(bytes, Ordering::Relaxed);
+    }
+
     /// Whether the client sends so many frames that are no calls that its connection should end.
     #[inline]
     pub fn is_flooding(&self) -> bool {
@@ -75,7 +81,7 @@ impl<R: AsyncRead + Unpin, S: Sent + Unpin> AsyncRead for WatchedReader<'_, R, S
         ready!(read)?;
         signs.heard.store(true, Ordering::Relaxed);
         if watch.see(&buffer.filled()[before..], || sent.sent()) {
-            signs.received.store(watch.data(), Ordering::Relaxed);
+            signs.note_received(watch.data());
             return Poll::Ready(Ok(()));
         }
         buffer.set_filled(before);

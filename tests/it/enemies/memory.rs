@@ -29,6 +29,7 @@ const BUDGET_BYTES: f64 = (16 << 20) as f64;
 const BATCH: &str = "/aka.v1.Resolver/BatchResolve";
 const STREAM: &str = "/aka.v1.Resolver/StreamResolve";
 const CREATES: &str = "/aka.v1.AliasAdmin/BatchCreateAliases";
+const HEALTH: &str = "/grpc.health.v1.Health/Check";
 const LIST: &str = "/aka.v1.AliasAdmin/ListAliases";
 
 /// A client that reads what it is sent, and never lets the server send an answer's data: the window
@@ -219,7 +220,7 @@ on_backends!(messages_without_an_end_are_bounded: sqlite);
 
 /// Each is 60 KB of a message of a megabyte.
 async fn messages_without_an_end_are_bounded(backend: Backend) {
-    for path in [BATCH, STREAM, CREATES] {
+    for path in [BATCH, STREAM, CREATES, HEALTH] {
         let (_database, aka, before) = victim(backend).await;
         let mut half = vec![0; 60_000];
         half[..5].copy_from_slice(&[0, 0, 16, 0, 0]);
