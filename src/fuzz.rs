@@ -9,10 +9,10 @@ use std::cell::Cell;
 use std::time::Duration;
 
 /// For how long a decoder is tried, unless the environment says otherwise.
-const USUAL: Duration = Duration::from_millis(3_000);
+const USUAL: Duration = Duration::from_secs(5);
 
 /// The most random bytes of one case.
-const LONGEST: u32 = 1 << 10;
+const LONGEST: u32 = 1 << 9;
 
 /// Tries a property of a decoder with many inputs. A failure prints the seed that replays it.
 pub fn always(property: impl Fn(&mut Unstructured<'_>) -> Result<()>) {

@@ -7,7 +7,7 @@ use crate::rpc::HeldWindow;
 /// The window of a connection at first. No client can be given less (RFC 9113, section 6.9.2).
 pub(super) const FIRST_WINDOW: u32 = 65_535;
 /// The widest window: a client ten milliseconds away can send 100 MB/s with it.
-const WIDEST: u32 = 1 << 20;
+const WIDEST: u32 = 16 * FIRST_WINDOW;
 
 /// The intake of one connection.
 pub(super) struct Intake<'a> {
