@@ -19,9 +19,9 @@ EXPOSE 50051 9464
 ENTRYPOINT ["aka"]
 # A published port leads to the container's own address, so `docker run … aka serve` needs these.
 ENV AKA_LISTEN=0.0.0.0:50051 AKA_METRICS_LISTEN=0.0.0.0:9464
-# INSECURE: the image has no certificate, so without settings of yours gRPC is neither encrypted nor
-# protected, and whoever reaches the port may change every alias. Mount a certificate and a key, name
-# them by AKA_TLS_CERT, AKA_TLS_KEY and AKA_TLS_CLIENT_CA, and set AKA_INSECURE=false
+# INSECURE: the image has no certificate and no principals, so without settings of yours gRPC is neither encrypted nor
+# protected, and whoever reaches the port may change every alias. Mount a certificate, a key
+# and a file of principals, name them by AKA_TLS_CERT, AKA_TLS_KEY and AKA_AUTH_FILE, and set AKA_INSECURE=false
 # (docs/security.md).
 ENV AKA_INSECURE=true
 CMD ["serve"]

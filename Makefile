@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build quick test lint fmt bench compare deny advisories check-deploy
+.PHONY: help build quick test test-python lint fmt bench compare deny advisories check-deploy
 
 # The real database servers for the tests live here, unless AKA_TEST_TOOLS says otherwise.
 export AKA_TEST_TOOLS ?= $(CURDIR)/.test-tools
@@ -15,10 +15,15 @@ quick: ## Run the tests that need no database (the simulation with fewer seeds a
 	AKA_SIM_SEEDS=$${AKA_SIM_SEEDS:-100} cargo test --locked --workspace --features aka/test-hooks --test simulation -- --skip mutants::
 	cargo test --locked --workspace --features aka/test-hooks --doc
 
-test: ## Install the test databases if need be, then run all tests
+test: ## Install the test databases and Prometheus if need be, then run all tests, those of the Python client too
 	scripts/install-test-databases
+	scripts/install-prometheus
 	cargo test --locked --workspace --features aka/test-hooks
 	cargo test --locked -p aka-core --features shuttle --test interleavings
+	scripts/test-python-client
+
+test-python: ## Run the tests of the Python client (against target/debug/aka, which `cargo build` makes)
+	scripts/test-python-client
 
 lint: ## Check the formatting, and run clippy and rustdoc with warnings as errors
 	cargo fmt --check

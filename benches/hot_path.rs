@@ -4,7 +4,8 @@
 
 use aka::admin::{Admin, NewAlias, Rules};
 use aka::metrics::Metrics;
-use aka::resolve::{Deadline, Resolver};
+use aka::quotas::Quotas;
+use aka::resolve::{ReadTerms, Resolver};
 use aka::shard::{Cluster, ClusterSettings, ShardSettings};
 use aka::store::{SqliteStore, Store, migrate};
 use aka_core::clock::Boottime;
@@ -59,13 +60,12 @@ async fn warm_resolver(folder: &std::path::Path, ids: &[Bytes]) -> (Resolver, Ar
     let stores: Vec<Box<dyn Store>> = vec![Box::new(store)];
     let cluster = Cluster::start(stores, &settings, &metrics, |_| {}).await.expect("started");
     let rules = Rules { placeholders: Placeholders::default(), max_aliases: 500 };
-    create_every_other(&Admin::new(cluster.clone(), rules.clone()), ids).await;
-    let resolver = Resolver::new(cluster.clone(), rules.placeholders, metrics);
+    create_every_other(&Admin::new(cluster.clone(), rules.clone(), Quotas::none()), ids).await;
+    let resolver = Resolver::new(cluster.clone(), rules.placeholders, metrics, Quotas::none());
     // Read twice, because loads from before the feed has caught up are not kept.
     for _ in 0..2 {
         for ids in ids.chunks(5_000) {
-            let answer =
-                resolver.resolve(PROJECT, each(ids), "", deadline()).await.expect("resolved");
+            let answer = resolver.resolve(PROJECT, each(ids), "", terms()).await.expect("resolved");
             assert!(answer.failures.is_empty());
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -91,9 +91,9 @@ fn each(ids: &[Bytes]) -> impl ExactSizeIterator<Item = &[u8]> {
     ids.iter().map(|id| &id[..])
 }
 
-fn deadline() -> Deadline {
+fn terms() -> ReadTerms {
     let arrived = Boottime::now();
-    Deadline { arrived, until: arrived.plus(LATER) }
+    ReadTerms { arrived, until: arrived.plus(LATER), may_load: true }
 }
 
 fn resolve(criterion: &mut Criterion) {
@@ -107,7 +107,7 @@ fn resolve(criterion: &mut Criterion) {
         group.bench_function(format!("{batch}"), |bencher| {
             bencher.to_async(&runtime).iter(|| {
                 let ids = batches.next().expect("ids");
-                resolver.resolve(PROJECT, each(ids), "", deadline())
+                resolver.resolve(PROJECT, each(ids), "", terms())
             });
         });
     }

@@ -21,6 +21,7 @@
 //! | [`auth`] | principals, tokens, and the gate that every call passes |
 //! | [`rpc`] | routes each RPC; messages and statuses |
 //! | [`overload`] | what a thread that is late refuses |
+//! | [`quotas`] | how much each project may ask for |
 //! | [`resolve`] | the path of a read |
 //! | [`admin`] | what each write means |
 //! | [`shard`] | the tasks and connections of one shard |

@@ -1,7 +1,7 @@
 //! The echo: a bare tonic server with the contract of aka and nothing behind it. It shows the cost of
 //! gRPC alone.
 //!
-//! `cargo bench --bench compare -- echo SHAPE [EVERY]`. It says where it serves, as `aka serve`
+//! `cargo bench --bench compare -- echo SHAPE [EVERY [CERT KEY]]`. It says where it serves, as `aka serve`
 //! does, and goes on until it is killed. SHAPE is how its threads are made:
 //!
 //! - `shared`: one runtime with as many threads as there are processors, as tonic's documentation
@@ -25,7 +25,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::thread;
 use tokio::net::TcpListener as AsyncListener;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::Server;
+use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status, Streaming};
 
 /// The backlog of `listen`, as `aka` has it from the standard library.
@@ -80,8 +80,14 @@ impl Echo {
     }
 }
 
+/// The certificate and the key in these files.
+pub fn identity(cert: &str, key: &str) -> Result<ServerTlsConfig, Fault> {
+    let identity = Identity::from_pem(std::fs::read(cert)?, std::fs::read(key)?);
+    Ok(ServerTlsConfig::new().identity(identity))
+}
+
 /// Serves until it is killed.
-pub fn serve_forever(shape: &str, every: usize) -> Result<(), Fault> {
+pub fn serve_forever(shape: &str, every: usize, tls: Option<ServerTlsConfig>) -> Result<(), Fault> {
     let echo = Echo { every: every.max(1) };
     let threads = match shape {
         "shared" => 1,
@@ -102,7 +108,8 @@ pub fn serve_forever(shape: &str, every: usize) -> Result<(), Fault> {
                 1 => tokio::runtime::Builder::new_multi_thread(),
                 _ => tokio::runtime::Builder::new_current_thread(),
             };
-            scope.spawn(move || builder.enable_all().build()?.block_on(serve(listener, echo)))
+            let tls = tls.clone();
+            scope.spawn(move || builder.enable_all().build()?.block_on(serve(listener, echo, tls)))
         });
         // All started before the first is waited for.
         let runs: Vec<_> = runs.collect();
@@ -124,13 +131,21 @@ fn listener(port: u16) -> Result<TcpListener, Fault> {
     Ok(listener)
 }
 
-async fn serve(listener: TcpListener, echo: Echo) -> Result<(), Fault> {
+async fn serve(
+    listener: TcpListener,
+    echo: Echo,
+    tls: Option<ServerTlsConfig>,
+) -> Result<(), Fault> {
     let incoming = TcpListenerStream::new(AsyncListener::from_std(listener)?).map(|stream| {
         let stream = stream?;
         stream.set_nodelay(true)?;
         Ok::<_, std::io::Error>(stream)
     });
-    Server::builder()
+    let mut server = Server::builder();
+    if let Some(tls) = tls {
+        server = server.tls_config(tls)?;
+    }
+    server
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .serve_with_incoming(ResolverServer::new(echo), incoming)

@@ -19,7 +19,7 @@ enum Bound {
     RateAtLeast(f64),
 }
 
-const GOALS: [Goal; 8] = [
+const GOALS: [Goal; 10] = [
     Goal {
         what: "CPU, unary 8x50, beside the best echo",
         ours: "aka, unary 8x50",
@@ -49,6 +49,18 @@ const GOALS: [Goal; 8] = [
         ours: "aka, stream of 100s, 50 %",
         theirs: &["Redis, MGET of 100, 50 %"],
         bound: Bound::CpuAtMost(0.8),
+    },
+    Goal {
+        what: "CPU with TLS, unary 8x50, beside without",
+        ours: "aka over TLS, unary 8x50",
+        theirs: &["aka, unary 8x50"],
+        bound: Bound::CpuAtMost(1.35),
+    },
+    Goal {
+        what: "CPU with TLS, batch of 100, 50 % aliases, beside without",
+        ours: "aka over TLS, batch of 100, 50 %",
+        theirs: &["aka, batch of 100, 50 % aliases"],
+        bound: Bound::CpuAtMost(1.1),
     },
     Goal {
         what: "ids/s, cold ids in batches of 100, beside one SELECT each",

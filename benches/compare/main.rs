@@ -8,7 +8,8 @@
 //! - `--quick`: one round of a second each, to see that it works;
 //! - `--only TEXT`: only measurements whose name contains TEXT, for trying out;
 //! - `--no-plot`: leave `docs/latency.svg` alone;
-//! - `echo SHAPE [EVERY]`: be the echo and nothing else.
+//! - `echo SHAPE [EVERY [CERT KEY]]`: be the echo and nothing else; with certificate and key, over
+//!   TLS.
 //!
 //! Everything runs on this machine, on loopback: each of the servers, aka's MySQL, and the load.
 //! All of them know the same million keys with the same values, asked for with a skew (Zipf 0.99),
@@ -26,7 +27,9 @@ mod plot;
 mod process;
 mod redis;
 mod sample;
+mod secured;
 mod service;
+mod tls;
 mod world;
 
 use sample::{Results, Sample};
@@ -50,8 +53,13 @@ pub struct Options {
 fn main() -> Result<(), Fault> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     if let Some(("echo", rest)) = args.split_first().map(|(first, rest)| (first.as_str(), rest)) {
-        let every = rest.get(1).filter(|arg| *arg != "--bench").map_or(Ok(2), |n| n.parse())?;
-        return echo::serve_forever(rest.first().map_or("shared", String::as_str), every);
+        let rest: Vec<_> = rest.iter().filter(|arg| *arg != "--bench").collect();
+        let every = rest.get(1).map_or(Ok(2), |n| n.parse())?;
+        let tls = match rest[..] {
+            [_, _, cert, key] => Some(echo::identity(cert, key)?),
+            _ => None,
+        };
+        return echo::serve_forever(rest.first().map_or("shared", |s| s), every, tls);
     }
     let options = Options::parse(&args)?;
     let runtime = tokio::runtime::Runtime::new()?;

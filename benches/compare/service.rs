@@ -2,7 +2,8 @@
 
 use crate::Fault;
 use crate::sample::Sample;
-use aka_load::{ConnectedLoad, LoadOutcome, LoadPlan, LoadServer};
+use aka_load::{ConnectedLoad, LoadOutcome, LoadPlan, LoadServer, LoadTls};
+use http::HeaderValue;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -22,6 +23,10 @@ pub struct Load<'a> {
     /// The processes whose CPU time counts.
     pub pids: Vec<u32>,
     pub plan: LoadPlan,
+    /// How connections are encrypted, if they are.
+    pub tls: Option<LoadTls>,
+    /// The header with which calls say who makes them, if they do.
+    pub authorization: Option<HeaderValue>,
 }
 
 /// The result of an open loop.
@@ -59,9 +64,12 @@ impl Load<'_> {
         let server = LoadServer {
             address: self.address,
             others: Vec::new(),
-            url: format!("http://{}", self.address),
-            tls: None,
-            authorization: None,
+            url: match self.tls {
+                Some(_) => format!("https://{}", self.address),
+                None => format!("http://{}", self.address),
+            },
+            tls: self.tls.clone(),
+            authorization: self.authorization.clone(),
             timeout_ms: TIMEOUT_MS,
             pids: self.pids.clone(),
             database_pids: Vec::new(),

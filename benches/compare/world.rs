@@ -8,6 +8,7 @@ use crate::mysql;
 use crate::process::Server;
 use crate::redis::{self, Redis};
 use crate::sample::Sample;
+use crate::secured::Secured;
 use crate::service::Load;
 use aka_load::{LoadPlan, Mode};
 use aka_test_support::{DbServer, Engine, aka_program, shared_server};
@@ -35,7 +36,7 @@ const BATCH_100: Calls = Calls { connections: 16, concurrency: 1, mode: Mode::Ba
 const BATCH_512: Calls = Calls { mode: Mode::Batch(512), ..BATCH_100 };
 const STREAM_100: Calls = Calls { mode: Mode::Stream(100), ..BATCH_100 };
 /// Open loops of single calls, which never wait for each other.
-const SINGLE: Calls = Calls { connections: 8, concurrency: 500, mode: Mode::Unary };
+const SINGLE: Calls = Calls { connections: 8, concurrency: 250, mode: Mode::Unary };
 /// Their rate: calls a second.
 const RATE: f64 = 10_000.0;
 const ONE_BY_ONE: Shape = Shape { connections: 50, batch: 1 };
@@ -54,6 +55,7 @@ pub struct World<'a> {
     /// The two shapes, each for few aliases and for half of the ids.
     echo_shared: [Server; 2],
     echo_split: [Server; 2],
+    secured: Secured,
     redis: Server,
     memcached: Server,
     /// Removed last.
@@ -84,11 +86,12 @@ impl<'a> World<'a> {
             runtime,
             mysql_pid: mysql.pid().ok_or("MySQL is not running")?,
             select,
-            shard,
             aka,
             unfiltered,
             echo_shared: [echo("shared", 10)?, echo("shared", 2)?],
             echo_split: [echo("split", 10)?, echo("split", 2)?],
+            secured: Secured::start(folder.path(), &shard)?,
+            shard,
             redis: redis::start(&folder.path().display().to_string())?,
             memcached: memcached::start()?,
             _folder: folder,
@@ -113,6 +116,10 @@ impl<'a> World<'a> {
         add("echo shared, unary 8x50", grpc(self.echo(shared_half, UNARY_8X50)));
         add("echo split, unary 8x50", grpc(self.echo(split_half, UNARY_8X50)));
 
+        add("aka with principals, unary 8x50", grpc(self.with_token(UNARY_8X50)));
+        add("aka over TLS, unary 8x50", grpc(self.over_tls(UNARY_8X50)));
+        add("echo split over TLS, unary 8x50", grpc(self.echo_over_tls(UNARY_8X50)));
+
         add("aka, unary 50x1", grpc(self.aka(UNARY_50X1, HALF)));
         add("echo shared, unary 50x1", grpc(self.echo(shared_half, UNARY_50X1)));
         add("echo split, unary 50x1", grpc(self.echo(split_half, UNARY_50X1)));
@@ -128,6 +135,13 @@ impl<'a> World<'a> {
         add("aka, stream of 100s, 50 %", grpc(self.aka(STREAM_100, HALF)));
         add("echo shared, batch of 100, 50 %", grpc(self.echo(shared_half, BATCH_100)));
         add("echo split, batch of 100, 50 %", grpc(self.echo(split_half, BATCH_100)));
+        add("aka over TLS, batch of 100, 50 %", grpc(self.over_tls(BATCH_100)));
+        add("echo split over TLS, batch of 100, 50 %", grpc(self.echo_over_tls(BATCH_100)));
+        let shakes = |duration| {
+            let Secured { certificate, tls, .. } = &self.secured;
+            self.runtime.block_on(certificate.handshakes(tls, duration))
+        };
+        add("aka, TLS handshakes", Box::new(shakes));
         add("Redis, MGET of 100, 50 %", self.of_redis(HUNDREDS, HALF));
         add("memcached, get of 100, 50 %", self.of_memcached(HUNDREDS));
 
@@ -179,6 +193,22 @@ impl<'a> World<'a> {
         load
     }
 
+    fn over_tls(&self, calls: Calls) -> Load<'a> {
+        let plan = LoadPlan::new(project(HALF), keys::all(HALF));
+        Load { tls: Some(self.secured.client.clone()), ..self.load(&self.secured.tls, calls, plan) }
+    }
+
+    fn echo_over_tls(&self, calls: Calls) -> Load<'a> {
+        let tls = Some(self.secured.client.clone());
+        Load { tls, ..self.echo(&self.secured.echo, calls) }
+    }
+
+    fn with_token(&self, calls: Calls) -> Load<'a> {
+        let plan = LoadPlan::new(project(HALF), keys::all(HALF));
+        let authorization = Some(self.secured.token.clone());
+        Load { authorization, ..self.load(&self.secured.with_principals, calls, plan) }
+    }
+
     /// Starts an instance, and asks it from its first moment on.
     fn cold_start(&self, duration: Duration) -> Result<Sample, Fault> {
         let aka = serve(&self.shard, &[])?;
@@ -196,7 +226,8 @@ impl<'a> World<'a> {
     fn load(&self, server: &Server, calls: Calls, plan: LoadPlan) -> Load<'a> {
         let Calls { connections, concurrency, mode } = calls;
         let plan = LoadPlan { connections, concurrency, mode, zipf: keys::ZIPF, ..plan };
-        Load { runtime: self.runtime, address: server.address, pids: vec![server.pid()], plan }
+        let (runtime, address, pids) = (self.runtime, server.address, vec![server.pid()]);
+        Load { runtime, address, pids, plan, tls: None, authorization: None }
     }
 
     fn of_redis(&self, shape: Shape, aliases: f64) -> Run<'_> {
@@ -250,13 +281,14 @@ fn make_database(runtime: &Runtime, mysql: &DbServer) -> Result<String, Fault> {
 }
 
 /// Starts an instance of aka over this shard.
-fn serve(shard: &[String], flags: &[&str]) -> Result<Server, Fault> {
+pub fn serve(shard: &[String], flags: &[&str]) -> Result<Server, Fault> {
     let mut serve = aka("serve", shard);
     serve.args(["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]).args(flags);
     Server::that_says(serve)
 }
 
-fn aka(command: &str, shard: &[String]) -> Command {
+/// A command of aka, with nothing in its environment.
+pub fn aka(command: &str, shard: &[String]) -> Command {
     let mut aka = Command::new(aka_program());
     aka.env_clear().arg(command).args(shard);
     aka

@@ -4,7 +4,7 @@ use super::handle::{Admin, WriteAnswer};
 use super::refusal::Refusal;
 use super::request::{AliasPair, Creation, NewAlias};
 use aka_core::clock::Boottime;
-use aka_core::domain::Key;
+use aka_core::domain::{Key, Project};
 use std::collections::{HashMap, HashSet};
 
 /// A request of a batch that can be parsed, with its place in the batch.
@@ -27,6 +27,9 @@ impl Admin {
                 Err(refusal) => answers[index] = Err(refusal),
             }
         }
+        for (index, refusal) in self.beyond_quota(&mut items) {
+            answers[index] = Err(refusal);
+        }
         for stage in stages(&items) {
             if Boottime::now() >= deadline {
                 // The client has gone: nothing more is begun.
@@ -38,6 +41,23 @@ impl Admin {
             }
         }
         answers
+    }
+
+    /// Takes the requests from the quotas of their projects. Those of one project are taken together,
+    /// all or none. Removes those that are not taken.
+    fn beyond_quota(&self, items: &mut Vec<Item>) -> Vec<(usize, Refusal)> {
+        let mut counts: HashMap<Project, usize> = HashMap::new();
+        for (_, new) in &*items {
+            *counts.entry(new.pair.alias.project()).or_default() += 1;
+        }
+        let taken =
+            counts.into_iter().map(|(project, count)| (project, self.take_writes(project, count)));
+        let refused: HashMap<Project, Refusal> =
+            taken.filter_map(|(project, taken)| Some((project, taken.err()?))).collect();
+        let refusal = |item: &Item| refused.get(&item.1.pair.alias.project()).cloned();
+        let beyond = items.iter().filter_map(|item| Some((item.0, refusal(item)?))).collect();
+        items.retain(|item| refusal(item).is_none());
+        beyond
     }
 
     /// Creates the requests of one stage, and answers in order.

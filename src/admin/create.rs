@@ -19,6 +19,7 @@ impl Admin {
     /// As `docs/design.md`, section 2, lists them.
     pub async fn create(&self, new: NewAlias, deadline: Boottime) -> Result<WriteAnswer, Refusal> {
         let new = Creation::parse(&self.rules, new)?;
+        self.take_writes(new.pair.alias.project(), 1)?;
         if let Some(answer) = self.create_optimistically(&new, deadline).await? {
             return Ok(answer);
         }

@@ -22,6 +22,7 @@ impl Admin {
         deadline: Boottime,
     ) -> Result<Token, Refusal> {
         let alias = key(project_id, WhichId::Alias, alias_id)?;
+        self.take_writes(alias.project(), 1)?;
         let unlink = WriteStep::Unlink { alias: alias.clone(), expected_version };
         let Written { effects, at } =
             self.write(&alias, vec![unlink], LastStart::before(deadline)).await?;

@@ -2,11 +2,12 @@
 
 use super::refusal::Refusal;
 use super::request::Rules;
+use crate::quotas::{QuotaKind, Quotas};
 use crate::shard::{Cluster, Job, ReadPool, Shard, WriteFault, Written};
 use aka_core::clock::Boottime;
 use aka_core::coherence::LookupFailure;
-use aka_core::domain::{ForwardRow, Key, Position, Token};
-use aka_core::write::{Effect, STEP_LIMIT, WriteStep};
+use aka_core::domain::{ForwardRow, Key, Position, Project, Token};
+use aka_core::write::{Author, Effect, STEP_LIMIT, WriteStep};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
@@ -15,6 +16,9 @@ use tokio::task::JoinHandle;
 pub struct Admin {
     pub(super) cluster: Arc<Cluster>,
     pub(super) rules: Arc<Rules>,
+    quotas: Quotas,
+    /// Who makes its writes. `None`: aka itself.
+    author: Option<Author>,
 }
 
 /// An alias as it is shown to a client.
@@ -36,8 +40,18 @@ pub struct WriteAnswer {
 }
 
 impl Admin {
-    pub fn new(cluster: Arc<Cluster>, rules: Rules) -> Self {
-        Self { cluster, rules: Arc::new(rules) }
+    pub fn new(cluster: Arc<Cluster>, rules: Rules, quotas: Quotas) -> Self {
+        Self { cluster, rules: Arc::new(rules), quotas, author: None }
+    }
+
+    /// The same, with writes that this author makes.
+    pub fn by(&self, author: Author) -> Self {
+        Self { author: Some(author), ..self.clone() }
+    }
+
+    /// Takes writes from the quota of a project, all or none.
+    pub(super) fn take_writes(&self, project: Project, count: usize) -> Result<(), Refusal> {
+        self.quotas.take(project, QuotaKind::Writes, count).map_err(Refusal::Quota)
     }
 
     /// Runs a write to its end, also if its client has gone.
@@ -75,13 +89,15 @@ impl Admin {
         if Boottime::now() >= not_after {
             return Err(too_late);
         }
-        backlog.submit(Job { steps, not_after }).await.map_err(|fault| match fault {
-            WriteFault::TooLate => too_late,
-            WriteFault::Overloaded => Refusal::Overloaded,
-            WriteFault::NotWritten => Refusal::Unavailable,
-            WriteFault::Barred(bar) => Refusal::Barred(bar),
-            WriteFault::Unknown => Refusal::Unknown,
-        })
+        backlog.submit(Job { steps, author: self.author.clone(), not_after }).await.map_err(
+            |fault| match fault {
+                WriteFault::TooLate => too_late,
+                WriteFault::Overloaded => Refusal::Overloaded,
+                WriteFault::NotWritten => Refusal::Unavailable,
+                WriteFault::Barred(bar) => Refusal::Barred(bar),
+                WriteFault::Unknown => Refusal::Unknown,
+            },
+        )
     }
 
     /// Tells memory that a client is about to be shown the state of a key as of `at`. It counts as

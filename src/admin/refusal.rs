@@ -1,5 +1,6 @@
 //! Why an admin request was refused (the table in `docs/design.md`, section 2).
 
+use crate::quotas::QuotaExceeded;
 use crate::shard::ReadFault;
 use crate::store::StoreError;
 use aka_core::domain::{Bar, Id, IdFault};
@@ -59,6 +60,8 @@ pub enum Refusal {
     VersionMismatch { current: u64 },
     #[error("canonical_id has {limit} aliases already, which is the limit")]
     TooManyAliases { limit: u64 },
+    #[error(transparent)]
+    Quota(QuotaExceeded),
     #[error("page_size is negative; 0 means the default")]
     PageSize,
     #[error("page_token is not one that this list returned; begin again without one")]

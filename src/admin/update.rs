@@ -29,6 +29,7 @@ impl Admin {
             return Err(Refusal::VersionRequired);
         }
         let alias = &pair.alias;
+        self.take_writes(alias.project(), 1)?;
         retry(deadline, || async {
             let Precheck { row, at, canonical } = self.precheck(&pair).await?;
             let Some(row) = row else {

@@ -17,6 +17,9 @@ pub struct AuditEntry {
     /// When the call ended.
     pub time: String,
     pub target: &'static str,
+    /// The number of the call, which is in the change log too. As text, because not every reader of
+    /// JSON keeps all of its digits.
+    pub operation: String,
     /// `None`: it is not known, or there are no principals.
     pub principal: Option<String>,
     /// Where the client connected from. `None`: its connection had ended by then.

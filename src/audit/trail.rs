@@ -6,6 +6,7 @@
 use super::entry::{AuditEntry, AuditedItem, AuditedOutcome, AuditedRequest, now};
 use super::file::AuditFile;
 use crate::metrics::{AuditLineResult, Metrics};
+use aka_core::write::Author;
 use aka_wire::Method;
 use parking_lot::Mutex;
 use std::io::{self, Write};
@@ -26,9 +27,6 @@ const MOST_BYTES: usize = 32 << 20;
 /// The most bytes that are written at once, if they wait.
 const AT_ONCE: usize = 64 << 10;
 
-/// The longest `aka-reason` that is kept, in bytes.
-const LONGEST_NOTE: usize = 256;
-
 /// How long a stop waits until what waits is written.
 const LAST_LINES: Duration = Duration::from_secs(3);
 
@@ -41,9 +39,9 @@ pub enum AuditSink {
 
 /// The trail. Clones are the same.
 #[derive(Clone)]
-pub struct AuditTrail(Option<Arc<Queue>>);
+pub struct AuditTrail(Option<Arc<LineQueue>>);
 
-struct Queue {
+struct LineQueue {
     lines: SyncSender<Message>,
     waiting: AtomicUsize,
     metrics: Arc<Metrics>,
@@ -69,7 +67,7 @@ impl AuditTrail {
     pub fn start(sink: AuditSink, metrics: Arc<Metrics>) -> io::Result<Self> {
         let (lines, received) = sync_channel(MOST_LINES);
         let (waiting, writer) = (AtomicUsize::new(0), Mutex::new(None));
-        let queue = Arc::new(Queue { lines, waiting, metrics, writer });
+        let queue = Arc::new(LineQueue { lines, waiting, metrics, writer });
         let of_writer = queue.clone();
         let thread = std::thread::Builder::new().name("aka-audit".to_owned());
         let thread = thread.spawn(move || write_lines(&received, &sink, &of_writer))?;
@@ -78,27 +76,20 @@ impl AuditTrail {
     }
 
     /// A call begins.
-    pub fn begin(
-        &self,
-        method: Method,
-        peer: Option<SocketAddr>,
-        note: Option<&[u8]>,
-    ) -> AuditedCall {
+    pub fn begin(&self, method: Method, peer: Option<SocketAddr>, author: &Author) -> AuditedCall {
         let Some(queue) = self.0.clone() else { return AuditedCall(None) };
         let entry = AuditEntry {
             time: String::new(),
             target: TARGET,
-            principal: None,
+            operation: author.operation.to_string(),
+            principal: author.principal.as_deref().map(ToOwned::to_owned),
             peer: peer.map(|peer| peer.to_string()),
             method: method.name(),
             asked: AuditedRequest::default(),
             // If nobody says anything else, the client has left.
             outcome: AuditedOutcome { outcome: "CANCELLED", ..AuditedOutcome::default() },
             items: Vec::new(),
-            note: note.map(|note| {
-                let cut = &note[..note.len().min(LONGEST_NOTE)];
-                String::from_utf8_lossy(cut).into_owned()
-            }),
+            note: author.reason.as_deref().map(ToOwned::to_owned),
         };
         AuditedCall(Some(Arc::new(LineToCome { queue, entry: Mutex::new(entry) })))
     }
@@ -118,7 +109,7 @@ impl AuditTrail {
     }
 }
 
-impl Queue {
+impl LineQueue {
     fn lost(&self, lines: u64) {
         self.metrics.audit_lines.of(AuditLineResult::Lost).increment(lines);
     }
@@ -139,7 +130,7 @@ impl Queue {
 pub struct AuditedCall(Option<Arc<LineToCome>>);
 
 struct LineToCome {
-    queue: Arc<Queue>,
+    queue: Arc<LineQueue>,
     entry: Mutex<AuditEntry>,
 }
 
@@ -147,13 +138,6 @@ impl AuditedCall {
     /// One that makes no line.
     pub fn none() -> Self {
         Self(None)
-    }
-
-    /// Who calls, once that is known.
-    pub fn by(&self, principal: Option<&str>) {
-        if let Some(line) = &self.0 {
-            line.entry.lock().principal = principal.map(ToOwned::to_owned);
-        }
     }
 
     /// What the message asks for.
@@ -202,7 +186,7 @@ impl Drop for LineToCome {
 }
 
 /// Writes lines until the end. What waits is written together.
-fn write_lines(lines: &Receiver<Message>, sink: &AuditSink, queue: &Queue) {
+fn write_lines(lines: &Receiver<Message>, sink: &AuditSink, queue: &LineQueue) {
     let (mut bytes, mut failing) = (Vec::new(), Failing::default());
     let mut over = false;
     while !over {

@@ -4,7 +4,7 @@
 //! messages, for the project. So a stream is looked at again with each message.
 
 use super::file::AuthFile;
-use super::principal::{Principal, Role};
+use super::principal::{Principal, PrincipalRole};
 use super::principals::Credential;
 use super::token::TokenHash;
 use crate::metrics::{GateResult, Metrics};
@@ -32,7 +32,7 @@ pub enum Denial {
     #[error("these credentials are not known here, or are no longer valid")]
     Expired,
     #[error("these credentials do not suffice: this call needs the role {0}")]
-    Role(Role),
+    Role(PrincipalRole),
     #[error("these credentials give no access to this project")]
     Project,
 }
@@ -93,7 +93,7 @@ struct Caller {
 pub struct Pass {
     /// `None`: there are no principals.
     caller: Option<Arc<Caller>>,
-    role: Role,
+    role: PrincipalRole,
 }
 
 /// A call that is not let in.
@@ -109,7 +109,7 @@ impl ConnectionGate {
     /// # Errors
     /// If they do not.
     #[inline]
-    pub fn admit(&mut self, headers: &HeaderMap, role: Role) -> Result<Pass, Denied> {
+    pub fn admit(&mut self, headers: &HeaderMap, role: PrincipalRole) -> Result<Pass, Denied> {
         let Some(file) = &self.gate.file else { return Ok(Pass { caller: None, role }) };
         let mut given = headers.get_all(AUTHORIZATION).iter();
         let header = given.next().map(HeaderValue::as_bytes);
@@ -194,7 +194,7 @@ impl Pass {
 }
 
 #[inline]
-fn check(principal: &Principal, role: Role, project: Option<u64>) -> Result<(), Denial> {
+fn check(principal: &Principal, role: PrincipalRole, project: Option<u64>) -> Result<(), Denial> {
     if principal.is_expired() {
         return Err(Denial::Expired);
     }

@@ -4,7 +4,7 @@
 //! each call, and the handlers ask it with each message. Which role an RPC needs is not written here,
 //! but in `rpc/access.rs`.
 //!
-//! Invariants: a token is never logged and never kept, only its hash; nothing is looked at before the
+//! Invariants: a token is never logged, and only its connection remembers it; nothing is looked at before the
 //! gate has been asked; a file that cannot be used changes nothing; without a file everybody may do
 //! everything.
 
@@ -19,6 +19,6 @@ mod token;
 pub use fault::AuthFault;
 pub use file::{AuthFile, read_principals};
 pub use gate::{ConnectionGate, Denial, Denied, Gate, Pass};
-pub use principal::{Principal, ProjectSet, Role};
+pub use principal::{Principal, PrincipalRole, ProjectSet};
 pub use principals::Principals;
 pub use token::{BearerToken, TokenHash};

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 /// What a principal may do. Each may do all that the one before it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
-pub enum Role {
+pub enum PrincipalRole {
     /// Resolve, get and list.
     Reader,
     /// Create, update and delete, too.
@@ -14,7 +14,7 @@ pub enum Role {
     Admin,
 }
 
-impl Role {
+impl PrincipalRole {
     /// Its name in the file.
     pub fn name(self) -> &'static str {
         match self {
@@ -30,7 +30,7 @@ impl Role {
     }
 }
 
-impl fmt::Display for Role {
+impl fmt::Display for PrincipalRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
@@ -69,7 +69,7 @@ impl fmt::Display for ProjectSet {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     pub name: String,
-    pub role: Role,
+    pub role: PrincipalRole,
     pub projects: ProjectSet,
     /// From then on its credentials are worth nothing.
     pub not_after: Option<SystemTime>,

@@ -4,7 +4,7 @@
 //! token which somebody put in by mistake.
 
 use super::fault::AuthFault;
-use super::principal::{Principal, ProjectSet, Role};
+use super::principal::{Principal, PrincipalRole, ProjectSet};
 use super::token::{BearerToken, TokenHash};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use toml::value::{Datetime, Offset};
@@ -100,8 +100,8 @@ fn is_good_name(name: &str) -> bool {
     (1..=LONGEST_NAME).contains(&name.len()) && !name.contains(char::is_control)
 }
 
-fn role_of(value: &Value) -> Result<Role, &'static str> {
-    let role = value.as_str().and_then(Role::of_name);
+fn role_of(value: &Value) -> Result<PrincipalRole, &'static str> {
+    let role = value.as_str().and_then(PrincipalRole::of_name);
     role.ok_or("has a wrong role: it must be \"reader\", \"writer\" or \"admin\"")
 }
 

@@ -26,6 +26,7 @@ pub(super) async fn judge(
     unmatched: Vec<Unmatched>,
     report: &mut Findings,
 ) -> Result<(), StoreError> {
+    report.not_compared = history.not_compared();
     let (rows, verdicts) = history.compare(shards).await?;
     let mut witnesses: HashMap<Key, Witness> = HashMap::new();
     for (alias, verdict) in &verdicts {

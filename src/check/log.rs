@@ -1,4 +1,5 @@
-//! Checks that the change log has no gaps, and ends at the position of the clock row.
+//! Checks that the change log has no gaps, ends at the position of the clock row, and says the same as
+//! the rows.
 
 use super::history::History;
 use super::problem::{Findings, Problem};
@@ -34,6 +35,7 @@ pub(super) async fn check_log(
             last = Some(change.at);
             history.read(shard, change);
         }
+        history.doubt(shards, &page.changes).await?;
         report.log_lines += page.changes.len() as u64;
         if page.changes.len() < PAGE as usize {
             // The last page and the clock were read in one snapshot.

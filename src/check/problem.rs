@@ -144,6 +144,9 @@ pub struct Findings {
     /// Inverse rows without a forward row that are less than an hour old. Their writes may be under
     /// way, or died. They are no problem.
     pub young_orphans: u64,
+    /// Aliases that were not compared with the change log, because too many were created and deleted
+    /// since it begins.
+    pub not_compared: u64,
     pub problems: Vec<Problem>,
     /// How many of the problems were repaired.
     pub repaired: usize,

@@ -69,7 +69,7 @@ async fn mend(
     }
     let mut changes = ChangeSet { at: clock.at, ..ChangeSet::default() };
     if remove { &mut changes.delete_inverse } else { &mut changes.insert_inverse }.push(row);
-    session.write(&changes).await?;
+    session.write(&changes, &[]).await?;
     session.commit().await?;
     Ok(true)
 }

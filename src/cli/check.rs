@@ -13,7 +13,7 @@ Examples:
   aka check
   aka check --shard mysql://aka@db0/aka --shard mysql://aka@db1/aka --repair
 
-It reads every row, and may run beside a live service. It exits with 1 if it finds a problem \
+It reads every row, compares the aliases of the change log with it, and may run beside a live service. It exits with 1 if it finds a problem \
 that it did not repair. --repair removes old orphaned inverse rows, and restores missing ones \
 where the change log confirms the alias. Rows that contradict each other or the log were changed by \
 hand: they are reported and left alone.")]
@@ -51,13 +51,20 @@ pub async fn run(args: CheckArgs) -> Result<(), CliFault> {
 }
 
 fn text(report: &Findings) -> String {
-    let Findings { aliases, inverse_rows, log_lines, young_orphans, problems, repaired } = report;
+    let Findings { aliases, inverse_rows, log_lines, young_orphans, .. } = report;
+    let Findings { not_compared, problems, repaired, .. } = report;
     let mut out: String = problems.iter().map(|problem| format!("{problem}\n")).collect();
     out += &format!("{aliases} aliases, {inverse_rows} inverse rows, {log_lines} log lines read\n");
     if *young_orphans > 0 {
         out += &format!(
             "{young_orphans} inverse rows of writes that are under way or died in the last hour: \
              harmless, the sweeper removes what stays\n"
+        );
+    }
+    if *not_compared > 0 {
+        out += &format!(
+            "{not_compared} aliases were not compared with the change log: too many were created \
+             and deleted since it begins\n"
         );
     }
     out + &match problems.len() {
@@ -76,6 +83,7 @@ fn json(report: &Findings) -> String {
         "inverse_rows": report.inverse_rows,
         "log_lines": report.log_lines,
         "young_orphans": report.young_orphans,
+        "not_compared": report.not_compared,
         "problems": report.problems.iter().map(problem).collect::<Vec<_>>(),
         "repaired": report.repaired,
     });

@@ -7,6 +7,7 @@ mod check;
 mod client;
 mod completions;
 mod compressed;
+mod doctor;
 mod environment;
 mod exit;
 mod export;
@@ -16,6 +17,7 @@ mod health;
 mod import;
 mod json_id;
 mod lines;
+mod man;
 mod migrate;
 mod operations;
 mod output;
@@ -70,6 +72,8 @@ enum Command {
     Migrate(migrate::MigrateArgs),
     /// Read every shard and report what breaks an invariant
     Check(check::CheckArgs),
+    /// Check configuration, databases, folders and certificates, and say what to do
+    Doctor(Box<doctor::DoctorArgs>),
     /// Write all aliases to stdout, from the shards themselves
     Export(export::ExportArgs),
     Import(import::ImportArgs),
@@ -82,6 +86,7 @@ enum Command {
     Status(status::StatusArgs),
     Bench(Box<bench::BenchArgs>),
     Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 /// How long the end of the program waits for calls that block, such as of a file on a network that
@@ -114,6 +119,7 @@ async fn run(passed: Result<PassedSockets, SocketFault>) -> ExitCode {
         Command::Serve(args) => serve::run(*args, passed).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::Check(args) => check::run(args).await,
+        Command::Doctor(args) => doctor::run(*args).await,
         Command::Export(args) => export::run(args).await,
         Command::Import(args) => import::run(args).await,
         Command::Resolve(args) => resolve::run(args).await,
@@ -123,6 +129,7 @@ async fn run(passed: Result<PassedSockets, SocketFault>) -> ExitCode {
         Command::Status(args) => status::run(args).await,
         Command::Bench(args) => bench::run(*args).await,
         Command::Completions(args) => completions::run(&args, Cli::command()),
+        Command::Man(args) => man::run(&args, Cli::command()),
     };
     finish(output, result)
 }
@@ -136,6 +143,7 @@ impl Command {
             Self::Alias(command) => command.shared().output.output,
             Self::Status(args) => args.output.output,
             Self::Bench(args) => args.output.output,
+            Self::Doctor(args) => args.format,
             _ => OutputFormat::Text,
         }
     }
@@ -147,9 +155,9 @@ fn usage(error: &clap::Error) -> Exit {
     use clap::error::ErrorKind::{InvalidValue, ValueValidation};
     // Nothing can be done if even stderr is closed.
     let _ = error.print();
-    let configures = std::env::args()
-        .nth(1)
-        .is_some_and(|command| ["serve", "migrate", "check", "export"].contains(&command.as_str()));
+    let configures = std::env::args().nth(1).is_some_and(|command| {
+        ["serve", "migrate", "check", "doctor", "export"].contains(&command.as_str())
+    });
     match error.kind() {
         _ if !error.use_stderr() => Exit::Done,
         InvalidValue | ValueValidation if configures => Exit::Config,

@@ -45,6 +45,11 @@ impl DatabaseFlags {
 }
 
 impl ServeFlags {
+    /// Which databases, for those that need no other setting.
+    pub fn database(&self) -> DatabaseFlags {
+        self.database.clone()
+    }
+
     /// The flags and the environment over the file.
     pub(super) fn over_file(self) -> Result<(DatabaseLayer, ServiceLayer), ConfigFault> {
         let file = self.database.file()?;

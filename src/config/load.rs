@@ -11,6 +11,7 @@ use crate::admin::Rules;
 use crate::audit::AuditFile;
 use crate::auth::AuthFile;
 use crate::ops::logging::LogFormat;
+use crate::quotas::LimitsFile;
 use crate::reload::{FileFollower, ReloadedFiles};
 use crate::rpc::ReflectionAccess;
 use crate::shard::{ClusterSettings, LEAST_STALENESS, ShardSettings};
@@ -33,6 +34,8 @@ pub struct Config {
     /// The principals. `None`: everybody may do everything.
     pub auth: Option<Arc<AuthFile>>,
     pub reflection: ReflectionAccess,
+    /// The quotas of projects. `None`: there are none.
+    pub limits: Option<Arc<LimitsFile>>,
     /// The file of the audit trail, which is not open yet.
     pub audit_log: Option<Arc<AuditFile>>,
     /// All files that are read again while the service runs.
@@ -82,6 +85,8 @@ impl Config {
         };
         let (tls, auth) = (tls_ports(&set)?, set.auth_file.clone().map(AuthFile::load).transpose());
         let auth = auth.map_err(|fault| ConfigFault(fault.to_string()))?.map(Arc::new);
+        let limits = set.limits_file.clone().map(LimitsFile::load).transpose();
+        let limits = limits.map_err(|fault| ConfigFault(fault.to_string()))?.map(Arc::new);
         let audit_log = set.audit_log.clone().map(AuditFile::new).map(Arc::new);
         let mut config = Self {
             listen: address("listen", &set.listen, &defaults.listen)?,
@@ -90,10 +95,11 @@ impl Config {
                 &set.metrics_listen,
                 &defaults.metrics_listen,
             )?,
-            files: files(&tls, auth.as_ref(), audit_log.as_ref()),
+            files: files(&tls, auth.as_ref(), limits.as_ref(), audit_log.as_ref()),
             tls,
             auth,
             reflection: set.reflection,
+            limits,
             audit_log,
             insecure: set.insecure,
             database,
@@ -138,6 +144,14 @@ impl Config {
         check_exposure(grpc, &self.tls, self.auth.is_some(), self.insecure)
     }
 
+    /// Opens the file of the audit trail, if there is to be one.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub fn open_audit_log(&self) -> Result<(), ConfigFault> {
+        self.audit_log.as_ref().map_or(Ok(()), |file| file.open()).map_err(ConfigFault)
+    }
+
     /// The settings as TOML. Values that were completed or that may hold a password are replaced.
     fn show(&self, names: DatabaseSettings, set: ServiceSettings) -> String {
         let (sqlite, shards, password) = match &self.database {
@@ -173,11 +187,13 @@ impl fmt::Display for Config {
 fn files(
     tls: &TlsPorts,
     auth: Option<&Arc<AuthFile>>,
+    limits: Option<&Arc<LimitsFile>>,
     audit_log: Option<&Arc<AuditFile>>,
 ) -> FileFollower {
     let auth = auth.map(|file| file.clone() as Arc<dyn ReloadedFiles>);
     let audit_log = audit_log.map(|file| file.clone() as Arc<dyn ReloadedFiles>);
-    FileFollower::new(tls.files().chain(auth).chain(audit_log).collect())
+    let limits = limits.map(|file| file.clone() as Arc<dyn ReloadedFiles>);
+    FileFollower::new(tls.files().chain(auth).chain(limits).chain(audit_log).collect())
 }
 
 /// A beat of a group is some hundred milliseconds old (rule 10).

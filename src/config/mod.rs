@@ -19,3 +19,4 @@ pub use database::Database;
 pub use fault::ConfigFault;
 pub use flags::{DatabaseFlags, ServeFlags};
 pub use load::Config;
+pub use secret::Secret;

@@ -38,6 +38,11 @@ impl Secret {
         Ok(Some(Self { text, file: None }).filter(|secret| !secret.text.is_empty()))
     }
 
+    /// The file that it is read from. `None`: it came from the environment.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
     /// The text itself. If it came from a file, the file is read again, because operators change
     /// passwords while instances run. This may block for a moment.
     pub(super) fn reveal(&self) -> Result<String, ConfigFault> {

@@ -91,6 +91,10 @@ settings! {
         /// whoever reaches the port may do everything
         auth_file: PathBuf [FILE];
 
+        /// How many ids a second each project may look up and write, in TOML; for each instance on its
+        /// own
+        limits_file: PathBuf [FILE];
+
         /// Who may read the descriptors of the services (server reflection): open, admin (the role), off
         reflection: ReflectionAccess [WHO] = ReflectionAccess::Open;
 

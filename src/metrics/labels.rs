@@ -78,6 +78,8 @@ pub enum Scarce {
     Memory,
     /// Time of the thread that serves the call.
     Time,
+    /// The quota of the project.
+    Quota,
 }
 
 counters! {
@@ -85,6 +87,7 @@ counters! {
     Shed by "reason" of Scarce {
         Scarce::Memory => memory,
         Scarce::Time => time,
+        Scarce::Quota => quota,
     }
 }
 
@@ -223,6 +226,8 @@ pub enum ReloadedPart {
     Tls(WhichPort),
     /// The principals.
     Auth,
+    /// The limits of projects.
+    Limits,
     /// The audit log, which is opened again.
     AuditLog,
 }
@@ -297,6 +302,7 @@ by_label! {
         ReloadedPart::Tls(WhichPort::Grpc) => tls,
         ReloadedPart::Tls(WhichPort::Operations) => metrics_tls,
         ReloadedPart::Auth => auth,
+        ReloadedPart::Limits => limits,
         ReloadedPart::AuditLog => audit_log,
     }
 }

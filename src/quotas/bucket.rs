@@ -21,11 +21,11 @@ impl Rate {
 /// A bucket that fills at a rate. It is the generic cell rate algorithm (ITU-T I.371): only one time
 /// is kept, the one at which the bucket is full again.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Bucket {
+pub(super) struct QuotaBucket {
     full_at: Boottime,
 }
 
-impl Bucket {
+impl QuotaBucket {
     /// Takes so many ids, all or none. More than the bucket holds are taken from a full one, and then
     /// it is empty for longer.
     ///
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn a_burst_is_taken_and_then_the_rate() {
-        let (mut bucket, now) = (Bucket::default(), Boottime::now());
+        let (mut bucket, now) = (QuotaBucket::default(), Boottime::now());
         let rate = Rate { per_s: 100.0, burst: 2 * SECOND };
         assert_eq!(bucket.take(150, rate, now), Ok(()));
         assert_eq!(bucket.take(51, rate, now), Err(Duration::from_millis(10)));
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn what_the_wait_says_is_enough_and_no_less() {
-        let (mut bucket, now) = (Bucket::default(), Boottime::now());
+        let (mut bucket, now) = (QuotaBucket::default(), Boottime::now());
         let rate = Rate { per_s: 3.0, burst: SECOND };
         assert_eq!(bucket.take(3, rate, now), Ok(()));
         let wait = bucket.take(2, rate, now).expect_err("it is empty");
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn more_than_the_bucket_holds_is_taken_from_a_full_one() {
-        let (mut bucket, now) = (Bucket::default(), Boottime::now());
+        let (mut bucket, now) = (QuotaBucket::default(), Boottime::now());
         let rate = Rate { per_s: 100.0, burst: SECOND };
         assert_eq!(bucket.take(1_000, rate, now), Ok(()));
         assert_eq!(bucket.take(1_000, rate, now), Err(10 * SECOND));

@@ -3,6 +3,8 @@
 use super::QuotaKind;
 use super::limits::Limits;
 use super::table::{QuotaExceeded, QuotaTable};
+use crate::metrics::ReloadedPart;
+use crate::reload::ReloadedFiles;
 use aka_core::domain::Project;
 use parking_lot::{Mutex, RwLock};
 use std::fmt;
@@ -51,10 +53,14 @@ impl LimitsFile {
             None => Ok(()),
         }
     }
+}
 
-    /// Looks at the file, and uses it if it holds something else than at the last look, or if
-    /// somebody has `asked` for that. `None`: it holds the same. After an error the old limits stay.
-    pub fn look_again(&self, asked: bool) -> Option<Result<(), String>> {
+impl ReloadedFiles for LimitsFile {
+    fn part(&self) -> ReloadedPart {
+        ReloadedPart::Limits
+    }
+
+    fn look(&self, asked: bool) -> Option<Result<(), String>> {
         let held = read(&self.path);
         let fingerprint = match &held {
             Ok(text) => xxh3_128(text.as_bytes()),
@@ -66,7 +72,13 @@ impl LimitsFile {
             return None;
         }
         let parsed = held.and_then(|text| parse(&self.path, &text));
-        Some(parsed.map(|limits| *self.limits.write() = limits).map_err(|fault| fault.0))
+        Some(parsed.map_err(|fault| fault.0).map(|limits| {
+            let mut current = self.limits.write();
+            if *current != limits {
+                *current = limits;
+                self.table.refill();
+            }
+        }))
     }
 }
 

@@ -64,7 +64,12 @@ impl Limits {
     /// # Errors
     /// In one sentence.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let text: LimitsText = toml::from_str(text).map_err(|error| error.to_string())?;
+        let text: LimitsText = toml::from_str(text).map_err(|error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            // One sentence: the whole error has several lines.
+            let message = error.message().lines().next().unwrap_or_default();
+            format!("line {}: {message}", before.matches('\n').count() + 1)
+        })?;
         let usual = StatedLimits { burst_s: Some(USUAL_BURST_S), ..StatedLimits::default() };
         let default = text.default.within("default", &usual)?;
         let mut projects = HashMap::with_capacity(text.project.len());

@@ -1,7 +1,7 @@
 //! The buckets of the projects that ask.
 
 use super::QuotaKind;
-use super::bucket::{Bucket, Rate};
+use super::bucket::{QuotaBucket, Rate};
 use aka_core::clock::Boottime;
 use aka_core::domain::Project;
 use parking_lot::Mutex;
@@ -32,12 +32,12 @@ pub struct QuotaExceeded {
 /// The buckets of one project.
 #[derive(Clone, Copy, Debug, Default)]
 struct Buckets {
-    lookups: Bucket,
-    writes: Bucket,
+    lookups: QuotaBucket,
+    writes: QuotaBucket,
 }
 
 impl Buckets {
-    fn of(&mut self, kind: QuotaKind) -> &mut Bucket {
+    fn of(&mut self, kind: QuotaKind) -> &mut QuotaBucket {
         match kind {
             QuotaKind::Lookups => &mut self.lookups,
             QuotaKind::Writes => &mut self.writes,
@@ -56,6 +56,11 @@ pub(super) struct QuotaTable {
 }
 
 impl QuotaTable {
+    /// All buckets are full again. The times that they hold are those of the old rates.
+    pub fn refill(&self) {
+        self.parts.iter().for_each(|part| part.lock().clear());
+    }
+
     /// Takes so many ids from the quota of a project, all or none.
     pub fn take(
         &self,
@@ -118,13 +123,14 @@ mod tests {
         let table = QuotaTable::default();
         // No bucket is full again before the test is over.
         let rate = Rate { per_s: 0.1, burst: Duration::from_secs(100) };
-        for number in 1..=2 * PARTS * MOST {
+        let projects = PARTS * (MOST + 20);
+        for number in 1..=projects {
             let taken = table.take(project(number), QuotaKind::Lookups, 10, rate);
             taken.expect("a full bucket");
         }
         let buckets: usize = table.parts.iter().map(|part| part.lock().len()).sum();
         assert_eq!(buckets, PARTS * MOST);
-        let last = table.take(project(2 * PARTS * MOST), QuotaKind::Lookups, 10, rate);
+        let last = table.take(project(projects), QuotaKind::Lookups, 10, rate);
         assert!(last.is_err(), "the newest are remembered");
     }
 }

@@ -8,6 +8,7 @@ pub use read::ReadTerms;
 pub use resolution::{Aliases, Resolution};
 
 use crate::metrics::{Metrics, Scarce};
+use crate::quotas::{QuotaExceeded, QuotaKind, Quotas};
 use crate::shard::Cluster;
 use aka_core::domain::{MalformedToken, Placeholders, Project, Token};
 use aka_wire::MAX_BATCH;
@@ -22,6 +23,7 @@ pub struct Resolver {
     cluster: Arc<Cluster>,
     placeholders: Placeholders,
     metrics: Arc<Metrics>,
+    quotas: Quotas,
 }
 
 /// Why a whole read is refused. It is never refused because of an id.
@@ -33,13 +35,20 @@ pub enum ReadRefusal {
     TooMany(usize),
     #[error("this server is late with its work and refuses what costs much; try again later")]
     Late,
+    #[error(transparent)]
+    Quota(#[from] QuotaExceeded),
     #[error("consistency_token {0}")]
     Token(#[from] MalformedToken),
 }
 
 impl Resolver {
-    pub fn new(cluster: Arc<Cluster>, placeholders: Placeholders, metrics: Arc<Metrics>) -> Self {
-        Self { cluster, placeholders, metrics }
+    pub fn new(
+        cluster: Arc<Cluster>,
+        placeholders: Placeholders,
+        metrics: Arc<Metrics>,
+        quotas: Quotas,
+    ) -> Self {
+        Self { cluster, placeholders, metrics, quotas }
     }
 
     /// Resolves the ids of one request together. The answer comes by the deadline. An id that is
@@ -63,6 +72,7 @@ impl Resolver {
             return Err(self.late());
         }
         let token = Token::parse(token, self.cluster.id)?;
+        self.quotas.take(project, QuotaKind::Lookups, count)?;
         let read = Read {
             cluster: &self.cluster,
             placeholders: &self.placeholders,
@@ -141,7 +151,8 @@ mod tests {
         let metrics = Arc::new(Metrics::new());
         let stores: Vec<Box<dyn Store>> = vec![Box::new(store)];
         let cluster = Cluster::start(stores, &settings, &metrics, |_| {}).await.expect("started");
-        let resolver = Resolver::new(cluster.clone(), Placeholders::default(), metrics);
+        let resolver =
+            Resolver::new(cluster.clone(), Placeholders::default(), metrics, Quotas::none());
         // A placeholder needs no shard, so these reads wait for nothing else.
         for (count, turns) in [(0, 1), (1, 1), (TURN, 1), (TURN + 1, 2), (MAX_BATCH, 10)] {
             let (resolution, had) = read(&resolver, &vec!["null".to_owned(); count]).await;

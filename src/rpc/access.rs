@@ -1,6 +1,6 @@
 //! Which role each RPC needs. This is the only place that says so.
 
-use crate::auth::Role;
+use crate::auth::PrincipalRole;
 use aka_wire::Method;
 
 /// Who may call an RPC.
@@ -9,7 +9,7 @@ pub enum Access {
     /// Everybody, also without credentials.
     Everybody,
     /// Who has this role, or one above it.
-    Role(Role),
+    Role(PrincipalRole),
 }
 
 impl Access {
@@ -20,11 +20,11 @@ impl Access {
             | Method::BatchResolve
             | Method::StreamResolve
             | Method::GetAlias
-            | Method::ListAliases => Self::Role(Role::Reader),
+            | Method::ListAliases => Self::Role(PrincipalRole::Reader),
             Method::CreateAlias
             | Method::BatchCreateAliases
             | Method::UpdateAlias
-            | Method::DeleteAlias => Self::Role(Role::Writer),
+            | Method::DeleteAlias => Self::Role(PrincipalRole::Writer),
             // A probe has no credentials.
             Method::HealthCheck => Self::Everybody,
         }

@@ -18,12 +18,14 @@ use crate::ops::Stage;
 use crate::overload::{Arrivals, Priority, ThreadLoad};
 use crate::resolve::{ReadTerms, Resolver};
 use aka_core::clock::Boottime;
+use aka_core::domain::random_u63;
+use aka_core::write::Author;
 use aka_wire::{ALIAS_ADMIN, Method};
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::SendResponse;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use metrics::Counter;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -63,6 +65,8 @@ pub struct ConnectionPeer {
 
 /// The header in which a caller says why.
 const REASON: &str = "aka-reason";
+/// How much of it is kept, in bytes: as much as the change log has room for.
+const LONGEST_REASON: usize = 256;
 
 /// What a call needs to know of its connection.
 pub struct CallContext {
@@ -140,12 +144,11 @@ impl Dispatcher {
         let Access::Role(role) = Access::of(method) else {
             return self.take_other(call, request, respond, context);
         };
-        let audited = self.audited(method, request.headers(), context);
         // Nothing else is looked at before.
         let pass = match context.gate.admit(request.headers(), role) {
             Ok(pass) => pass,
             Err(Denied { why, who }) => {
-                audited.by(who.as_deref());
+                let (audited, _) = self.audited(method, request.headers(), context, who.as_deref());
                 return refuse(call, respond, why.into(), &audited);
             }
         };
@@ -157,19 +160,18 @@ impl Dispatcher {
         if until <= now {
             // Nobody waits for the answer any more.
             self.no_time.increment(1);
+            let (audited, _) = self.audited(method, request.headers(), context, pass.who());
             return refuse(call, respond, CallFault::DeadlineExceeded.into(), &audited);
         }
         let priority = || Priority::of(request.headers());
-        let terms = || ReadTerms { arrived: now, until, may_load: context.load.admits(priority) };
+        let terms = ReadTerms { arrived: now, until, may_load: context.load.admits(priority) };
         match method {
             Method::Resolve => {
-                let terms = terms();
                 let messages = Messages::new(request, limits.longest_message, memory);
                 let reply = resolve(self.resolver.clone(), messages, pass, terms);
                 answer_at_once(call, respond, reply, memory);
             }
             Method::BatchResolve => {
-                let terms = terms();
                 let messages = Messages::new(request, limits.longest_message, memory);
                 let reply = resolve_batch(self.resolver.clone(), messages, pass, terms);
                 answer_at_once(call, respond, reply, memory);
@@ -188,32 +190,53 @@ impl Dispatcher {
             | Method::UpdateAlias
             | Method::DeleteAlias
             | Method::ListAliases => {
-                audited.by(pass.who());
-                if limits.is_dear && !context.load.admits(priority) {
-                    self.no_time.increment(1);
-                    return refuse(call, respond, CallFault::Late.into(), &audited);
-                }
-                let Some(request) = Incoming::new(request, memory) else {
-                    return refuse(call, respond, CallFault::NoMemory.into(), &audited);
-                };
-                let request = request.map(Body::new);
-                let admitted = AdmittedCall { pass, audited, until };
-                let response = self.tonic_services.admin(request, &limits, admitted);
-                tokio::spawn(tonic_services::answer(call, respond, response, memory.clone()));
+                let (audited, author) =
+                    self.audited(method, request.headers(), context, pass.who());
+                let admitted = AdmittedCall { pass, audited, author, until };
+                self.take_admin(call, request, respond, context, (admitted, limits));
             }
             // Everybody may ask, so it did not come this far.
             Method::HealthCheck => self.take_other(call, request, respond, context),
         }
     }
 
-    /// Begins the line of an admin call. Lookups have none.
-    fn audited(&self, method: Method, headers: &HeaderMap, context: &CallContext) -> AuditedCall {
+    /// Gives a call to the admin service, unless it costs more than there is time for.
+    fn take_admin(
+        &self,
+        call: CountedCall,
+        request: Request<RecvStream>,
+        respond: SendResponse<Bytes>,
+        CallContext { load, memory, .. }: &CallContext,
+        (admitted, limits): (AdmittedCall, MethodLimits),
+    ) {
+        if limits.is_dear && !load.admits(|| Priority::of(request.headers())) {
+            self.no_time.increment(1);
+            return refuse(call, respond, CallFault::Late.into(), &admitted.audited);
+        }
+        let Some(request) = Incoming::new(request, memory) else {
+            return refuse(call, respond, CallFault::NoMemory.into(), &admitted.audited);
+        };
+        let response = self.tonic_services.admin(request.map(Body::new), &limits, admitted);
+        tokio::spawn(tonic_services::answer(call, respond, response, memory.clone()));
+    }
+
+    /// Begins the line of a call, if it is one of the admin service: lookups have none. Returns also who
+    /// makes the call.
+    fn audited(
+        &self,
+        method: Method,
+        headers: &HeaderMap,
+        context: &CallContext,
+        who: Option<&str>,
+    ) -> (AuditedCall, Author) {
+        let author = Author {
+            operation: random_u63(),
+            principal: who.map(Into::into),
+            reason: headers.get(REASON).map(|reason| bounded(reason.as_bytes())),
+        };
         match method.service() == ALIAS_ADMIN {
-            true => {
-                let reason = headers.get(REASON).map(HeaderValue::as_bytes);
-                self.audit.begin(method, context.address, reason)
-            }
-            false => AuditedCall::none(),
+            true => (self.audit.begin(method, context.address, &author), author),
+            false => (AuditedCall::none(), author),
         }
     }
 
@@ -240,6 +263,12 @@ impl Dispatcher {
         let response = self.tonic_services.named(request, leaving, pass);
         tokio::spawn(tonic_services::answer(call, respond, response, memory.clone()));
     }
+}
+
+/// The words of a caller, but for what is too long.
+fn bounded(words: &[u8]) -> Arc<str> {
+    let words = String::from_utf8_lossy(words);
+    words[..words.floor_char_boundary(LONGEST_REASON)].into()
 }
 
 /// Whether the content type is gRPC's own, alone or with the format of the messages.

@@ -5,6 +5,7 @@
 
 use crate::admin::{Refusal, WhichId};
 use crate::auth::Denial;
+use crate::quotas::QuotaExceeded;
 use crate::resolve::ReadRefusal;
 use aka_core::coherence::LookupFailure;
 use aka_core::domain::Bar;
@@ -247,11 +248,17 @@ pub fn read(refusal: &ReadRefusal) -> Described {
             let described = Described::new(Code::ResourceExhausted, "OVERLOADED", refusal);
             return described.retry(RETRY_DELAY);
         }
+        ReadRefusal::Quota(exceeded) => return quota(exceeded),
         ReadRefusal::Project => ("INVALID_PROJECT", "project_id"),
         ReadRefusal::TooMany(_) => ("BATCH_TOO_LARGE", "distinct_ids"),
         ReadRefusal::Token(_) => ("INVALID_TOKEN", "consistency_token"),
     };
     Described::new(Code::InvalidArgument, reason, refusal).field(field)
+}
+
+/// A request above the quota of its project. The delay is exact.
+fn quota(exceeded: &QuotaExceeded) -> Described {
+    Described::new(Code::ResourceExhausted, "QUOTA_EXCEEDED", exceeded).retry(exceeded.wait)
 }
 
 /// A refused call of the admin service.
@@ -278,6 +285,7 @@ pub fn refusal(refusal: &Refusal) -> Described {
         Refusal::TooManyAliases { limit } => {
             described(Code::ResourceExhausted, "TOO_MANY_ALIASES").with("limit", limit)
         }
+        Refusal::Quota(exceeded) => quota(exceeded),
         Refusal::Unavailable => {
             described(Code::Unavailable, "SHARD_UNAVAILABLE").retry(RETRY_DELAY)
         }

@@ -30,8 +30,14 @@ pub(super) fn raise() -> usize {
     limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
 }
 
+/// How many descriptors the process may have at the most.
+pub fn hard_limit() -> usize {
+    let limit = getrlimit(Resource::Nofile).maximum;
+    limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
+}
+
 /// How many descriptors must be kept for everything but gRPC connections.
-pub(super) fn reserved(shards: usize, sqlite: bool, settings: &ShardSettings) -> usize {
+pub fn reserved(shards: usize, sqlite: bool, settings: &ShardSettings) -> usize {
     let each = if sqlite { OF_SQLITE } else { OF_MYSQL };
     let databases = shards * settings.connections() * each;
     OTHERS + workers::descriptors() + http::CONNECTIONS + databases

@@ -20,6 +20,7 @@ mod timed_reader;
 mod watched_reader;
 mod workers;
 
+pub use descriptors::{hard_limit, reserved};
 pub use entrance::EntranceFault;
 pub use serve::{ServeFault, serve};
 pub use sockets::{Addresses, PassedSockets, SocketFault};

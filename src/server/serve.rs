@@ -14,6 +14,7 @@ use crate::config::{Config, ConfigFault, Database};
 use crate::hooks;
 use crate::metrics::{Metrics, Scarce};
 use crate::ops::{Operations, Stage};
+use crate::quotas::Quotas;
 use crate::resolve::Resolver;
 use crate::rpc::{Dispatcher, Doors, RequestMemory};
 use crate::shard::{Cluster, ClusterSettings, StartFault};
@@ -21,6 +22,7 @@ use crate::store::{Store, StoreError, migrate};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// How often raw samples are folded into histograms.
@@ -56,9 +58,7 @@ pub async fn serve(
 ) -> Result<(), ServeFault> {
     let descriptors = descriptors::raise();
     let mut shutdown = pin!(shutdown);
-    if let Some(file) = &config.audit_log {
-        file.open().map_err(ConfigFault)?;
-    }
+    config.open_audit_log()?;
     // Before the databases are reached, so that a port in use is reported at once.
     let mut entrance = Entrance::open(&config, passed).await?;
     let (addresses, operations) = (entrance.addresses, entrance.operations.clone());
@@ -72,7 +72,8 @@ pub async fn serve(
         tracing::info!("stopped before the start was complete");
         return Ok(());
     };
-    let admin = Admin::new(cluster.clone(), config.rules.clone());
+    let quotas = quotas(&config, &operations.metrics);
+    let admin = Admin::new(cluster.clone(), config.rules.clone(), quotas);
     let (closing, stopping) = (CancellationToken::new(), CancellationToken::new());
     let audit = audit_trail(&config, &operations.metrics)?;
     let dispatcher = dispatcher(&config, &cluster, &admin, &operations, audit.clone())?;
@@ -117,11 +118,18 @@ pub async fn serve(
     }
     closing.cancel();
     stopping.cancel();
-    serving.await.unwrap_or_else(|error| tracing::error!(%error, "the listener failed"));
+    finish(serving, &audit, &cluster).await;
+    Ok(())
+}
+
+/// Waits for the last call, and does what comes after it.
+async fn finish(serving: JoinHandle<()>, audit: &AuditTrail, cluster: &Cluster) {
+    if let Err(error) = serving.await {
+        tracing::error!(%error, "the listener failed");
+    }
     audit.finish().await;
     cluster.stop().await;
     tracing::info!("stopped");
-    Ok(())
 }
 
 /// Tells callers and clients to go elsewhere.
@@ -152,7 +160,8 @@ fn dispatcher(
 ) -> Result<Dispatcher, tonic_reflection::server::Error> {
     let metrics = operations.metrics.clone();
     let placeholders = config.rules.placeholders.clone();
-    let resolver = Resolver::new(cluster.clone(), placeholders, metrics.clone());
+    let resolver =
+        Resolver::new(cluster.clone(), placeholders, metrics.clone(), quotas(config, &metrics));
     let (admin, stage) = (admin.clone(), operations.watch_stage());
     let (held, refused) = (metrics.request_memory.clone(), metrics.shed.of(Scarce::Memory).clone());
     let memory = RequestMemory::new(config.request_memory, held, refused);
@@ -160,6 +169,11 @@ fn dispatcher(
     let doors = Doors { gate, reflection: config.reflection, audit };
     let limit = config.request_timeout;
     Dispatcher::new(Arc::new(resolver), admin, metrics, limit, memory, stage, doors)
+}
+
+/// The quotas of projects. All that this makes share their buckets.
+fn quotas(config: &Config, metrics: &Metrics) -> Quotas {
+    Quotas::new(config.limits.clone(), metrics.shed.of(Scarce::Quota).clone())
 }
 
 /// The audit trail: to its file, or with principals to the log, or nowhere.

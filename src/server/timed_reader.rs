@@ -62,7 +62,7 @@ impl<S: Socket> TimedReader<S> {
     fn read(
         socket: &TcpStream,
         buffer: &mut [u8],
-        control: &mut Vec<u8>,
+        control: &mut [u8],
     ) -> Result<(usize, Duration)> {
         let mut parts = [IoSliceMut::new(buffer)];
         let flags = MsgFlags::empty();

@@ -4,7 +4,7 @@ use super::queue::Queue;
 use crate::store::StoreError;
 use aka_core::clock::Boottime;
 use aka_core::domain::{Bar, Position};
-use aka_core::write::{Effect, StepRefusal, WriteStep};
+use aka_core::write::{Author, Effect, StepRefusal, WriteStep};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -14,6 +14,8 @@ use tokio::sync::oneshot;
 pub struct Job {
     /// They are carried out in this order.
     pub steps: Vec<WriteStep>,
+    /// Who does it. `None`: aka itself.
+    pub author: Option<Author>,
     /// No transaction begins for the job after this time. So the second step of a write comes
     /// within seconds of its first or never, and deadlines are kept.
     pub not_after: Boottime,

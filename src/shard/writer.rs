@@ -11,7 +11,7 @@ use crate::store::{CommitFailure, Role, Session, StoreError};
 use aka_core::clock::Boottime;
 use aka_core::coherence::{is_primary, may_send_again};
 use aka_core::domain::Bar;
-use aka_core::write::{ChangeSet, Clock, Effect, StepRefusal, Wanted, WriteStep, evaluate};
+use aka_core::write::{Author, ChangeSet, Clock, Effect, StepRefusal, Wanted, WriteStep, evaluate};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -227,7 +227,9 @@ async fn transact(
         in_time(limit, "the database", session.rollback()).await.map_err(not_written)?;
         return Ok((answers, changes));
     }
-    in_time(limit, "the database", session.write(&changes)).await.map_err(not_written)?;
+    let author = |job: &usize| group.get(*job).and_then(|waiting| waiting.job.author.as_ref());
+    let authors: Vec<Option<&Author>> = changes.jobs.iter().map(author).collect();
+    in_time(limit, "the database", session.write(&changes, &authors)).await.map_err(not_written)?;
     hooks::crash("written");
     commit(session, limit).await.map_err(|CommitFailure { error, rolled_back }| {
         let known = not_written(error);

@@ -7,13 +7,16 @@ use aka_core::domain::{ClusterId, Identity, ShardId};
 ///
 /// Two versions of aka work side by side while a cluster is upgraded: an instance works on tables
 /// of this version, of a newer one that says that this is enough, and of version 1 on.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// The oldest tables that this program can use.
 const OLDEST_SCHEMA: u32 = 1;
 
 /// The version from which on a shard may be a group of servers: it brought the table `shard_beat`.
 pub(super) const GROUPS_SCHEMA: u32 = 2;
+
+/// The version from which on the change log says who made a change.
+pub(super) const AUTHORS_SCHEMA: u32 = 3;
 
 /// The shard that an address must lead to.
 #[derive(Clone, Copy, Debug)]

@@ -33,8 +33,8 @@ macro_rules! migrations {
     };
 }
 
-static MYSQL: LazyLock<Migrator> = migrations!("mysql", 1 "init", 2 "groups");
-static SQLITE: LazyLock<Migrator> = migrations!("sqlite", 1 "init", 2 "groups");
+static MYSQL: LazyLock<Migrator> = migrations!("mysql", 1 "init", 2 "groups", 3 "authors");
+static SQLITE: LazyLock<Migrator> = migrations!("sqlite", 1 "init", 2 "groups", 3 "authors");
 
 /// How often a migration of the embedded store is repeated if another one was in the way.
 const FIRST_STARTS: u32 = 5;

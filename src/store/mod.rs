@@ -6,6 +6,7 @@
 
 mod directory;
 mod error;
+mod facts;
 mod identity;
 pub mod migrate;
 mod pages;
@@ -16,6 +17,7 @@ mod url;
 
 pub use directory::Directory;
 pub use error::{CommitFailure, StoreError};
+pub use facts::ServerFacts;
 pub use identity::{Expected, SCHEMA_VERSION};
 pub use pages::{AliasPage, Prune, Pruned, Stored};
 pub use server::{Server, ServerRole};

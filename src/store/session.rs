@@ -4,7 +4,7 @@ use super::Server;
 use super::error::{CommitFailure, StoreError};
 use super::pages::{AliasPage, Prune, Pruned, Stored};
 use aka_core::domain::{ForwardRow, Id, Identity, InverseRow, Key, Loaded, LogPage, Micros, Stamp};
-use aka_core::write::{ChangeSet, Clock, ReadSet, Wanted};
+use aka_core::write::{Author, ChangeSet, Clock, ReadSet, Wanted};
 use async_trait::async_trait;
 use std::time::Duration;
 
@@ -153,8 +153,13 @@ pub trait Session: Send {
     /// In a write transaction: reads the rows that its steps need.
     async fn read_set(&mut self, wanted: &Wanted) -> Result<ReadSet, StoreError>;
 
-    /// In a write transaction: writes the rows, without committing them.
-    async fn write(&mut self, changes: &ChangeSet) -> Result<(), StoreError>;
+    /// In a write transaction: writes the rows, without committing them. `authors`: for each line of
+    /// the change log. Tables of older versions have no room for them.
+    async fn write(
+        &mut self,
+        changes: &ChangeSet,
+        authors: &[Option<&Author>],
+    ) -> Result<(), StoreError>;
 
     /// Commits. After an error the outcome is unknown, unless it says that nothing was committed.
     async fn commit(&mut self) -> Result<(), CommitFailure>;

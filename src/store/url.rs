@@ -53,6 +53,13 @@ impl ShardUrl {
         &self.servers
     }
 
+    /// Whether a server must show a certificate that is trusted.
+    pub fn verifies_servers(&self) -> bool {
+        self.first.query_pairs().any(|(name, value)| {
+            name == "ssl-mode" && value.to_ascii_lowercase().starts_with("verify_")
+        })
+    }
+
     /// The URL without password and parameters. Unchecked parameters may hold a password.
     fn bare(&self) -> String {
         let mut shown = self.clone();

@@ -50,6 +50,11 @@ impl PortTls {
         Ok(Self { settings, port, current, seen, places })
     }
 
+    /// When the first of the port's certificates expires, since 1970.
+    pub fn expires(&self) -> Duration {
+        self.current().expires
+    }
+
     /// The protocol that a client must offer (ALPN). `None`: it need not offer any.
     pub(super) fn required_protocol(&self) -> Option<&'static [u8]> {
         (self.port == WhichPort::Grpc).then(|| protocol(self.port))

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 static PATH: LazyLock<Regex> = LazyLock::new(|| {
-    let folder = "src|crates|tests|benches|docs|scripts|migrations|proto|deploy";
+    let folder = "src|crates|tests|benches|docs|scripts|migrations|proto|deploy|clients";
     Regex::new(&format!(r"`((?:{folder})/[\w./-]*)(?:\{{([\w,]+)\}})?`")).expect("a pattern")
 });
 

@@ -2,6 +2,7 @@
 
 mod audit_trail;
 mod certificates;
+mod change_log;
 mod commands;
 mod people;
 mod projects;

@@ -6,6 +6,7 @@ mod aliases;
 mod bench;
 mod check;
 mod completions;
+mod doctor;
 mod resolve;
 mod status;
 mod transfer;

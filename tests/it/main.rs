@@ -20,6 +20,8 @@ mod ids;
 mod imports;
 mod late;
 mod login;
+mod monitoring;
+mod quotas;
 mod races;
 mod reads;
 mod reports;

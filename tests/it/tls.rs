@@ -10,7 +10,7 @@ mod rotation;
 mod settings;
 
 use aka_test_support::{Aka, Database, backend};
-use authority::KeyFolder;
+pub use authority::{Authority, KeyFolder};
 
 /// Starts a server on SQLite with the certificate of this folder and more flags.
 async fn start(files: &KeyFolder, flags: &[&str]) -> (Database, Aka) {

@@ -1,6 +1,6 @@
 //! `aka auth token`: makes a token.
 
-use crate::auth::{BearerToken, ProjectSet, Role};
+use crate::auth::{BearerToken, PrincipalRole, ProjectSet};
 use crate::cli::fault::CliFault;
 use crate::cli::print::to_stdout;
 use clap::Args;
@@ -25,8 +25,8 @@ pub struct NewTokenArgs {
     pub name: String,
 
     /// What it may do
-    #[arg(long, value_enum, value_name = "ROLE", default_value_t = Role::Reader)]
-    pub role: Role,
+    #[arg(long, value_enum, value_name = "ROLE", default_value_t = PrincipalRole::Reader)]
+    pub role: PrincipalRole,
 
     /// The projects that it may ask for, with commas; * for all
     #[arg(long, value_name = "N,…", default_value = "*", value_parser = projects)]

@@ -164,5 +164,5 @@ fn request(row: &Row) -> Option<CreateAliasRequest> {
 /// Whether a retry may help. Creating an alias is safe to repeat, whatever the outcome was.
 fn is_passing(error: &ServerError) -> bool {
     matches!(error.code, "UNAVAILABLE" | "DEADLINE_EXCEEDED")
-        || matches!(error.reason.as_str(), "RETRY_LATER" | "OVERLOADED")
+        || matches!(error.reason.as_str(), "RETRY_LATER" | "OVERLOADED" | "QUOTA_EXCEEDED")
 }

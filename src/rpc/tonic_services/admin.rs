@@ -9,6 +9,7 @@ use crate::metrics::{Metrics, WriteResult};
 use crate::rpc::status::{self, CallFault};
 use aka_core::clock::Boottime;
 use aka_core::domain::{Micros, Token};
+use aka_core::write::Author;
 use aka_wire::pb::alias_admin_server::AliasAdmin;
 use aka_wire::pb::{
     Alias, BatchCreateAliasesRequest, BatchCreateAliasesResponse, CreateAliasRequest,
@@ -32,6 +33,8 @@ pub(super) struct AdminCall {
 pub struct AdmittedCall {
     pub pass: Pass,
     pub audited: AuditedCall,
+    /// Who makes its writes.
+    pub author: Author,
     /// The call is answered by then.
     pub until: Boottime,
 }
@@ -67,6 +70,11 @@ impl AdminCall {
         Ok(self.admitted.pass.permits(project_id)?)
     }
 
+    /// What carries out a write of this call, and until when.
+    fn writer(&self) -> (Admin, Boottime) {
+        (self.admin.by(self.admitted.author.clone()), self.admitted.until)
+    }
+
     /// Notes the version that the client is shown.
     fn shows(&self, view: &AliasView) {
         self.admitted.audited.version(view.row.version);
@@ -88,7 +96,7 @@ impl AliasAdmin for AdminCall {
         &self,
         request: Request<CreateAliasRequest>,
     ) -> Result<Response<CreateAliasResponse>, Status> {
-        let (admin, until) = (self.admin.clone(), self.admitted.until);
+        let (admin, until) = self.writer();
         let new = new_alias(request.into_inner());
         self.lets_in(new.project_id, || asked(&new))?;
         let answer = async move { admin.create(new, until).await };
@@ -111,7 +119,7 @@ impl AliasAdmin for AdminCall {
         audited.items(|| all.iter().map(unknown).collect());
         let permitted: Vec<Result<(), Denial>> =
             news.iter().map(|new| self.admitted.pass.permits(new.project_id)).collect();
-        let (admin, until) = (self.admin.clone(), self.admitted.until);
+        let (admin, until) = self.writer();
         let news = news.into_iter().zip(&permitted).filter(|(_, permitted)| permitted.is_ok());
         let news = news.map(|(new, _)| new).collect();
         let creating = async move { admin.create_all(news, until).await };
@@ -160,7 +168,7 @@ impl AliasAdmin for AdminCall {
         &self,
         request: Request<UpdateAliasRequest>,
     ) -> Result<Response<UpdateAliasResponse>, Status> {
-        let (admin, until) = (self.admin.clone(), self.admitted.until);
+        let (admin, until) = self.writer();
         let UpdateAliasRequest { project_id, alias_id, canonical_id, expected_version } =
             request.into_inner();
         self.lets_in(project_id, || AuditedRequest {
@@ -186,7 +194,7 @@ impl AliasAdmin for AdminCall {
         &self,
         request: Request<DeleteAliasRequest>,
     ) -> Result<Response<DeleteAliasResponse>, Status> {
-        let (admin, until) = (self.admin.clone(), self.admitted.until);
+        let (admin, until) = self.writer();
         let DeleteAliasRequest { project_id, alias_id, expected_version } = request.into_inner();
         self.lets_in(project_id, || AuditedRequest {
             expected_version: Some(expected_version),

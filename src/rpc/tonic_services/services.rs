@@ -4,7 +4,7 @@ use super::admin::{AdminCall, AdmittedCall};
 use super::health::{HealthState, Leaving};
 use super::incoming::{Incoming, UntilStopped};
 use crate::admin::Admin;
-use crate::auth::{Pass, Role};
+use crate::auth::{Pass, PrincipalRole};
 use crate::metrics::Metrics;
 use crate::ops::Stage;
 use crate::rpc::access::{Access, ReflectionAccess};
@@ -101,7 +101,7 @@ impl TonicServices {
     pub fn access(&self, path: &str) -> Access {
         match self.reflection {
             ReflectionAccess::Admin if service_of(path).starts_with(REFLECTION) => {
-                Access::Role(Role::Admin)
+                Access::Role(PrincipalRole::Admin)
             }
             _ => Access::Everybody,
         }

@@ -5,6 +5,7 @@
 
 mod backend;
 mod claim;
+mod examine;
 mod meta;
 mod mysql;
 mod nodelay;

@@ -125,7 +125,7 @@ impl MySqlStore {
     }
 
     /// Opens a connection to a server within the connect timeout.
-    async fn open_one(&self, server: &Server, role: Role) -> Result<Opened, StoreError> {
+    pub(super) async fn open_one(&self, server: &Server, role: Role) -> Result<Opened, StoreError> {
         let limit = self.connect_timeout;
         match tokio::time::timeout(limit, self.log_in(server, role)).await {
             Ok(opened) => opened,
@@ -174,7 +174,7 @@ impl MySqlStore {
     }
 
     /// How a server is named in logs and messages.
-    fn shown(&self, server: &Server) -> String {
+    pub(super) fn shown(&self, server: &Server) -> String {
         match self.is_group() {
             true => server.to_string(),
             false => self.url.to_string(),
@@ -429,7 +429,7 @@ impl Backend for MySqlConnection {
 }
 
 /// The number that the server gave an error.
-fn number(error: &sqlx::Error) -> Option<u16> {
+pub(super) fn number(error: &sqlx::Error) -> Option<u16> {
     let error = error.as_database_error()?;
     Some(error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()?.number())
 }

@@ -5,9 +5,10 @@ use super::backend::{Backend, classify, close};
 use super::claim::ClaimColumns;
 use super::query::Query;
 use super::{meta, prune, reads, scans, writes};
+use crate::store::identity::AUTHORS_SCHEMA;
 use crate::store::{AliasPage, CommitFailure, Prune, Pruned, Session, StoreError, Stored};
 use aka_core::domain::{ForwardRow, Id, Identity, InverseRow, Key, Loaded, LogPage, Micros, Stamp};
-use aka_core::write::{ChangeSet, Clock, ReadSet, Wanted};
+use aka_core::write::{Author, ChangeSet, Clock, ReadSet, Wanted};
 use async_trait::async_trait;
 use std::time::Duration;
 
@@ -117,8 +118,14 @@ impl<B: Backend> Session for SqlSession<B> {
         sorted!(self, writes::read_set(wanted, self.longest))
     }
 
-    async fn write(&mut self, changes: &ChangeSet) -> Result<(), StoreError> {
-        sorted!(self, writes::write(changes, self.longest))
+    async fn write(
+        &mut self,
+        changes: &ChangeSet,
+        authors: &[Option<&Author>],
+    ) -> Result<(), StoreError> {
+        // The tables may have been migrated since the session was opened: the next one finds out.
+        let authors = (self.identity.schema_version >= AUTHORS_SCHEMA).then_some(authors);
+        sorted!(self, writes::write(changes, authors, self.longest))
     }
 
     async fn commit(&mut self) -> Result<(), CommitFailure> {

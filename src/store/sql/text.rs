@@ -32,10 +32,14 @@ impl Text {
     }
 
     pub fn id(&mut self, id: &Id) -> &mut Self {
+        self.bytes(id.as_bytes())
+    }
+
+    pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        self.0.reserve(2 * id.as_bytes().len() + 3);
+        self.0.reserve(2 * bytes.len() + 3);
         self.0 += "x'";
-        for byte in id.as_bytes() {
+        for byte in bytes {
             self.0.push(char::from(DIGITS[usize::from(byte >> 4)]));
             self.0.push(char::from(DIGITS[usize::from(byte & 15)]));
         }
@@ -46,6 +50,13 @@ impl Text {
     pub fn opt_id(&mut self, id: Option<&Id>) -> &mut Self {
         match id {
             Some(id) => self.id(id),
+            None => self.sql("NULL"),
+        }
+    }
+
+    pub fn opt_bytes(&mut self, bytes: Option<&[u8]>) -> &mut Self {
+        match bytes {
+            Some(bytes) => self.bytes(bytes),
             None => self.sql("NULL"),
         }
     }

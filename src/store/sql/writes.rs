@@ -9,7 +9,7 @@ use super::row::SqlRow;
 use super::script::Script;
 use super::text::Text;
 use aka_core::domain::{Change, ForwardRow, InverseRow, Key, Position};
-use aka_core::write::{ChangeSet, Clock, ReadSet, Wanted};
+use aka_core::write::{Author, ChangeSet, Clock, ReadSet, Wanted};
 
 /// How many keys one query asks for, at most: both ids of each alias of a full group.
 const KEYS: usize = 2 * ROWS;
@@ -88,20 +88,26 @@ fn rows_and_counts<B: Backend>(keys: &[Key], longest: usize) -> Result<(Text, us
 }
 
 /// Writes everything, usually in one round trip. Rows are inserted in key order, because rows with
-/// neighbouring keys are on the same page of the B-tree.
+/// neighbouring keys are on the same page of the B-tree. `authors`: for each line of the change log, if
+/// the tables have room for them.
 pub(super) async fn write<B: Backend>(
     connection: &mut B,
     changes: &ChangeSet,
+    authors: Option<&[Option<&Author>]>,
     longest: usize,
 ) -> Result<(), sqlx::Error> {
     // All of it is made before any is sent, so a row that does not fit writes nothing.
-    for message in script::<B>(changes, longest)?.into_messages() {
+    for message in script::<B>(changes, authors, longest)?.into_messages() {
         connection.execute_text(message).await?;
     }
     Ok(())
 }
 
-fn script<B: Backend>(changes: &ChangeSet, longest: usize) -> Result<Script, TooLong> {
+fn script<B: Backend>(
+    changes: &ChangeSet,
+    authors: Option<&[Option<&Author>]>,
+    longest: usize,
+) -> Result<Script, TooLong> {
     let mut script = Script::new(longest);
     insert_inverse(&mut script, &changes.insert_inverse)?;
     put_forward(&mut script, "INSERT", &changes.insert_forward)?;
@@ -114,7 +120,7 @@ fn script<B: Backend>(changes: &ChangeSet, longest: usize) -> Result<Script, Too
     delete::<B, _>(&mut script, "canonical", &columns, &changes.delete_inverse, |text, row| {
         text.key(&row.canonical).sql(",").id(&row.alias).sql(",").int(row.stamp.0);
     })?;
-    insert_log(&mut script, &changes.log)?;
+    insert_log(&mut script, &changes.log, authors)?;
     // If only inverse rows changed, no alias did, and the clock stays.
     if !changes.log.is_empty() {
         let Position { seq, nonce } = changes.at;
@@ -181,12 +187,37 @@ fn put_forward(script: &mut Script, verb: &str, rows: &[(Key, ForwardRow)]) -> R
     })
 }
 
-fn insert_log(script: &mut Script, log: &[Change]) -> Result<(), TooLong> {
-    let head = "INSERT INTO alias_change (seq, nonce, slot, project_id, alias_id,
-        old_canonical_id, new_canonical_id, change_time_us)";
-    put(script, head, log, |text, change| {
+fn insert_log(
+    script: &mut Script,
+    log: &[Change],
+    authors: Option<&[Option<&Author>]>,
+) -> Result<(), TooLong> {
+    let more = if authors.is_some() { ", operation_id, principal, reason" } else { "" };
+    let head = format!(
+        "INSERT INTO alias_change (seq, nonce, slot, project_id, alias_id,
+        old_canonical_id, new_canonical_id, change_time_us{more})"
+    );
+    let lines = log.iter().enumerate();
+    let line = |(index, change)| {
+        let author = authors.map(|authors| authors.get(index).copied().flatten());
+        (change, author)
+    };
+    let lines: Vec<(&Change, Option<Option<&Author>>)> = lines.map(line).collect();
+    put(script, &head, &lines, |text, (change, author)| {
         text.int(change.at.seq).sql(",").int(change.at.nonce).sql(",").key(&change.alias);
         text.sql(",").opt_id(change.old.as_ref()).sql(",").opt_id(change.new.as_ref());
         text.sql(",").int(change.time.0);
+        match author {
+            None => {}
+            Some(None) => {
+                text.sql(",NULL,NULL,NULL");
+            }
+            Some(Some(Author { operation, principal, reason })) => {
+                text.sql(",").int(*operation);
+                for words in [principal, reason] {
+                    text.sql(",").opt_bytes(words.as_deref().map(str::as_bytes));
+                }
+            }
+        }
     })
 }

@@ -2,6 +2,7 @@
 
 use super::people::{PrincipalFile, Token, admin, resolver};
 use super::{NEVER, start};
+use aka_test_support::http2::{PREFACE, RST_STREAM, SETTINGS, frame, headers_of};
 use aka_test_support::{Aka, bytes, create_request, eventually, resolve_request, start_with};
 use aka_test_support::{Invocation, aka, backend};
 use aka_wire::pb::{
@@ -11,6 +12,8 @@ use aka_wire::pb::{
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -57,6 +60,8 @@ fn plain(line: &str) -> Value {
     assert!(time.len() == 27 && time.ends_with('Z') && time.starts_with("20"), "{time}");
     let peer = fields.remove("peer").expect("a peer");
     assert!(peer.as_str().expect("a text").starts_with("127.0.0.1:"), "{peer}");
+    let operation = fields.remove("operation").expect("a number");
+    assert!(operation.as_str().expect("a text").parse::<u64>().is_ok_and(|number| number > 0));
     assert_eq!(fields.remove("target").expect("a target"), "aka::audit");
     line
 }
@@ -114,6 +119,19 @@ async fn each_admin_call_is_one_line() {
     // Lookups have no lines.
     resolver(&aka, &token).resolve(resolve_request(7, "bob")).await.expect("resolved");
 
+    let expected = expected_lines();
+    let lines = trail.lines(expected.len()).await;
+    for (line, expected) in lines.iter().zip(&expected) {
+        assert_eq!(line, expected);
+    }
+    let text = fs::read_to_string(trail.path()).expect("there");
+    assert!(text.contains("\\u0007\\n") && !text.contains('\u{7}'), "control characters");
+    assert!(!text.contains(&token.text) && !text.contains(&stranger.text), "a token is never kept");
+    assert_eq!(lost(&aka).await, 0.0);
+}
+
+/// The lines of the calls above.
+fn expected_lines() -> Vec<Value> {
     let etl = |method: &str, rest: Value| {
         let mut line = json!({"principal": "etl", "method": method});
         let fields = line.as_object_mut().expect("an object");
@@ -135,7 +153,7 @@ async fn each_admin_call_is_one_line() {
     let moved =
         json!({"canonical_id": "carol", "outcome": "OK", "version": 2, "expected_version": 1});
     let long = format!("{}… (300 bytes)", "x".repeat(255));
-    let expected = [
+    vec![
         etl("CreateAlias", with(first)),
         etl("CreateAlias", with(dry)),
         etl("CreateAlias", with(taken)),
@@ -159,15 +177,29 @@ async fn each_admin_call_is_one_line() {
                     "outcome": "PERMISSION_DENIED", "reason": "PROJECT_FORBIDDEN"}
             ]}),
         ),
-    ];
-    let lines = trail.lines(expected.len()).await;
-    for (line, expected) in lines.iter().zip(&expected) {
-        assert_eq!(line, expected);
-    }
-    let text = fs::read_to_string(trail.path()).expect("there");
-    assert!(text.contains("\\u0007\\n") && !text.contains('\u{7}'), "control characters");
-    assert!(!text.contains(&token.text) && !text.contains(&stranger.text), "a token is never kept");
-    assert_eq!(lost(&aka).await, 0.0);
+    ]
+}
+
+/// Nobody hides a call by leaving before its answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_leaves_has_its_line() {
+    let trail = Trail::new();
+    let flags = trail.flag();
+    let (_database, aka) =
+        start_with(backend::sqlite(), &flags.each_ref().map(|flag| &**flag)).await;
+    let mut stream = TcpStream::connect(aka.grpc).expect("the server listens");
+    let head = headers_of(1, "/aka.v1.AliasAdmin/DeleteAlias");
+    let reset = frame(RST_STREAM, 0, 1, &8_u32.to_be_bytes());
+    stream.write_all(&[PREFACE, SETTINGS, &head].concat()).expect("the server reads");
+    let begun = async || {
+        let labels = ["grpc_method=\"DeleteAlias\""];
+        (aka.metric("grpc_server_started_total", &labels).await == 1.0).then_some(())
+    };
+    eventually("the call has begun", begun).await;
+    stream.write_all(&reset).expect("the server reads");
+    let lines = trail.lines(1).await;
+    let left = json!({"principal": null, "method": "DeleteAlias", "outcome": "CANCELLED"});
+    assert_eq!(lines[0], left);
 }
 
 /// Without a file the lines are on standard error, if there are principals.

@@ -7,7 +7,8 @@ use aka_wire::pb::DESCRIPTORS;
 use http::uri::PathAndQuery;
 use prost::Message;
 use prost_types::FileDescriptorSet;
-use tonic::service::interceptor::InterceptedService;
+use tonic::metadata::MetadataMap;
+use tonic::service::Interceptor;
 use tonic::{Code, Request, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -44,12 +45,26 @@ fn rpcs() -> Vec<(String, String)> {
 
 /// Calls with an empty message. Every RPC refuses that, but a batch of no creates.
 async fn call(aka: &Aka, path: &str, bearer: Bearer) -> Result<(), Status> {
-    let channel = InterceptedService::new(aka.channel(), bearer);
-    let mut client = tonic::client::Grpc::new(channel);
+    let mut bearer = bearer;
+    call_with(aka, path, |headers| {
+        let request = bearer.call(Request::new(())).expect("it refuses nothing");
+        *headers = request.metadata().clone();
+    })
+    .await
+}
+
+/// The same with headers of the test's own.
+async fn call_with(
+    aka: &Aka,
+    path: &str,
+    set: impl FnOnce(&mut MetadataMap),
+) -> Result<(), Status> {
+    let mut client = tonic::client::Grpc::new(aka.channel());
     client.ready().await.expect("a connection");
     let path: PathAndQuery = path.parse().expect("a path");
     let codec = ProstCodec::<(), ()>::default();
-    let request = Request::new(tokio_stream::iter([()]));
+    let mut request = Request::new(tokio_stream::iter([()]));
+    set(request.metadata_mut());
     let mut answers = client.streaming(request, path, codec).await?.into_inner();
     while answers.message().await?.is_some() {}
     Ok(())
@@ -84,12 +99,29 @@ async fn each_role_may_call_what_it_may_and_nothing_else() {
             Code::Unauthenticated,
             "CREDENTIALS_REQUIRED",
         );
+        let twice = call_with(&aka, path, |headers| {
+            for token in [&tokens[2], &tokens[2]] {
+                headers.append(
+                    "authorization",
+                    format!("Bearer {}", token.text).parse().expect("ASCII"),
+                );
+            }
+        });
+        let refused = twice.await.expect_err("two headers");
+        assert_refused(&refused, Code::Unauthenticated, "CREDENTIALS_INVALID");
+        let in_small = call_with(&aka, path, |headers| {
+            let header = format!("bearer {}", tokens[2].text);
+            headers.insert("authorization", header.parse().expect("ASCII"));
+        });
+        if let Err(status) = in_small.await {
+            assert_refused(&status, Code::InvalidArgument, "INVALID_PROJECT");
+        }
         for wrong in [&*stranger.text, &damaged, "", "null", &tokens[2].hash] {
             let refused = call(&aka, path, Bearer::of(wrong)).await.expect_err(path);
             assert_refused(&refused, Code::Unauthenticated, "CREDENTIALS_INVALID");
         }
     }
-    for (result, count) in [("no_credentials", 9.0), ("bad_credentials", 45.0), ("expired", 0.0)] {
+    for (result, count) in [("no_credentials", 9.0), ("bad_credentials", 54.0), ("expired", 0.0)] {
         let label = format!("result=\"{result}\"");
         assert_eq!(aka.metric("aka_auth_total", &[&label]).await, count, "{result}");
     }

@@ -14,7 +14,7 @@ async fn reloads(aka: &Aka, result: &str) -> f64 {
 }
 
 /// Waits until so many reloads have ended so. There may not be more.
-async fn assert_reloads(aka: &Aka, result: &str, count: f64) {
+pub async fn assert_reloads(aka: &Aka, result: &str, count: f64) {
     let counted = async || Some(reloads(aka, result).await).filter(|now| *now >= count);
     assert_eq!(eventually("it is counted", counted).await, count, "{result}");
 }

@@ -1,9 +1,11 @@
 //! Streams that stay open while principals change. Each message is looked at anew.
 
 use super::people::{Bearer, PrincipalFile, Token, resolver, stanza};
+use super::rotation::assert_reloads;
 use super::{NEVER, OFTEN, start};
 use aka_test_support::{Aka, assert_refused, batch_request, eventually};
 use aka_wire::pb::{BatchResolveRequest, BatchResolveResponse};
+use rustix::process::Signal;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc::{Sender, channel};
 use tokio_stream::wrappers::ReceiverStream;
@@ -77,20 +79,24 @@ async fn a_project_that_is_taken_away_ends_an_open_stream() {
     assert_refused(&refused, Code::PermissionDenied, "PROJECT_FORBIDDEN");
 }
 
-/// Nobody looks at the file meanwhile: the clock alone ends it.
+/// Nobody looks at the file any more: the clock alone ends it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn not_after_ends_calls_and_open_streams() {
     let (token, over) = (Token::new().await, Token::new().await);
-    let soon = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-    let soon = soon + Duration::from_secs(3);
     let until = |token: &Token, name: &str, not_after: &str| {
         let more = format!("token_sha256 = [\"{}\"]\nnot_after = {not_after}", token.hash);
         stanza(name, "reader", "[7]", &more)
     };
+    let file = PrincipalFile::new(&token.stanza("soon", "reader", "[7]"));
+    let (_database, aka) = start(&file, &[], &[NEVER]).await;
+    let mut stream = OpenStream::begin(&aka, &token).await;
+    let soon = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let soon = soon + Duration::from_secs(2);
     let stanzas = until(&token, "soon", &rfc_3339(soon.as_secs()))
         + &until(&over, "over", "2020-01-01T00:00:00Z");
-    let (_database, aka) = start(&PrincipalFile::new(&stanzas), &[], &[NEVER]).await;
-    let mut stream = OpenStream::begin(&aka, &token).await;
+    file.replace(&stanzas);
+    aka.signal(Signal::HUP);
+    assert_reloads(&aka, "ok", 1.0).await;
     let refused = stream.refusal(7).await;
     assert_refused(&refused, Code::Unauthenticated, "CREDENTIALS_INVALID");
     let ended = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
@@ -113,7 +119,9 @@ fn rfc_3339(second: u64) -> String {
 
 /// The date of a day since 1970.
 fn date_of(day: u64) -> String {
-    let is_leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let is_leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
     let (mut year, mut day) = (1970, day);
     while day >= 365 + u64::from(is_leap(year)) {
         day -= 365 + u64::from(is_leap(year));

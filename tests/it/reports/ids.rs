@@ -1,13 +1,16 @@
 //! Ids that must not be aliased, and rows that were changed by hand.
 
 use aka_test_support::{
-    Aka, Backend, Database, Ended, PROJECT, aka, assert_refused, create_request, eventually, start,
+    Aka, Backend, Database, Ended, PROJECT, aka, assert_refused, create_request, eventually,
+    slot_of, start,
 };
+use std::time::SystemTime;
 use tonic::Code;
 
 on_backends!(what_is_no_id_is_a_placeholder: sqlite mysql_1);
 on_backends!(a_row_that_was_changed_by_hand_is_not_repaired: sqlite mysql_3);
 on_backends!(a_row_that_was_deleted_by_hand_is_not_repaired: sqlite mysql_3);
+on_backends!(both_halves_that_were_changed_by_hand_are_found: sqlite mysql_3);
 on_backends!(without_the_log_nothing_is_guessed: sqlite mysql_3);
 on_backends!(what_the_log_confirms_is_repaired: sqlite mysql_3);
 on_backends!(the_sweeper_keeps_what_shows_the_change: sqlite mysql_1);
@@ -197,6 +200,48 @@ async fn a_row_that_was_changed_by_hand_is_not_repaired(backend: Backend) {
     aka.delete(PROJECT, "bob", 0).await.expect("deleted");
     aka.create(PROJECT, "bob", "alice").await.expect("created");
     assert!(kinds(&database).await.is_empty());
+}
+
+async fn both_halves_that_were_changed_by_hand_are_found(backend: Backend) {
+    // Each half fits the other. Only the log shows it.
+    let inverse = |canonical: &str| {
+        let slot = slot_of(PROJECT, canonical.as_bytes());
+        format!(
+            "INSERT INTO canonical VALUES ({slot}, {PROJECT}, ${canonical}, $bob, 77, {})",
+            SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_micros()
+        )
+    };
+    let database = store(backend).await;
+    by_hand(&database, "bob", "UPDATE alias SET stamp = 77 WHERE alias_id = $bob").await;
+    by_hand(&database, "bob", CHANGE).await;
+    by_hand(&database, "alice", LOSE_PIN).await;
+    by_hand(&database, "mallory", &inverse("mallory")).await;
+    let says = ["7/\"bob\" is an alias of \"mallory\"", "alias of \"alice\"", "changed by hand"];
+    assert_left_alone(&database, &["row_differs"], &says).await;
+
+    let database = store(backend).await;
+    by_hand(&database, "bob", DELETE).await;
+    by_hand(&database, "alice", LOSE_PIN).await;
+    let says = ["7/\"bob\" has no forward row", "alias of \"alice\"", "changed by hand"];
+    assert_left_alone(&database, &["row_differs"], &says).await;
+
+    // An alias that comes back after its delete.
+    let database = store(backend).await;
+    let row = database.tables().await.into_iter().flat_map(|shard| shard.forward);
+    let row = row.into_iter().find(|row| row.alias_id == b"bob").expect("an alias");
+    let aka = Aka::serve(&database, &[]).await;
+    aka.delete(PROJECT, "bob", 0).await.expect("deleted");
+    aka.stop().await;
+    assert!(kinds(&database).await.is_empty());
+    let (slot, now) = (slot_of(PROJECT, b"bob"), 1);
+    let forward = format!(
+        "INSERT INTO alias VALUES ({slot}, {PROJECT}, $bob, $alice, {}, 77, {now}, {now})",
+        row.version
+    );
+    by_hand(&database, "bob", &forward).await;
+    by_hand(&database, "alice", &inverse("alice")).await;
+    let says = ["7/\"bob\" is an alias of \"alice\"", "deletes the alias", "changed by hand"];
+    assert_left_alone(&database, &["row_differs"], &says).await;
 }
 
 async fn a_row_that_was_deleted_by_hand_is_not_repaired(backend: Backend) {

@@ -158,6 +158,8 @@ async fn a_stdout_that_nobody_reads_is_no_fault(backend: Backend) {
         "migrate",
         "check",
         "check --json",
+        "doctor",
+        "doctor --format json",
         "export",
         "export --format csv",
     ] {

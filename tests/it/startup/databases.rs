@@ -115,20 +115,20 @@ async fn tables_of_another_version_are_refused(backend: Backend) {
     aka(["migrate"]).args(database.flags()).run().await.succeeded();
     let last = database.shards() - 1;
     let mut shard = database.connect(last).await;
-    for (version, says) in [(0, "run `aka migrate`"), (3, "run a newer aka")] {
+    for (version, says) in [(0, "run `aka migrate`"), (4, "run a newer aka")] {
         set_versions(&mut shard, version, version).await;
         let tables = format!("tables of version {version}");
         aka_serve(database.flags()).run().await.failed(64, &[&tables, says]);
         aka(["check"]).args(database.flags()).run().await.failed(64, &[&tables, says]);
     }
     // An older aka must not change the tables of a newer one, not even if it may use them.
-    for compatible in [2, 3] {
-        set_versions(&mut shard, 3, compatible).await;
+    for compatible in [3, 4] {
+        set_versions(&mut shard, 4, compatible).await;
         let before = database.tables().await;
         aka(["migrate"]).args(database.flags()).run().await.failed(64, &["run a newer aka"]);
         assert_eq!(database.tables().await, before);
     }
-    set_versions(&mut shard, 2, 2).await;
+    set_versions(&mut shard, 3, 3).await;
     aka(["check"]).args(database.flags()).run().await.succeeded();
 }
 
@@ -148,7 +148,7 @@ async fn tables_of_a_newer_version_are_used_if_they_allow_it(backend: Backend) {
     for number in 0..300 {
         if number == 100 {
             // A newer aka has expanded the tables, while this one runs.
-            set_versions(&mut shard, 3, 2).await;
+            set_versions(&mut shard, 4, 3).await;
         }
         let alias = format!("bob-{number}");
         aka.create(PROJECT, &alias, "alice").await.expect("writes go on");

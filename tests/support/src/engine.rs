@@ -48,8 +48,8 @@ impl fmt::Display for Engine {
     }
 }
 
-/// The folder that `scripts/install-test-databases` installs to.
-pub(crate) fn tools() -> &'static Path {
+/// The folder that `scripts/install-test-databases` and `scripts/install-prometheus` install to.
+pub fn tools() -> &'static Path {
     static TOOLS: OnceLock<PathBuf> = OnceLock::new();
     TOOLS.get_or_init(|| {
         let folder = std::env::var_os("AKA_TEST_TOOLS").filter(|folder| !folder.is_empty());

@@ -40,7 +40,9 @@ pub async fn fill_shards(shards: &[(&DbServer, &str)], aliases: &[(String, Strin
         let row = |alias: &Key, stamp: u64| format!("{},{stamp},0", text(alias));
         insert(&mut connection, "canonical", inverse, row).await;
         let log = format!(
-            "INSERT INTO alias_change VALUES ({seq}, 1, 0, 1, 'x', NULL, 'y', 0);
+            "INSERT INTO alias_change (seq, nonce, slot, project_id, alias_id, old_canonical_id,
+                 new_canonical_id, change_time_us)
+             VALUES ({seq}, 1, 0, 1, 'x', NULL, 'y', 0);
              UPDATE shard_meta SET seq = {seq}, nonce = 1"
         );
         connection.execute(sqlx::raw_sql(AssertSqlSafe(log))).await.expect("a log");

@@ -188,12 +188,17 @@ impl Aka {
         AliasAdminClient::new(self.channel()).max_decoding_message_size(MAX_ANSWER)
     }
 
+    /// All metrics, as Prometheus reads them.
+    pub async fn scrape(&self) -> String {
+        let address = self.metrics;
+        let text = tokio::task::spawn_blocking(move || get(address, "/metrics")).await;
+        text.expect("the request ends")
+    }
+
     /// The value of a metric: the sum of its series that have all of these labels. A label is written
     /// `name="value"`.
     pub async fn metric(&self, name: &str, labels: &[&str]) -> f64 {
-        let address = self.metrics;
-        let text = tokio::task::spawn_blocking(move || get(address, "/metrics")).await;
-        let text = text.expect("the request ends");
+        let text = self.scrape().await;
         let values = text.lines().filter_map(|line| {
             let (series, value) = line.rsplit_once(' ')?;
             let (found, its_labels) = series.split_once('{').unwrap_or((series, ""));

@@ -55,7 +55,7 @@ pub use calls::{Resolved, batch_request, bytes, create_request, resolve_request}
 pub use command::{Ended, Invocation, SECRET, Serving, aka, aka_serve};
 pub use database::{Backend, Database, backend, check_is_clean, hex_literal, slot_of};
 pub use db_server::{DbServer, shared_server};
-pub use engine::Engine;
+pub use engine::{Engine, tools};
 pub use expect::{PATIENCE, assert_refused, eventually, was_not_sent};
 pub use figures::{median, percentile};
 pub use fill::fill_shards;

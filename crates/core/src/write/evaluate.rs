@@ -23,7 +23,9 @@ pub fn evaluate(
     let mut shard = Overlay::new(seen, clock);
     let answers = jobs
         .iter()
-        .map(|job| {
+        .enumerate()
+        .map(|(index, job)| {
+            shard.begin_job(index);
             let before = shard.savepoint();
             let done = job.iter().map(|step| shard.step(step, &owns)).collect();
             if Result::is_err(&done) {

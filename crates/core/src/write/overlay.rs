@@ -16,6 +16,10 @@ pub(super) struct Overlay {
     newly_pinned: HashMap<Key, u64>,
     unpinned: Vec<InverseRow>,
     log: Vec<Change>,
+    /// For each line of `log` the index of its job.
+    jobs: Vec<usize>,
+    /// The index of the job that is evaluated.
+    job: usize,
     /// What `forward` held before each change, so that a job that is refused half-way can be
     /// undone.
     undo: Vec<(Key, Option<Option<ForwardRow>>)>,
@@ -39,8 +43,15 @@ impl Overlay {
             newly_pinned: HashMap::new(),
             unpinned: Vec::new(),
             log: Vec::new(),
+            jobs: Vec::new(),
+            job: 0,
             undo: Vec::new(),
         }
+    }
+
+    /// What is recorded from now on is of the job with this index.
+    pub fn begin_job(&mut self, index: usize) {
+        self.job = index;
     }
 
     /// The time of the transaction, by the shard's clock.
@@ -132,6 +143,7 @@ impl Overlay {
             new: new.as_ref().map(canonical),
             time: self.clock.now,
         });
+        self.jobs.push(self.job);
         let before = self.forward.insert(alias.clone(), new);
         self.undo.push((alias.clone(), before));
     }
@@ -153,6 +165,7 @@ impl Overlay {
         }
         self.unpinned.truncate(to.unpinned);
         self.log.truncate(to.log);
+        self.jobs.truncate(to.log);
         for (key, before) in self.undo.drain(to.undo..).rev() {
             match before {
                 Some(changed) => self.forward.insert(key, changed),
@@ -166,6 +179,7 @@ impl Overlay {
         let mut changes = ChangeSet {
             at: self.log.last().map_or(self.clock.at, |change| change.at),
             log: self.log,
+            jobs: self.jobs,
             ..ChangeSet::default()
         };
         for (key, row) in self.forward {

@@ -59,6 +59,8 @@ pub struct ChangeSet {
     pub delete_inverse: Vec<InverseRow>,
     /// New lines of the change log, in seq order.
     pub log: Vec<Change>,
+    /// For each of these lines the index of the job that it is of.
+    pub jobs: Vec<usize>,
     /// The shard's position after these changes.
     pub at: Position,
 }
