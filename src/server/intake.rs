@@ -7,7 +7,7 @@ use crate::rpc::HeldWindow;
 /// The window of a connection at first. No client can be given less (RFC 9113, section 6.9.2).
 pub(super) const FIRST_WINDOW: u32 = 65_535;
 /// The widest window: a client ten milliseconds away can send 100 MB/s with it.
-const WIDEST: u32 = 16 * FIRST_WINDOW;
+const WIDEST: u32 = 1 << 20;
 
 /// The intake of one connection.
 pub(super) struct Intake<'a> {
@@ -37,7 +37,7 @@ impl<'a> Intake<'a> {
             return None;
         }
         self.seen = received;
-        let wider = (4 * self.window).min(WIDEST);
+        let wider = (4 * (self.window + 1)).min(WIDEST);
         self.held.hold(wider - FIRST_WINDOW).then(|| {
             self.window = wider;
             wider
@@ -67,7 +67,7 @@ mod tests {
             }
             (windows, intake.held)
         };
-        let wide = vec![4 * FIRST_WINDOW, WIDEST];
+        let wide = vec![1 << 18, WIDEST];
         // Four MiB are for windows.
         let mut held: Vec<_> = (0..4)
             .map(|_| {
