@@ -4,7 +4,7 @@
 //! can answer needs no other task.
 
 use super::intake::Intake;
-use super::outgoing::{Outgoing, Sent};
+use super::outgoing::{Outgoing, SentBytes};
 use super::watched_reader::{Signs, WatchedReader};
 use crate::hooks;
 use crate::metrics::CloseReason;

@@ -22,7 +22,7 @@ const MOST: usize = 16 << 10;
 pub(super) struct Outgoing<W>(Arc<Mutex<Unsent<W>>>);
 
 /// Tells how many bytes a client has been sent.
-pub(super) trait Sent {
+pub(super) trait SentBytes {
     /// All bytes so far.
     fn sent(&self) -> u64;
 }
@@ -112,7 +112,7 @@ impl<W: AsyncWrite + Unpin> Outgoing<W> {
     }
 }
 
-impl<W> Sent for Outgoing<W> {
+impl<W> SentBytes for Outgoing<W> {
     fn sent(&self) -> u64 {
         self.0.lock().sent
     }

@@ -2,7 +2,7 @@
 //! the client sends too many frames that are no calls.
 
 use super::frame_watch::FrameWatch;
-use super::outgoing::Sent;
+use super::outgoing::SentBytes;
 use std::io::Result;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -51,14 +51,14 @@ pub(super) struct WatchedReader<'a, R, S> {
     sent: S,
 }
 
-impl<'a, R, S: Sent> WatchedReader<'a, R, S> {
+impl<'a, R, S: SentBytes> WatchedReader<'a, R, S> {
     /// The first bytes, so many, are no frame. `sent` tells how much the client has been sent.
     pub fn new(reader: R, preface: usize, signs: &'a Signs, sent: S) -> Self {
         Self { reader, watch: FrameWatch::new(preface), signs, sent }
     }
 }
 
-impl<R: AsyncRead + Unpin, S: Sent + Unpin> AsyncRead for WatchedReader<'_, R, S> {
+impl<R: AsyncRead + Unpin, S: SentBytes + Unpin> AsyncRead for WatchedReader<'_, R, S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
