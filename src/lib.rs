@@ -60,6 +60,8 @@ pub mod auth;
 pub mod check;
 pub mod cli;
 pub mod config;
+#[cfg(test)]
+mod fuzz;
 mod hooks;
 pub mod metrics;
 pub mod ops;

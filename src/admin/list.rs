@@ -105,3 +105,35 @@ impl PageToken {
         hasher.digest()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzz::{always, spoiled};
+    use aka_core::domain::Project;
+
+    #[test]
+    fn a_page_token_belongs_to_its_list_and_is_whole() {
+        let list = |id: &'static [u8]| {
+            let id = Id::new(Bytes::from_static(id)).expect("an id");
+            Key::new(Project::new(7).expect("a project"), id)
+        };
+        let (mine, other) = (list(b"alice"), list(b"eve"));
+        always(|random| {
+            let alias = format!("alias-{}", random.arbitrary::<u64>()?);
+            let alias = Id::new(alias.into()).expect("an id");
+            let token = PageToken { alias, stamp: Stamp(random.arbitrary()?) };
+            let written = token.text(&mine);
+            let read = PageToken::parse(&written, &mine).ok().flatten().expect("whole");
+            assert_eq!((read.alias, read.stamp), (token.alias, token.stamp));
+            assert!(matches!(PageToken::parse(&written, &other), Err(Refusal::PageToken)));
+            let spoiled = spoiled(random, written.clone().into_bytes())?;
+            let spoiled = String::from_utf8_lossy(&spoiled);
+            if spoiled != written && !spoiled.is_empty() {
+                let read = PageToken::parse(&spoiled, &mine);
+                assert!(matches!(read, Err(Refusal::PageToken)), "{spoiled}");
+            }
+            Ok(())
+        });
+    }
+}

@@ -21,10 +21,16 @@ pub(super) struct FileSettings {
 /// # Errors
 /// If it cannot be read, is not TOML, or has an unknown key or a value of the wrong type.
 pub(super) fn read(path: &Path) -> Result<FileSettings, ConfigFault> {
-    let fault = |error: String| {
-        ConfigFault(format!("the configuration {} cannot be read: {error}", path.display()))
-    };
-    let text = std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
+    let text = std::fs::read_to_string(path);
+    parse(path, &text.map_err(|error| fault_of(path, &error.to_string()))?)
+}
+
+fn fault_of(path: &Path, error: &str) -> ConfigFault {
+    ConfigFault(format!("the configuration {} cannot be read: {error}", path.display()))
+}
+
+fn parse(path: &Path, text: &str) -> Result<FileSettings, ConfigFault> {
+    let fault = |error: String| fault_of(path, &error);
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
@@ -35,7 +41,7 @@ pub(super) fn read(path: &Path) -> Result<FileSettings, ConfigFault> {
         let alone = toml::Table::from_iter([(key.clone(), value.clone())]);
         if let Err(error) = alone.try_into::<FileSettings>() {
             let what = explain(key, error.message());
-            return Err(fault(format!("line {}: {what}", line_of(key, &text))));
+            return Err(fault(format!("line {}: {what}", line_of(key, text))));
         }
     }
     table.try_into().map_err(|_| fault("the settings do not fit together".to_owned()))
@@ -61,4 +67,34 @@ fn line_of(key: &str, text: &str) -> usize {
             || line.trim().trim_matches(['[', ']']) == key
     };
     text.lines().position(sets).map_or(1, |index| index + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzz::{always, spoiled};
+
+    /// A file that is wrong is refused, and no value of it is shown.
+    #[test]
+    fn a_file_is_read_or_refused() {
+        const SECRET: &str = "ZQXJKV";
+        let good = format!(
+            "listen = \"{SECRET}\"\ncache_mib = 64\nshards = [\"mysql://{SECRET}@h/d\"]\n\
+             audit_sample = 0.5\nmax_connections = 3 # many\n"
+        );
+        parse(Path::new("aka.toml"), &good).map(drop).expect("good");
+        always(|random| {
+            let bytes = spoiled(random, good.clone().into_bytes())?;
+            let text = String::from_utf8_lossy(&bytes);
+            // A key is shown, and may hold what was a value.
+            let is_value =
+                |line: &str| line.split('=').next().is_none_or(|key| !key.contains(SECRET));
+            if let Err(fault) = parse(Path::new("aka.toml"), &text)
+                && text.lines().all(is_value)
+            {
+                assert!(!fault.0.contains(SECRET), "{fault}");
+            }
+            Ok(())
+        });
+    }
 }

@@ -54,6 +54,8 @@ pub struct Config {
     pub drain_delay: Duration,
     pub drain_timeout: Duration,
     pub max_connections: usize,
+    /// The most gRPC connections from one address. 0: any number.
+    pub max_connections_per_peer: usize,
     /// The memory that clients can make the server keep, in bytes.
     pub request_memory: u64,
     /// `None`: connections may become as old as they like.
@@ -118,6 +120,7 @@ impl Config {
             drain_delay: Duration::from_millis(set.drain_delay_ms),
             drain_timeout: Duration::from_millis(set.drain_timeout_ms),
             max_connections: set.max_connections,
+            max_connections_per_peer: set.max_connections_per_peer,
             request_memory: set.request_memory_mib << 20,
             max_connection_age: (set.max_connection_age_s > 0)
                 .then(|| Duration::from_secs(set.max_connection_age_s)),

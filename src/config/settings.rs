@@ -170,6 +170,10 @@ settings! {
         /// gRPC connections at once; more wait
         max_connections: usize [COUNT] = 10_000, in 1..=1 << 20;
 
+        /// gRPC connections at once from one IP address (IPv6: from one /64); further ones are closed
+        /// at once; 0: any number
+        max_connections_per_peer: usize [COUNT] = 0, in 0..=1 << 20;
+
         /// Memory for requests that are not whole yet and for answers that clients do not read;
         /// beyond it, such calls are refused
         request_memory_mib: u64 [MIB] = 256, in 16..=1 << 20;

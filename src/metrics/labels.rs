@@ -91,6 +91,38 @@ counters! {
     }
 }
 
+/// Why the server closed a gRPC connection before its client wanted to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CloseReason {
+    /// It was the longest without a call while few places were left.
+    #[error("it was idle, and few places were left")]
+    Idle,
+    #[error("the client's address has too many connections")]
+    TooManyOfPeer,
+    /// Frames that are no calls, or another excess that h2 finds.
+    #[error("the client sends too many frames that are no calls")]
+    TooManyFrames,
+    /// The client does not keep to HTTP/2.
+    #[error("the client does not keep to HTTP/2")]
+    Protocol,
+    #[error("the client does not read")]
+    Unread,
+    #[error("the client does not answer pings")]
+    Silent,
+}
+
+counters! {
+    /// One count for each connection that the server closed.
+    ClosedConnections by "reason" of CloseReason {
+        CloseReason::Idle => idle,
+        CloseReason::TooManyOfPeer => too_many_of_peer,
+        CloseReason::TooManyFrames => too_many_frames,
+        CloseReason::Protocol => protocol,
+        CloseReason::Unread => unread,
+        CloseReason::Silent => silent,
+    }
+}
+
 /// How a write ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteResult {
@@ -163,6 +195,8 @@ pub enum HandshakeResult {
     /// The client does not trust the server's certificate, or gave up for a reason of its own.
     RefusedByClient,
     TimedOut,
+    /// It did not go on, and others waited for its place.
+    MadeRoom,
     /// The connection ended.
     BrokenOff,
     Failed,
@@ -179,6 +213,7 @@ counters! {
         HandshakeResult::BadCertificate => bad_certificate,
         HandshakeResult::RefusedByClient => refused_by_client,
         HandshakeResult::TimedOut => timed_out,
+        HandshakeResult::MadeRoom => made_room,
         HandshakeResult::BrokenOff => broken_off,
         HandshakeResult::Failed => failed,
     }

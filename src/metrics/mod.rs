@@ -8,13 +8,13 @@ mod labels;
 mod registry;
 
 pub use labels::{
-    AuditLineResult, AuditLines, FilterBuilds, GateResult, GateResults, HandshakeResult,
-    LookupResult, Lookups, ReloadResult, ReloadedPart, Reloads, Scarce, ServerRoles, ShardErrors,
-    Shed, WhichPort, WriteResult, Writes,
+    AuditLineResult, AuditLines, CloseReason, FilterBuilds, GateResult, GateResults,
+    HandshakeResult, LookupResult, Lookups, ReloadResult, ReloadedPart, Reloads, Scarce,
+    ServerRoles, ShardErrors, Shed, WhichPort, WriteResult, Writes,
 };
 
 use aka_core::domain::ShardId;
-use labels::{BuildInfo, CertificateExpiry, Handled, Handshakes};
+use labels::{BuildInfo, CertificateExpiry, ClosedConnections, Handled, Handshakes};
 use metrics::{Counter, Gauge, Histogram};
 use registry::{Registry, series};
 use std::ops::Deref;
@@ -41,8 +41,8 @@ series! {
             "Calls that were let in, and refusals, by what the gate said; 0 without principals.";
         audit_lines: AuditLines = "aka_audit_log_lines_total",
             "Lines of the audit trail, by what became of them.";
-        idle_connections_closed: Counter = "aka_idle_connections_closed_total",
-            "Connections that were idle and were ended to make room for new ones.";
+        connections_closed: ClosedConnections = "aka_connections_closed_total",
+            "gRPC connections that the server closed before their clients wanted to, by the reason.";
         request_memory: Gauge = "aka_request_memory_bytes",
             "Bytes of unfinished requests and unread answers.";
         loop_lag_seconds: Histogram = "aka_loop_lag_seconds",

@@ -81,6 +81,13 @@ pub struct CallContext {
     address: Option<SocketAddr>,
 }
 
+impl CallContext {
+    /// What its client can make the server keep.
+    pub fn memory(&self) -> &ConnectionMemory {
+        &self.memory
+    }
+}
+
 impl Dispatcher {
     /// The dispatcher. `request_limit` is how long the server works on one request. `memory` is what
     /// clients can make the server keep. The health service tells the stage.

@@ -18,5 +18,5 @@ mod tonic_services;
 pub use access::{Access, ReflectionAccess};
 pub use activity::Activity;
 pub use dispatcher::{ConnectionPeer, Dispatcher, Doors};
-pub use memory::RequestMemory;
+pub use memory::{Backlog, ConnectionMemory, HeldWindow, RequestMemory};
 pub(crate) use tonic_services::timestamp;

@@ -11,12 +11,14 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tonic::metadata::GRPC_CONTENT_TYPE;
 use tonic::{Code, Status};
 
 /// A client that reads nothing of an answer for this long does not get it.
 const UNREAD: Duration = Duration::from_secs(30);
+/// Nor does one that reads more slowly than a KiB in this time, after that.
+const READ_TIME: Duration = Duration::from_secs(1);
 
 /// Answers a call with one framed message, or with a status other than OK. If the client has no room
 /// for the message yet, a task sends it as there is.
@@ -40,7 +42,10 @@ pub fn answer(
                 });
                 return Ok(());
             }
-            stream.send_data(message, false)?;
+            match memory.keep(message) {
+                Some(message) => stream.send_data(message, false)?,
+                None => return end(&mut stream, Some(&CallFault::NoMemory.into())),
+            }
             end(&mut stream, None)
         }
         Err(status) => respond.send_response(status.into_http(), true).map(drop),
@@ -82,18 +87,20 @@ pub fn begin(respond: &mut SendResponse<Bytes>) -> Result<SendStream<Bytes>, h2:
 /// If the client has left, or has read nothing for [`UNREAD`].
 pub async fn send(
     stream: &mut SendStream<Bytes>,
-    mut message: Bytes,
+    message: Bytes,
     memory: &ConnectionMemory,
 ) -> Result<Result<(), Status>, h2::Error> {
     stream.reserve_capacity(message.len());
-    let mut held = memory.nothing();
-    if stream.capacity() < message.len() && !held.grow(message.len()) {
-        return Ok(Err(CallFault::NoMemory.into()));
-    }
+    let kept = match stream.capacity() < message.len() {
+        true => memory.keep_always(message),
+        false => memory.keep(message),
+    };
+    let Some(mut message) = kept else { return Ok(Err(CallFault::NoMemory.into())) };
+    let all_read = Instant::now() + UNREAD + READ_TIME * (message.len() >> 10) as u32;
     while !message.is_empty() {
         while stream.capacity() == 0 {
             let room = poll_fn(|context| stream.poll_capacity(context));
-            match timeout(UNREAD, room).await {
+            match timeout_at(all_read.min(Instant::now() + UNREAD), room).await {
                 Ok(Some(room)) => room.map(drop)?,
                 Ok(None) => return Err(Reason::CANCEL.into()),
                 Err(_) => {

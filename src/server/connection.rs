@@ -3,21 +3,23 @@
 //! It uses h2 directly. The task of the connection takes each call itself, so a call that memory
 //! can answer needs no other task.
 
-use super::outgoing::Outgoing;
+use super::intake::Intake;
+use super::outgoing::{Outgoing, SentBytes};
+use super::watched_reader::{Signs, WatchedReader};
 use crate::hooks;
+use crate::metrics::CloseReason;
+use crate::rpc::ConnectionMemory;
 use bytes::Bytes;
 use h2::server::{Builder, Connection, SendResponse};
-use h2::{Ping, PingPong, RecvStream};
+use h2::{Ping, PingPong, Reason, RecvStream};
 use http::Request;
 use std::future::{pending, poll_fn};
 use std::io::{Cursor, Error, ErrorKind, Result};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::{sleep, timeout, timeout_at};
-use tokio_util::io::InspectReader;
 use tokio_util::sync::CancellationToken;
 
 /// The first bytes of every HTTP/2 client (RFC 9113, section 3.4).
@@ -37,6 +39,10 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 /// How long it may take to answer the ping.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A client that reads nothing of what waits for it for this long is cut off, give or take a third.
+const UNREAD: Duration = Duration::from_secs(30);
+const UNREAD_LOOKS: u32 = 3;
+
 /// The most calls at once on one connection. Calls that wait with the client cost the server
 /// nothing, and the client sees how long they take. A client with more to ask sends batches.
 const STREAMS: u32 = 256;
@@ -46,9 +52,9 @@ const STREAMS: u32 = 256;
 /// take the other calls along.
 const RESETS: usize = 4_096;
 
-/// How many bytes a client may send ahead on one stream (a whole batch) and on one connection.
+/// How many bytes a client may send ahead on one stream, as far as the window of the connection
+/// allows it.
 const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 4 << 20;
 
 /// h2 closes a connection with too many small DATA frames that are not read yet. A frame of n < 256
 /// bytes takes 256 - n from this budget. The budget allows a full stream window of messages with
@@ -76,7 +82,7 @@ pub(super) async fn too_late(leaving: &CancellationToken) {
 
 /// Serves a connection until its client leaves, or until `leaving` is cancelled and all calls are
 /// answered. The preface must be there at `until`. `take` begins to answer a call, and must not
-/// block.
+/// block. `memory` is what the client can make the server keep.
 ///
 /// # Errors
 /// If the connection ends in another way.
@@ -85,6 +91,7 @@ pub(super) async fn serve(
     writer: impl AsyncWrite + Unpin,
     until: tokio::time::Instant,
     mut take: impl FnMut(Request<RecvStream>, SendResponse<Bytes>),
+    memory: ConnectionMemory,
     leaving: &CancellationToken,
 ) -> Result<()> {
     let opened = tokio::select! {
@@ -92,22 +99,53 @@ pub(super) async fn serve(
         () = too_late(leaving) => None,
     };
     let Some(reader) = opened else { return Ok(()) };
-    let heard = AtomicBool::new(false);
-    let reader = InspectReader::new(reader, |_| heard.store(true, Ordering::Relaxed));
-    let writer = Outgoing::new(writer);
+    let (signs, writer) = (Signs::default(), Outgoing::new(writer, memory.backlog()));
+    let reader = WatchedReader::new(reader, PREFACE.len(), &signs, writer.share());
     let stream = tokio::io::join(reader, writer.share());
     let connection = pin!(async {
         let mut http = Builder::new();
         http.max_concurrent_streams(STREAMS)
             .initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(MAX_HEADERS)
             .max_pending_accept_reset_streams(RESETS)
             .data_frame_budget(SMALL_FRAMES);
         let connection = http.handshake(stream).await.map_err(Error::other)?;
-        answer(connection, &mut take, &heard, leaving).await
+        let intake = Intake::new(&signs, memory.window());
+        answer(connection, &mut take, intake, &signs, leaving).await
     });
-    writer.send_for(connection).await?
+    let unread = pin!(unread(&writer));
+    tokio::select! {
+        biased;
+        served = writer.send_for(connection) => served?,
+        error = unread => Err(error),
+    }
+}
+
+/// Why the server closed a connection that ended with this error. `None`: the client did.
+pub(super) fn close_reason(error: &Error) -> Option<CloseReason> {
+    let cause = error.get_ref()?;
+    if let Some(reason) = cause.downcast_ref::<CloseReason>() {
+        return Some(*reason);
+    }
+    let error = cause.downcast_ref::<h2::Error>()?;
+    (error.is_go_away() && error.is_library()).then(|| match error.reason() {
+        Some(Reason::ENHANCE_YOUR_CALM) => CloseReason::TooManyFrames,
+        _ => CloseReason::Protocol,
+    })
+}
+
+/// Returns when bytes for the client have waited for [`UNREAD`] and it has not read one. It may send
+/// what it likes meanwhile: whoever does not read has no use for answers.
+async fn unread<W: AsyncWrite + Unpin>(writer: &Outgoing<W>) -> Error {
+    let part = hooks::shortened("AKA_UNREAD_MS", UNREAD) / UNREAD_LOOKS;
+    let (mut before, mut looks) = (0, 0);
+    while looks < UNREAD_LOOKS {
+        sleep(part).await;
+        let sent = writer.sent();
+        looks = if writer.is_stuck() && sent == before { looks + 1 } else { 0 };
+        before = sent;
+    }
+    Error::new(ErrorKind::TimedOut, CloseReason::Unread)
 }
 
 /// Waits for the preface. A connection that never sends it must not stay open. h2 reads the preface
@@ -126,11 +164,12 @@ async fn open<R: AsyncRead + Unpin>(
 async fn answer<T: AsyncRead + AsyncWrite + Unpin>(
     mut connection: Connection<T, Bytes>,
     take: &mut impl FnMut(Request<RecvStream>, SendResponse<Bytes>),
-    heard: &AtomicBool,
+    mut intake: Intake<'_>,
+    signs: &Signs,
     leaving: &CancellationToken,
 ) -> Result<()> {
     let pings = connection.ping_pong();
-    let mut vanished = pin!(vanished(pings, heard));
+    let mut vanished = pin!(vanished(pings, signs));
     // gRPC's C core does not bear a GOAWAY that comes with the settings of a new connection: it
     // keeps the connection, and all its calls fail.
     let settled = sleep(LAST_ARRIVALS);
@@ -140,7 +179,7 @@ async fn answer<T: AsyncRead + AsyncWrite + Unpin>(
     };
     tokio::select! {
         biased;
-        ended = calls(&mut connection, take) => return ended,
+        ended = calls(&mut connection, take, &mut intake) => return ended,
         error = &mut vanished => return Err(error),
         () = should_end => {}
     }
@@ -149,7 +188,7 @@ async fn answer<T: AsyncRead + AsyncWrite + Unpin>(
     loop {
         tokio::select! {
             biased;
-            ended = calls(&mut connection, take) => return ended,
+            ended = calls(&mut connection, take, &mut intake) => return ended,
             error = &mut vanished => return Err(error),
             // A client that ignores the GOAWAY does not keep a connection that it has no use for.
             () = sleep(LAST_CALLS) => if !connection.has_streams() { return Ok(()) },
@@ -161,11 +200,19 @@ async fn answer<T: AsyncRead + AsyncWrite + Unpin>(
 async fn calls<T: AsyncRead + AsyncWrite + Unpin>(
     connection: &mut Connection<T, Bytes>,
     take: &mut impl FnMut(Request<RecvStream>, SendResponse<Bytes>),
+    intake: &mut Intake<'_>,
 ) -> Result<()> {
     loop {
-        match poll_fn(|context| turn(connection, take, context)).await? {
+        match poll_fn(|context| turn(connection, take, intake, context)).await? {
             Turn::Over => tokio::task::yield_now().await,
             Turn::Last => return Ok(()),
+            Turn::Flood => {
+                connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                // The client may not read it.
+                let said = poll_fn(|context| connection.poll_closed(context));
+                let _ = timeout(LAST_CALLS, said).await;
+                return Err(Error::other(CloseReason::TooManyFrames));
+            }
         }
     }
 }
@@ -176,34 +223,45 @@ enum Turn {
     Over,
     /// The connection has ended.
     Last,
+    /// The client sends too many frames that are no calls.
+    Flood,
 }
 
 /// Takes the calls that have arrived, until the turn is over.
 fn turn<T: AsyncRead + AsyncWrite + Unpin>(
     connection: &mut Connection<T, Bytes>,
     take: &mut impl FnMut(Request<RecvStream>, SendResponse<Bytes>),
+    intake: &mut Intake<'_>,
     context: &mut Context<'_>,
 ) -> Poll<Result<Turn>> {
     let began = Instant::now();
-    while let Some(call) = ready!(connection.poll_accept(context)) {
+    loop {
+        let call = connection.poll_accept(context);
+        if call.is_pending() {
+            if intake.is_flooding() {
+                return Poll::Ready(Ok(Turn::Flood));
+            }
+            if let Some(window) = intake.wider_window() {
+                connection.set_target_window_size(window);
+                continue;
+            }
+        }
+        let Some(call) = ready!(call) else { return Poll::Ready(Ok(Turn::Last)) };
         let (request, respond) = call.map_err(Error::other)?;
         take(request, respond);
         if began.elapsed() >= TURN {
             return Poll::Ready(Ok(Turn::Over));
         }
     }
-    Poll::Ready(Ok(Turn::Last))
 }
 
 /// Sends pings to a silent client, and returns when it does not answer. Otherwise a client that
-/// vanished without closing its connection would hold it forever. `heard` is set by every byte of
-/// the client.
-async fn vanished(pings: Option<PingPong>, heard: &AtomicBool) -> Error {
+/// vanished without closing its connection would hold it forever.
+async fn vanished(pings: Option<PingPong>, signs: &Signs) -> Error {
     let Some(mut pings) = pings else { return pending().await };
-    let was_heard = || heard.swap(false, Ordering::Relaxed);
     loop {
         sleep(KEEPALIVE).await;
-        if was_heard() {
+        if signs.was_heard() {
             continue;
         }
         if let Err(error) = pings.send_ping(Ping::opaque()) {
@@ -213,9 +271,9 @@ async fn vanished(pings: Option<PingPong>, heard: &AtomicBool) -> Error {
         let answered = loop {
             match timeout(KEEPALIVE_TIMEOUT, poll_fn(|context| pings.poll_pong(context))).await {
                 Ok(answered) => break answered,
-                Err(_) if was_heard() => {}
+                Err(_) if signs.was_heard() => {}
                 Err(_) => {
-                    return Error::new(ErrorKind::TimedOut, "the client does not answer pings");
+                    return Error::new(ErrorKind::TimedOut, CloseReason::Silent);
                 }
             }
         };

@@ -1,7 +1,7 @@
 //! Accepts gRPC connections, and drains them at the stop.
 
 use super::connection;
-use super::places::Places;
+use super::places::{Occupant, Places};
 use super::timed_reader::TimedReader;
 use super::workers::Workers;
 use crate::metrics::Metrics;
@@ -29,6 +29,8 @@ pub(super) struct Listener {
     pub tls: Option<Arc<PortTls>>,
     /// The most connections at once. Further ones wait to be accepted, and idle ones are sent away.
     pub max_connections: usize,
+    /// The most of them from one address. 0: any number.
+    pub max_connections_per_peer: usize,
     pub workers: Workers,
     /// When it is cancelled, the listener stops accepting.
     pub closing: CancellationToken,
@@ -44,8 +46,8 @@ impl Listener {
     /// Accepts until the server stops. Then waits until all calls are answered.
     pub async fn run(self) {
         let Self { listener, dispatcher, metrics, max_connections, mut workers, .. } = self;
-        let Self { tls, closing, stopping, drain, max_age, .. } = self;
-        let places = Places::new(max_connections, &metrics);
+        let Self { tls, closing, stopping, drain, max_age, max_connections_per_peer, .. } = self;
+        let places = Places::new(max_connections, max_connections_per_peer, metrics.clone());
         let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
         let mut errors = AcceptErrors::new("gRPC");
         loop {
@@ -54,13 +56,15 @@ impl Listener {
                 () = closing.cancelled() => break,
                 accepted = accept(&listener, &places, &mut errors) => accepted,
             };
-            let Some((stream, permit)) = accepted else { continue };
+            let Some((stream, address, permit)) = accepted else { continue };
             let life = Life { leaving: stopping.child_token(), max_age, drain };
             let activity = Activity::new();
-            let place = places.take(permit, activity.clone(), life.leaving.clone());
+            let occupant = Occupant { peer: address.ip(), activity, leaving: life.leaving.clone() };
+            let activity = occupant.activity.clone();
+            // Closes the connection if its peer has too many.
+            let Some(place) = places.take(permit, occupant) else { continue };
             let service = ConnectionService { dispatcher: dispatcher.clone(), life, activity };
-            let tls = tls.clone().map(|tls| (tls, metrics.clone()));
-            let connection = service.serve(stream, tls);
+            let connection = service.serve(stream, tls.clone(), metrics.clone());
             let cut = cut.clone();
             workers.spawn(connections.track_future(async move {
                 tokio::select! {
@@ -89,15 +93,15 @@ async fn accept(
     listener: &TcpListener,
     places: &Places,
     errors: &mut AcceptErrors,
-) -> Option<(std::net::TcpStream, OwnedSemaphorePermit)> {
+) -> Option<(std::net::TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let permit = places.free().await?;
-    let accepted = listener.accept().await.and_then(|(stream, _)| {
+    let accepted = listener.accept().await.and_then(|(stream, address)| {
         // Answers are small, and a client waits for each.
         stream.set_nodelay(true)?;
-        stream.into_std()
+        Ok((stream.into_std()?, address))
     });
     match accepted {
-        Ok(stream) => Some((stream, permit)),
+        Ok((stream, address)) => Some((stream, address, permit)),
         Err(error) => {
             errors.note(&error);
             // Without a pause this loop would use up the CPU.
@@ -135,15 +139,18 @@ struct ConnectionService {
 
 impl ConnectionService {
     /// Serves a connection on the current runtime.
-    async fn serve(self, stream: std::net::TcpStream, tls: Option<(Arc<PortTls>, Arc<Metrics>)>) {
+    async fn serve(
+        self,
+        stream: std::net::TcpStream,
+        tls: Option<Arc<PortTls>>,
+        metrics: Arc<Metrics>,
+    ) {
         let served = async {
             let stream = TcpStream::from_std(stream)?;
             let address = stream.peer_addr().ok();
             match tls {
                 // In a box, so that a connection without TLS needs no room for it.
-                Some((tls, metrics)) => {
-                    Box::pin(self.encrypted(stream, address, &tls, &metrics)).await
-                }
+                Some(tls) => Box::pin(self.encrypted(stream, address, &tls, &metrics)).await,
                 None => {
                     let (reader, writer) = stream.into_split();
                     let (arrivals, until) = (Arrivals::new(), connection::end_of_first_words());
@@ -155,6 +162,9 @@ impl ConnectionService {
         };
         tokio::select! {
             served = served => if let Err(error) = served {
+                if let Some(reason) = connection::close_reason(&error) {
+                    metrics.connections_closed.of(reason).increment(1);
+                }
                 tracing::debug!(%error, "a connection ended early");
             },
             () = self.life.over() => tracing::debug!("an old connection did not finish in time"),
@@ -192,7 +202,8 @@ impl ConnectionService {
     ) -> Result<()> {
         let (leaving, activity) = (self.life.leaving.clone(), self.activity.clone());
         let mut context = self.dispatcher.context(leaving, activity, arrivals, peer);
+        let memory = context.memory().clone();
         let take = |request, respond| self.dispatcher.take(request, respond, &mut context);
-        connection::serve(reader, writer, until, take, &self.life.leaving).await
+        connection::serve(reader, writer, until, take, memory, &self.life.leaving).await
     }
 }

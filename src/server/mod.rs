@@ -5,15 +5,19 @@
 mod connection;
 mod descriptors;
 mod entrance;
+mod frame_watch;
 mod handover;
+mod intake;
 mod listener;
 mod outgoing;
+mod peers;
 mod places;
 mod port_owner;
 mod serve;
 mod service_manager;
 mod sockets;
 mod timed_reader;
+mod watched_reader;
 mod workers;
 
 pub use descriptors::{hard_limit, reserved};

@@ -4,6 +4,7 @@
 //! mostly is the end of the call. Each batch would cost two writes, two packets and two wake-ups of
 //! the client. Here a write waits until the connection has nothing more to send.
 
+use crate::rpc::Backlog;
 use bytes::{Buf, BytesMut};
 use parking_lot::Mutex;
 use std::future::poll_fn;
@@ -20,21 +21,40 @@ const MOST: usize = 16 << 10;
 /// The writing half of a connection, shared by h2 and the task that runs the connection.
 pub(super) struct Outgoing<W>(Arc<Mutex<Unsent<W>>>);
 
+/// Tells how many bytes a client has been sent.
+pub(super) trait SentBytes {
+    /// All bytes so far.
+    fn sent(&self) -> u64;
+}
+
 struct Unsent<W> {
     socket: W,
     bytes: BytesMut,
+    /// All bytes that the socket has taken.
+    sent: u64,
     /// Whether the socket may hold bytes of its own: TLS keeps what it has encrypted while the
     /// client does not read.
     unflushed: bool,
+    /// Told whenever the socket is full, and when it is not any more.
+    backlog: Backlog,
 }
 
 impl<W: AsyncWrite + Unpin> Unsent<W> {
     fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
+        let sent = self.poll_socket(context);
+        self.backlog.set(sent.is_pending());
+        sent
+    }
+
+    fn poll_socket(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
         while !self.bytes.is_empty() {
             self.unflushed = true;
             match ready!(Pin::new(&mut self.socket).poll_write(context, &self.bytes))? {
                 0 => return Poll::Ready(Err(Error::from(ErrorKind::WriteZero))),
-                sent => self.bytes.advance(sent),
+                sent => {
+                    self.sent += sent as u64;
+                    self.bytes.advance(sent);
+                }
             }
         }
         if self.unflushed {
@@ -54,8 +74,16 @@ impl<W: AsyncWrite + Unpin> Unsent<W> {
 
 impl<W: AsyncWrite + Unpin> Outgoing<W> {
     /// The writing half of the connection on this socket.
-    pub fn new(socket: W) -> Self {
-        Self(Arc::new(Mutex::new(Unsent { socket, bytes: BytesMut::new(), unflushed: false })))
+    pub fn new(socket: W, backlog: Backlog) -> Self {
+        let bytes = BytesMut::new();
+        let unsent = Unsent { socket, bytes, sent: 0, unflushed: false, backlog };
+        Self(Arc::new(Mutex::new(unsent)))
+    }
+
+    /// Whether bytes wait here because the client does not read.
+    pub fn is_stuck(&self) -> bool {
+        let unsent = self.0.lock();
+        !unsent.bytes.is_empty() || unsent.unflushed
     }
 
     /// Another handle of the same half.
@@ -81,6 +109,12 @@ impl<W: AsyncWrite + Unpin> Outgoing<W> {
             ended.map(Ok)
         })
         .await
+    }
+}
+
+impl<W> SentBytes for Outgoing<W> {
+    fn sent(&self) -> u64 {
+        self.0.lock().sent
     }
 }
 
@@ -153,7 +187,7 @@ mod tests {
     #[tokio::test]
     async fn bytes_that_are_ready_together_are_one_write() {
         let (ours, mut theirs) = duplex(1 << 20);
-        let outgoing = Outgoing::new(Counting(ours, 0));
+        let outgoing = Outgoing::new(Counting(ours, 0), Backlog::default());
         let mut writer = outgoing.share();
         let mut connection = pin!(async {
             for word in [&b"head"[..], b"body", b"end"] {
@@ -173,7 +207,7 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_reads_slowly_gets_everything_and_the_buffer_stays_small() {
         let (ours, mut theirs) = duplex(100);
-        let outgoing = Outgoing::new(ours);
+        let outgoing = Outgoing::new(ours, Backlog::default());
         let mut writer = outgoing.share();
         let sent: Vec<u8> = (0..3 * MOST).map(|n| (n % 251) as u8).collect();
         let mut connection = pin!(async {
@@ -200,7 +234,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_writer_with_a_buffer_of_its_own_is_flushed() {
         let (ours, mut theirs) = duplex(1 << 10);
-        let outgoing = Outgoing::new(BufWriter::new(ours));
+        let outgoing = Outgoing::new(BufWriter::new(ours), Backlog::default());
         let mut writer = outgoing.share();
         let mut connection = pin!(async {
             writer.write_all(b"hello").await?;
@@ -218,7 +252,7 @@ mod tests {
     async fn a_client_that_has_left_ends_the_connection() {
         let (ours, theirs) = duplex(100);
         drop(theirs);
-        let outgoing = Outgoing::new(ours);
+        let outgoing = Outgoing::new(ours, Backlog::default());
         let mut writer = outgoing.share();
         let mut connection = pin!(async {
             writer.write_all(b"hello").await.expect("taken");

@@ -81,7 +81,7 @@ pub async fn serve(
     let workers = workers.map_err(ServeFault::Threads)?;
     operations.serve(cluster.clone());
     let warm = warm_up(cluster.clone(), operations.clone(), config.ready_timeout);
-    let opened = tokio::select! {
+    let OpenPort { listener, offer } = tokio::select! {
         opened = entrance.take_over(&config, warm, &cluster) => opened?,
         () = shutdown.as_mut() => {
             cluster.stop().await;
@@ -89,13 +89,13 @@ pub async fn serve(
             return Ok(());
         }
     };
-    let OpenPort { listener, offer } = opened;
     let listener = Listener {
         listener,
         dispatcher: Arc::new(dispatcher),
         metrics: operations.metrics.clone(),
         tls: config.tls.grpc.clone(),
         max_connections,
+        max_connections_per_peer: config.max_connections_per_peer,
         workers,
         closing: closing.clone(),
         stopping: stopping.clone(),

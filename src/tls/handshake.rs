@@ -26,6 +26,11 @@ struct FailedHandshake<S> {
     stream: Option<S>,
 }
 
+/// A handshake that did not go on while others waited for its place.
+#[derive(Debug, thiserror::Error)]
+#[error("it did not go on, and others waited for its place")]
+struct GaveWay;
+
 impl PortTls {
     /// Carries out the handshake, and counts it. It must be complete at `until`. `None`: it was not,
     /// and the client has been told why if it listens.
@@ -75,10 +80,16 @@ impl PortTls {
                 return Err(FailedHandshake { error, stream: Some(stream) });
             }
         }
-        // The semaphore is never closed.
-        let _place = self.places.acquire().await;
-        let accepted = begun.into_stream(self.current().config).into_fallible().await;
-        accepted.map_err(|(error, stream)| FailedHandshake { error, stream: Some(stream) })
+        let place = self.places.take().await;
+        tokio::select! {
+            biased;
+            accepted = begun.into_stream(self.current().config).into_fallible() => {
+                accepted.map_err(|(error, stream)| FailedHandshake { error, stream: Some(stream) })
+            }
+            () = place.gives_way() => {
+                Err(FailedHandshake { error: Error::other(GaveWay), stream: None })
+            }
+        }
     }
 }
 
@@ -93,6 +104,9 @@ async fn part_from<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> Result<(
 
 /// What came of a handshake that failed.
 fn result_of(error: &Error) -> HandshakeResult {
+    if error.get_ref().is_some_and(|cause| cause.is::<GaveWay>()) {
+        return HandshakeResult::MadeRoom;
+    }
     let Some(cause) = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>())
     else {
         return match error.kind() {

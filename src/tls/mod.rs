@@ -13,6 +13,7 @@ mod client;
 mod fault;
 mod files;
 mod handshake;
+mod handshake_places;
 mod peer;
 mod port;
 mod ports;

@@ -2,6 +2,7 @@
 
 use super::fault::TlsFault;
 use super::files::{authorities, certificate_file, certificates, key_file, private_key};
+use super::handshake_places::HandshakePlaces;
 use super::settings::{ClientAuth, TlsSettings, TlsVersion};
 use crate::metrics::WhichPort;
 use parking_lot::{Mutex, RwLock};
@@ -9,7 +10,6 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::sync::Semaphore;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
@@ -20,9 +20,6 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-/// How many handshakes of a port are carried out at once. Each holds some memory.
-const HANDSHAKES: usize = 256;
-
 /// TLS of one port. What its files held is replaced while connections are open; they keep theirs.
 pub struct PortTls {
     settings: TlsSettings,
@@ -30,7 +27,7 @@ pub struct PortTls {
     current: RwLock<UsedFiles>,
     /// The fingerprint of what the files held when they were last looked at, good or bad.
     seen: Mutex<u128>,
-    pub(super) places: Semaphore,
+    pub(super) places: HandshakePlaces,
 }
 
 /// What is made of the files.
@@ -49,7 +46,7 @@ impl PortTls {
     pub fn load(settings: TlsSettings, port: WhichPort) -> Result<Self, TlsFault> {
         let held = HeldBytes::read(&settings)?;
         let current = RwLock::new(held.used(&settings, port)?);
-        let (seen, places) = (Mutex::new(held.fingerprint()), Semaphore::new(HANDSHAKES));
+        let (seen, places) = (Mutex::new(held.fingerprint()), HandshakePlaces::new());
         Ok(Self { settings, port, current, seen, places })
     }
 

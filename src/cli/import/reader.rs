@@ -157,3 +157,62 @@ impl RowReader {
         CliFault::Usage(format!("line {line}: {why}; {hint}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzz::{always, spoiled, text};
+    use std::io::Cursor;
+
+    /// The aliases of a file that is read to its end, without rows that are refused.
+    fn aliases(format: Format, file: Vec<u8>) -> Result<Vec<AliasRow>, CliFault> {
+        let (mapping, blanks) = (Mapping::of_aka(), Blanks::Keep);
+        let reader = RowReader { format, delimiter: b',', mapping, blanks };
+        let mut aliases = Vec::new();
+        reader.read(Cursor::new(file), FirstRow::Number(1), |_, row| {
+            aliases.extend(row.and_then(|row| row.alias.ok()));
+            true
+        })?;
+        Ok(aliases)
+    }
+
+    /// Also rows of random texts, of which the first must be good, or all are refused.
+    fn check(format: Format, write: impl Fn(&[AliasRow]) -> Vec<u8>) {
+        always(|random| {
+            let mut rows = Vec::new();
+            for number in 1..=random.int_in_range(1..=4)? {
+                let alias_id = format!("a{}", text(random)?);
+                let canonical_id = format!("c{}", text(random)?);
+                rows.push(AliasRow { project_id: number, alias_id, canonical_id });
+            }
+            let file = write(&rows);
+            assert_eq!(aliases(format, file.clone()).expect("whole"), rows, "{file:?}");
+            // It may be refused, and is never a panic.
+            let _ = aliases(format, spoiled(random, file)?);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn rows_of_json_are_read_or_refused() {
+        check(Format::Ndjson, |rows| {
+            let lines = rows.iter().map(|row| serde_json::to_string(row).expect("JSON") + "\n");
+            lines.collect::<String>().into_bytes()
+        });
+    }
+
+    #[test]
+    fn rows_of_csv_are_read_or_refused() {
+        check(Format::Csv, |rows| {
+            let mut file = csv::WriterBuilder::new()
+                .quote_style(csv::QuoteStyle::Always)
+                .from_writer(Vec::new());
+            file.write_record(["project_id", "alias_id", "canonical_id"]).expect("room");
+            for AliasRow { project_id, alias_id, canonical_id } in rows {
+                let record = [&project_id.to_string(), alias_id, canonical_id];
+                file.write_record(record).expect("room");
+            }
+            file.into_inner().expect("room")
+        });
+    }
+}

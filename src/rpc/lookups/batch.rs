@@ -128,9 +128,10 @@ fn put_resolved(index: u32, canonical: &[u8], buffer: &mut impl BufMut) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzz::{always, spoiled, text};
     use aka_wire::pb::{BatchResolveRequest, BatchResolveResponse, Failure, Resolved};
-    use rand::rngs::StdRng;
-    use rand::{RngExt, SeedableRng};
+    use arbtest::arbitrary::{Result, Unstructured};
+    use std::cell::Cell;
 
     fn same(message: &[u8]) -> bool {
         let message = Bytes::copy_from_slice(message);
@@ -151,47 +152,43 @@ mod tests {
         }
     }
 
-    fn request(random: &mut StdRng) -> BatchResolveRequest {
-        let ids = random.random_range(0..6);
-        let mut bytes = |most: usize| -> Vec<u8> {
-            (0..random.random_range(0..=most)).map(|_| random.random()).collect()
-        };
-        BatchResolveRequest {
-            distinct_ids: (0..ids).map(|_| bytes(300).into()).collect(),
-            consistency_token: bytes(3).iter().map(|byte| char::from(byte % 128)).collect(),
-            project_id: bytes(8).iter().fold(0, |n, byte| n << 8 | u64::from(*byte)),
-        }
+    fn request(random: &mut Unstructured<'_>) -> Result<BatchResolveRequest> {
+        let distinct_ids: Vec<Vec<u8>> = random.arbitrary()?;
+        Ok(BatchResolveRequest {
+            distinct_ids: distinct_ids.into_iter().map(Bytes::from).collect(),
+            consistency_token: text(random)?,
+            project_id: random.arbitrary::<u64>()? >> random.int_in_range(0..=63)?,
+        })
     }
 
     #[test]
     fn requests_are_read_as_prost_reads_them() {
-        let mut random = StdRng::seed_from_u64(1);
-        let (mut good, mut bad) = (0, 0);
-        for round in 0..20_000 {
-            let mut message = request(&mut random).encode_to_vec();
-            if round % 4 > 0 {
+        let (good, bad) = (Cell::new(0_u64), Cell::new(0_u64));
+        always(|random| {
+            let mut message = request(random)?.encode_to_vec();
+            if random.arbitrary()? {
                 // Two messages joined: fields in any order, and more than once.
-                message.extend(request(&mut random).encode_to_vec());
+                message.extend(request(random)?.encode_to_vec());
             }
-            for _ in 0..round % 3 {
-                if let Some(byte) = message.len().checked_sub(1) {
-                    // Half of them near the front, where the keys are.
-                    let most = if random.random() { byte } else { byte.min(8) };
-                    message[random.random_range(0..=most)] = random.random();
-                }
-            }
-            if round % 5 == 0 {
-                message.truncate(random.random_range(0..=message.len()));
-            }
-            *if same(&message) { &mut good } else { &mut bad } += 1;
-        }
-        assert!(good > 4_000 && bad > 4_000, "{good} {bad}");
-        for _ in 0..200_000 {
-            let length = random.random_range(0..12);
-            // Small bytes are the keys of known fields, and lengths that fit.
-            let byte = |_| random.random_range(0..=if length % 2 == 0 { 40 } else { 255 });
-            same(&(0..length).map(byte).collect::<Vec<u8>>());
-        }
+            assert!(same(&message));
+            let count = if same(&spoiled(random, message)?) { &good } else { &bad };
+            count.set(count.get() + 1);
+            Ok(())
+        });
+        assert!(good.get() > 10 && bad.get() > 10, "{good:?} {bad:?}");
+    }
+
+    /// Small bytes are the keys of known fields, and lengths that fit.
+    #[test]
+    fn a_few_bytes_are_read_as_prost_reads_them() {
+        always(|random| {
+            let most = if random.arbitrary()? { 40 } else { 255 };
+            let length = random.int_in_range(0..=12)?;
+            let bytes: Result<Vec<u8>> =
+                (0..length).map(|_| random.int_in_range(0..=most)).collect();
+            same(&bytes?);
+            Ok(())
+        });
     }
 
     #[test]

@@ -39,6 +39,11 @@ use tower_service::Service;
 /// So long after its deadline a call is ended that still waits for its message.
 const READING_ENDS_LATER: Duration = Duration::from_millis(100);
 
+/// How long the one message of a call to the health service may take.
+const MESSAGE_TIME: Duration = Duration::from_secs(10);
+/// How long a client may take for all that it asks reflection on one stream. Tools ask at once.
+const REFLECTION_TIME: Duration = Duration::from_secs(60);
+
 /// The services that tonic answers. So few names do not need a router for arbitrary paths, such as
 /// axum's.
 pub struct TonicServices {
@@ -161,8 +166,11 @@ fn body(
     pass: Option<Pass>,
 ) -> Request<Body> {
     match name == HealthServer::<HealthState>::NAME {
-        true => request.map(Body::new),
-        false => request.map(|body| Body::new(UntilStopped::new(body, leaving.clone(), pass))),
+        true => request.map(|body| Body::new(body.within(MESSAGE_TIME))),
+        false => request.map(|body| {
+            let body = body.within(REFLECTION_TIME);
+            Body::new(UntilStopped::new(body, leaving.clone(), pass))
+        }),
     }
 }
 

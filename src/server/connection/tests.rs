@@ -1,9 +1,12 @@
 use super::*;
+use crate::rpc::RequestMemory;
 use futures::future::join_all;
 use h2::client::{ResponseFuture, SendRequest};
 use http::Response;
+use metrics::{Counter, Gauge};
 use std::cell::Cell;
 use std::pin::Pin;
+use std::sync::Arc;
 use tokio::io::{AsyncWriteExt, DuplexStream, duplex, split};
 
 /// Serves a connection; each call is answered with its own path.
@@ -15,7 +18,12 @@ async fn serve_paths(stream: DuplexStream) -> Result<()> {
         response.headers_mut().insert("path", path);
         drop(respond.send_response(response, true));
     };
-    serve(reader, writer, end_of_first_words(), take, &CancellationToken::new()).await
+    serve(reader, writer, end_of_first_words(), take, memory(), &CancellationToken::new()).await
+}
+
+fn memory() -> ConnectionMemory {
+    let memory = RequestMemory::new(16 << 20, Gauge::noop(), Counter::noop());
+    Arc::new(memory).of_connection()
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -106,7 +114,7 @@ async fn many_calls_at_once_let_others_have_their_turn() {
     };
     let (reader, writer) = split(server);
     let stopping = CancellationToken::new();
-    let mut server = pin!(serve(reader, writer, end_of_first_words(), take, &stopping));
+    let mut server = pin!(serve(reader, writer, end_of_first_words(), take, memory(), &stopping));
     let mut most = 0;
     let responses = poll_fn(|context| {
         let before = taken.get();
@@ -130,7 +138,7 @@ async fn calls_that_are_reset_do_not_end_the_others() {
     };
     let (reader, writer) = split(server);
     let stopping = CancellationToken::new();
-    let mut server = pin!(serve(reader, writer, end_of_first_words(), take, &stopping));
+    let mut server = pin!(serve(reader, writer, end_of_first_words(), take, memory(), &stopping));
     poll_fn(|context| {
         assert!(server.as_mut().poll(context).is_pending());
         if answered.get() == 0 { Poll::Pending } else { Poll::Ready(()) }
@@ -170,7 +178,7 @@ async fn small_messages_may_be_unread_while_the_window_has_room() {
     };
     let stopping = CancellationToken::new();
     tokio::select! {
-        ended = serve(reader, writer, end_of_first_words(), take, &stopping) => panic!("it ended: {ended:?}"),
+        ended = serve(reader, writer, end_of_first_words(), take, memory(), &stopping) => panic!("it ended: {ended:?}"),
         response = response => drop(response.expect("answered")),
     }
 }

@@ -80,7 +80,7 @@ async fn a_handshake_ends_at_its_time() {
     }
     let text = metrics.render();
     assert!(text.contains("aka_tls_handshakes_total{result=\"timed_out\"} 2\n"), "{text}");
-    assert_eq!(site.port.places.available_permits(), 256, "no place is lost");
+    assert_eq!(site.port.places.free(), 256, "no place is lost");
 }
 
 /// A client that is told that it is refused need not close the connection.
@@ -113,22 +113,32 @@ async fn so_many_handshakes_are_carried_out_at_once() {
         silent.push((begin(server), client));
     }
     settle().await;
-    assert_eq!(site.port.places.available_permits(), 256);
+    assert_eq!(site.port.places.free(), 256);
     let mut busy = Vec::new();
     for _ in 0..256 {
         let (server, client) = site.greeted().await;
         busy.push((begin(server), client));
     }
     settle().await;
-    assert_eq!(site.port.places.available_permits(), 0);
+    assert_eq!(site.port.places.free(), 0);
     let (server, mut waiting) = site.greeted().await;
     let _handshake = begin(server);
     settle().await;
     let mut first = [0; 1];
-    let answered = tokio::time::timeout(Duration::from_secs(1), waiting.read(&mut first)).await;
+    let answered = tokio::time::timeout(Duration::from_millis(200), waiting.read(&mut first)).await;
     assert!(answered.is_err(), "there is no place for it yet");
     drop(busy.pop());
     settle().await;
     waiting.read_exact(&mut first).await.expect("now there is");
     assert_eq!(first, [22], "a handshake");
+    // All others stop half-way. A new one waits for a quarter of a second, and one gives way.
+    let (server, mut newcomer) = site.greeted().await;
+    let (began, _handshake) = (Instant::now(), begin(server));
+    newcomer.read_exact(&mut first).await.expect("one has given way");
+    assert!(began.elapsed() <= Duration::from_millis(250));
+    settle().await;
+    assert_eq!(site.port.places.free(), 0);
+    assert!(busy[0].0.is_finished() && !busy[1].0.is_finished(), "the one that was first");
+    let text = metrics.render();
+    assert!(text.contains("aka_tls_handshakes_total{result=\"made_room\"} 1\n"), "{text}");
 }

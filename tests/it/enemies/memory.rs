@@ -29,6 +29,7 @@ const BUDGET_BYTES: f64 = (16 << 20) as f64;
 const BATCH: &str = "/aka.v1.Resolver/BatchResolve";
 const STREAM: &str = "/aka.v1.Resolver/StreamResolve";
 const CREATES: &str = "/aka.v1.AliasAdmin/BatchCreateAliases";
+const HEALTH: &str = "/grpc.health.v1.Health/Check";
 const LIST: &str = "/aka.v1.AliasAdmin/ListAliases";
 
 /// A client that reads what it is sent, and never lets the server send an answer's data: the window
@@ -118,7 +119,8 @@ async fn is_bounded(aka: &Aka, before: u64) {
     assert!(grown < 100, "{grown} MiB more");
 }
 
-fn resident_mib(aka: &Aka) -> u64 {
+/// The memory of the server that is not on disk, in MiB.
+pub fn resident_mib(aka: &Aka) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", aka.pid()));
     let status = status.expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
@@ -128,6 +130,12 @@ fn resident_mib(aka: &Aka) -> u64 {
 /// A server with 500 aliases whose canonical id is as long as may be.
 async fn victim(backend: Backend) -> (Database, Aka, u64) {
     let (database, aka) = start_with(backend, &BUDGET).await;
+    let before = fill(&aka).await;
+    (database, aka, before)
+}
+
+/// Creates the aliases. Returns the server's memory in MiB.
+async fn fill(aka: &Aka) -> u64 {
     let canonical = "c".repeat(255);
     let requests = (0..500).map(|n| create_request(PROJECT, format!("alias-{n}"), &canonical));
     let created = aka.create_all(requests.collect()).await.expect("a batch");
@@ -135,8 +143,7 @@ async fn victim(backend: Backend) -> (Database, Aka, u64) {
     let ids = (0..500).map(|n| format!("alias-{n}"));
     let ids: Vec<_> = ids.collect();
     aka.resolver().batch_resolve(batch_request(PROJECT, &ids)).await.expect("it remembers them");
-    let before = resident_mib(&aka);
-    (database, aka, before)
+    resident_mib(aka)
 }
 
 on_backends!(answers_that_nobody_reads_are_bounded: sqlite);
@@ -149,6 +156,45 @@ async fn answers_that_nobody_reads_are_bounded(backend: Backend) {
     enemy.attack(BATCH, &message(&batch_request(PROJECT, &ids)), true).await;
     is_bounded(&aka, before).await;
     drop(enemy);
+    all_is_given_back(&aka).await;
+}
+
+/// So many that what the kernel keeps for them does not matter.
+const DEAF: usize = 20;
+
+on_backends!(answers_to_a_client_that_is_deaf_are_bounded: sqlite);
+
+/// The windows are as wide as can be, so it is the socket that is full.
+async fn answers_to_a_client_that_is_deaf_are_bounded(backend: Backend) {
+    let database = Database::create(backend).await;
+    let aka = Aka::serve_with_env(&database, &BUDGET, &[("AKA_UNREAD_MS", "3000")]).await;
+    let before = fill(&aka).await;
+    aka.create(PROJECT, "a", "d".repeat(255)).await.expect("created");
+    // As many as there are calls fit into the first window of a connection.
+    let request = message(&batch_request(PROJECT, ["a"; 80]));
+    let window = |kind, bytes: u32, before: &[u8]| {
+        frame(kind, 0, 0, &[before, &bytes.to_be_bytes()].concat())
+    };
+    let wide = window(4, i32::MAX as u32, &[0, 4]);
+    let wide = [wide, window(WINDOW_UPDATE, (1 << 31) - (1 << 17), &[])].concat();
+    let deaf: Vec<_> = (0..DEAF)
+        .map(|_| {
+            let mut deaf = TcpStream::connect(aka.grpc).expect("the server listens");
+            deaf.write_all(&[PREFACE, &wide].concat()).expect("the server reads");
+            for call in (1..).step_by(2).take(250) {
+                let frames = [headers_of(call, BATCH), data(call, &request, true)].concat();
+                deaf.write_all(&frames).expect("the server reads");
+            }
+            deaf
+        })
+        .collect();
+    is_bounded(&aka, before).await;
+    eventually("it is cut off", async || {
+        let closed = aka.metric("aka_connections_closed_total", &["reason=\"unread\""]).await;
+        (closed == DEAF as f64).then_some(())
+    })
+    .await;
+    drop(deaf);
     all_is_given_back(&aka).await;
 }
 
@@ -174,7 +220,7 @@ on_backends!(messages_without_an_end_are_bounded: sqlite);
 
 /// Each is 60 KB of a message of a megabyte.
 async fn messages_without_an_end_are_bounded(backend: Backend) {
-    for path in [BATCH, STREAM, CREATES] {
+    for path in [BATCH, STREAM, CREATES, HEALTH] {
         let (_database, aka, before) = victim(backend).await;
         let mut half = vec![0; 60_000];
         half[..5].copy_from_slice(&[0, 0, 16, 0, 0]);

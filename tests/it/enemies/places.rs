@@ -24,7 +24,8 @@ async fn idle_connections_make_room(backend: Backend) {
     let mut answers = answers.expect("a stream").into_inner();
     let idle: Vec<_> = (0..2 * PLACES).map(|_| Idle::connect(&aka)).collect();
     eventually("some are sent away", async || {
-        (aka.metric("aka_idle_connections_closed_total", &[]).await >= PLACES as f64).then_some(())
+        (aka.metric("aka_connections_closed_total", &["reason=\"idle\""]).await >= PLACES as f64)
+            .then_some(())
     })
     .await;
     let mut newcomer = ResolverClient::new(aka.new_channel());
@@ -35,6 +36,31 @@ async fn idle_connections_make_room(backend: Backend) {
     assert_eq!(answer.aliases.len(), 1);
     let mut first = idle.into_iter().next().expect("there are some");
     assert!(first.hears_goaway(), "the longest idle was told to go");
+}
+
+on_backends!(one_address_has_a_limit_of_its_own: sqlite);
+
+async fn one_address_has_a_limit_of_its_own(backend: Backend) {
+    let (_database, aka) = start_with(backend, &["--max-connections-per-peer", "3"]).await;
+    let mut idle: Vec<_> = (0..3).map(|_| Idle::connect(&aka)).collect();
+    // The server has taken all of them.
+    for idle in &mut idle {
+        idle.0.read_exact(&mut [0; 9]).expect("its settings");
+    }
+    let mut refused = TcpStream::connect(aka.grpc).expect("the kernel takes it");
+    let patience = std::time::Duration::from_secs(20);
+    refused.set_read_timeout(Some(patience)).expect("a time-out");
+    assert_eq!(refused.read(&mut [0; 1]).expect("it is closed"), 0);
+    let reason = "reason=\"too_many_of_peer\"";
+    assert_eq!(aka.metric("aka_connections_closed_total", &[reason]).await, 1.0);
+    let said = &aka.logged("max_connections_per_peer")[..];
+    assert!(matches!(said, [line] if line.contains("127.0.0.1")), "{said:?}");
+    idle.pop();
+    eventually("a place is free", async || {
+        let mut newcomer = ResolverClient::new(aka.new_channel());
+        newcomer.batch_resolve(batch_request(PROJECT, ["bob"])).await.ok()
+    })
+    .await;
 }
 
 /// A client that opens a connection, and answers nothing.

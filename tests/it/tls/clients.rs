@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::ClientConnection;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -67,6 +68,15 @@ impl TlsClient {
         let stream = TcpStream::connect(server).await?;
         let name = ServerName::from(server.ip());
         TlsConnector::from(self.0.clone()).connect(name, stream).await
+    }
+
+    /// A connection whose client says hello, and no more.
+    pub fn says_hello(&self, server: SocketAddr) -> std::net::TcpStream {
+        let name = ServerName::from(server.ip());
+        let mut session = ClientConnection::new(self.0.clone(), name).expect("a session");
+        let mut stream = std::net::TcpStream::connect(server).expect("the server listens");
+        session.write_tls(&mut stream).expect("room");
+        stream
     }
 
     /// A connection on which the server has begun to speak HTTP/2.

@@ -185,3 +185,23 @@ async fn a_client_that_falls_silent_is_cut_off() {
     assert_handshakes(&aka, "ok", 1.0).await;
     TlsClient::new(&authority).open(aka.grpc).await.expect("others are served");
 }
+
+/// More clients than there are places for handshakes say hello and no more. A new one need not wait
+/// until their time is over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_stop_half_way_do_not_keep_others_out() {
+    let authority = Authority::new();
+    let (_database, aka) = start(&KeyFolder::new(&authority.server(), ""), &[]).await;
+    let client = TlsClient::new(&authority);
+    let stalled: Vec<_> = (0..300).map(|_| client.says_hello(aka.grpc)).collect();
+    for _ in 0..3 {
+        client.connect(aka.grpc).await.expect("it is let in");
+    }
+    let ended = async |result: &str| {
+        let label = format!("result=\"{result}\"");
+        aka.metric("aka_tls_handshakes_total", &[&label]).await
+    };
+    assert!(ended("made_room").await >= 1.0, "one has given way");
+    assert_eq!(ended("timed_out").await, 0.0, "nobody's time is over");
+    drop(stalled);
+}

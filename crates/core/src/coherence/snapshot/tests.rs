@@ -1,12 +1,14 @@
 //! Tests of snapshots, and of their replay by [`Memory`].
 
-use super::{Fill, SavedFilter, SnapshotFault};
+use super::{CHECKSUM, Fill, HEADER, SavedFilter, SnapshotFault};
 use crate::clock::Boottime;
 use crate::coherence::{Cache, CacheKey, Limits, Memory, Replayed, Sizes};
 use crate::domain::{Change, Claim, ClusterId, Id, Identity, Key, LogPage, Micros};
 use crate::domain::{Position, Project, ShardId, SlotSet};
+use arbtest::arbtest;
 use std::sync::Arc;
 use std::time::Duration;
+use xxhash_rust::xxh3::xxh3_128;
 
 const SAVED: Position = Position { seq: 5, nonce: 50 };
 
@@ -74,6 +76,30 @@ fn a_written_snapshot_can_be_read() {
     assert!((0..100).all(|number| saved.filter.may_hold(key(number).id_hash())));
     let perhaps = (100..1_100).filter(|&number| saved.filter.may_hold(key(number).id_hash()));
     assert!(perhaps.count() < 10);
+}
+
+/// Bytes that a disk spoils are found. If somebody makes the checksum fit, nothing worse comes of it
+/// than a filter that is wrong.
+#[test]
+fn a_spoiled_snapshot_is_refused() {
+    let whole = snapshot();
+    arbtest(|random| {
+        let mut bytes = whole.clone();
+        for _ in 0..random.int_in_range(1..=4)? {
+            // Mostly in the header, where the numbers are.
+            let most = if random.arbitrary()? { bytes.len() } else { HEADER as usize };
+            let at = random.choose_index(most)?;
+            bytes[at] = random.arbitrary()?;
+        }
+        bytes.truncate(bytes.len() - random.choose_index(4)? * usize::from(random.ratio(1, 9)?));
+        assert!(read(&bytes).is_err() || bytes == whole);
+        let end = bytes.len() - CHECKSUM as usize;
+        let sum = xxh3_128(&bytes[..end]).to_le_bytes();
+        bytes[end..].copy_from_slice(&sum);
+        let _ = read(&bytes);
+        Ok(())
+    })
+    .size_max(1 << 8);
 }
 
 /// This program reads the files of other versions of itself. If the test fails, raise `VERSION`.
