@@ -3,8 +3,8 @@
 //! Its counts are those of `/metrics`. They are counted once, and read from there.
 
 use super::operations::{Operations, Stage};
-use crate::page::LookupDesk;
 use crate::metrics::{FilterBuilds, ServerRoles, ShardErrors};
+use crate::page::LookupDesk;
 use crate::shard::{ServerReport, Shard, ShardError};
 use aka_core::clock::Boottime;
 use aka_core::coherence::Filter;

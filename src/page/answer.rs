@@ -60,9 +60,9 @@ impl FoundBy {
     pub fn new(result: LookupResult, took: std::time::Duration) -> Self {
         let source = match result {
             LookupResult::Invalid => "rule",
-            LookupResult::Answered(
-                Outcome::Filtered | Outcome::Hit | Outcome::NegativeHit,
-            ) => "memory",
+            LookupResult::Answered(Outcome::Filtered | Outcome::Hit | Outcome::NegativeHit) => {
+                "memory"
+            }
             LookupResult::Answered(Outcome::Degraded) => "stale",
             LookupResult::Answered(_) | LookupResult::Failed(_) => "database",
         };

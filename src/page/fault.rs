@@ -99,9 +99,9 @@ impl PageFault {
             | Self::Malformed(_)
             | Self::Project
             | Self::PageToken => StatusCode::BAD_REQUEST,
-            Self::Denied(
-                Denial::NoCredentials | Denial::BadCredentials | Denial::Expired,
-            ) => StatusCode::UNAUTHORIZED,
+            Self::Denied(Denial::NoCredentials | Denial::BadCredentials | Denial::Expired) => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::Denied(_) | Self::OtherSite | Self::Name => StatusCode::FORBIDDEN,
             Self::Quota(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Late(_) | Self::Lookup(LookupFailure::DeadlineExceeded) => {

@@ -20,6 +20,7 @@ mod ids;
 mod imports;
 mod late;
 mod login;
+mod page;
 mod quotas;
 mod races;
 mod reads;

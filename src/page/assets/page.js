@@ -74,13 +74,17 @@ function bytes(count) {
   return `${count >= 100 || unit === 0 ? Math.round(count) : count.toFixed(1)} ${units[unit]}`;
 }
 
-/** A moment of the database's clock: to the second in UTC, and how long ago. */
-function moment(us) {
+/** A moment of the database's clock, to the second in UTC. */
+function clock(us) {
   const at = new Date(us / 1000);
   if (Number.isNaN(at.getTime())) return el("span", {}, "an impossible time");
   const text = at.toISOString();
-  const time = el("time", { datetime: text, title: text }, `${text.slice(0, 10)} ${text.slice(11, 19)} UTC`);
-  return el("span", {}, time, el("small", {}, ago((Date.now() - at.getTime()) / 1000)));
+  return el("time", { datetime: text, title: text }, `${text.slice(0, 10)} ${text.slice(11, 19)} UTC`);
+}
+
+/** The same, and how long ago it was. */
+function moment(us) {
+  return el("span", {}, clock(us), " ", el("small", {}, ago(Date.now() / 1000 - us / 1e6)));
 }
 
 function fact(name, ...value) {
@@ -123,7 +127,10 @@ async function ask(path, options, limitMs) {
   throw new Trouble(answer.error?.message ?? `HTTP ${response.status}`, answer.error?.reason);
 }
 
-function fetchId(id, pageToken, signal) {
+async function fetchId(id, pageToken, signal) {
+  if (!id.isWellFormed()) {
+    throw new Trouble("This id holds half of a character, so it is not UTF-8 and is never an alias. Copy it again.");
+  }
   const headers = { "content-type": "application/json" };
   const token = $("token").value.trim();
   // What is no ASCII is no token, and must not be a header.
@@ -137,6 +144,7 @@ let underWay = null;
 async function lookUp() {
   const [first, second] = [$("first").value, $("second").value];
   if (first === "") {
+    underWay?.abort();
     show(el("p", { class: "alert" }, "Enter an id, exactly as it was sent."));
     $("first").focus();
     return;
@@ -175,7 +183,6 @@ function showAnswers(answer, other) {
   cards.push(card(answer));
   if (other && other.canonical_id !== answer.canonical_id) cards.push(card(other));
   show(...cards);
-  $("result").dataset.done = String(Number($("result").dataset.done ?? 0) + 1);
 }
 
 /** Whether two ids are one person, and since when. */
@@ -187,7 +194,7 @@ function comparison(one, two) {
   }
   const since = Math.max(...[one, two].map((answer) => answer.alias?.created_us ?? 0));
   const last = one.alias?.created_us === since ? one : two;
-  const why = since === 0 ? null : el("p", {}, "Since ", moment(since), ", when ", idText(last.id),
+  const why = since === 0 ? null : el("p", {}, "They are joined since ", clock(since), ", when ", idText(last.id),
     " became an alias of ", idText(last.canonical_id), ".");
   const words = [idText(one.id), " and ", idText(two.id), " are one person, ", idText(one.canonical_id), "."];
   return el("div", {}, verdict(...words), why);
@@ -201,11 +208,11 @@ const SOURCES = {
 };
 
 function card(answer) {
-  const { id, kind, canonical_id: canonical, alias, found, aliases, trouble } = answer;
+  const { alias, found, aliases, trouble } = answer;
   const facts = el("dl", {});
   if (alias) {
     facts.append(fact("Joined", moment(alias.created_us)));
-    if (alias.updated_us !== alias.created_us) facts.append(fact("Last pointed elsewhere", moment(alias.updated_us)));
+    if (isChanged(alias)) facts.append(fact("Last pointed elsewhere", moment(alias.updated_us)));
   }
   facts.append(fact("The answer came from", SOURCES[found.source] ?? found.source,
     el("small", {}, `${found.outcome}, ${duration(found.took_us / 1e6)}`)));
@@ -242,15 +249,17 @@ function verdictOf({ id, kind, canonical_id: canonical, never, aliases, next_pag
 
 /** All aliases of a person, in the order in which they were joined. */
 function listOf(answer) {
-  const rows = el("tbody");
+  const [heads, rows] = [el("tr"), el("tbody")];
   const fill = () => {
     answer.aliases.sort((one, two) => one.created_us - two.created_us || (one.id < two.id ? -1 : 1));
-    rows.replaceChildren(...answer.aliases.map((alias) => rowOf(alias, answer.id)));
+    const changes = answer.aliases.some(isChanged);
+    const names = ["Id", "Joined", ...(changes ? ["Last changed"] : []), "Version", "Lives in"];
+    heads.replaceChildren(...names.map((name) => el("th", { scope: "col" }, name)));
+    rows.replaceChildren(...answer.aliases.map((alias) => rowOf(alias, answer.id, changes)));
   };
   fill();
-  const heads = ["Id", "Joined", "Last changed", "Version", "Lives in"].map((name) => el("th", { scope: "col" }, name));
   const caption = el("caption", {}, "All ids that stand for ", idText(answer.canonical_id), ", in the order in which they were joined");
-  const table = el("table", {}, caption, el("thead", {}, el("tr", {}, ...heads)), rows);
+  const table = el("table", {}, caption, el("thead", {}, heads), rows);
   const who = el("p", { class: "faint" }, "Who joined them is in the audit trail: look there for CreateAlias with this alias_id.");
   if (!answer.next_page_token) return [table, who];
   const more = el("button", { type: "button", class: "more" }, "Show more");
@@ -270,12 +279,14 @@ function listOf(answer) {
   return [table, more, who];
 }
 
-function rowOf(alias, asked) {
-  const changed = alias.updated_us === alias.created_us ? "" : moment(alias.updated_us);
+const isChanged = (alias) => alias.updated_us !== alias.created_us;
+
+function rowOf(alias, asked, changes) {
+  const changed = isChanged(alias) ? el("td", { "data-head": "changed" }, moment(alias.updated_us)) : el("td");
   const cells = [
     el("td", {}, idButton(alias.id)),
     el("td", { "data-head": "joined" }, moment(alias.created_us)),
-    changed ? el("td", { "data-head": "changed" }, changed) : el("td"),
+    ...(changes ? [changed] : []),
     el("td", { "data-head": "version" }, alias.version),
     el("td", {}, place(alias)),
   ];
@@ -317,7 +328,8 @@ function shardCard(shard, status) {
       el("small", {}, `${number(shard.changes)} since the start`)),
     fact("Aliases, about", filter ? number(filter.aliases) : "still counting",
       filter ? el("small", {}, `filter of ${bytes(filter.bytes)}`) : null),
-    fact("Answers audited", `${number(audit.checked)}, `, audit.wrong === 0 ? "none wrong"
+    fact("Answers audited", audit.checked === 0 ? "none yet" : `${number(audit.checked)}, `,
+      audit.wrong === 0 ? (audit.checked === 0 ? "" : "none wrong")
       : el("strong", { class: "bad" }, `${number(audit.wrong)} wrong`)));
   const title = el("div", { class: "title" }, el("h3", {}, `Shard ${shard.shard}`),
     state(shard.up, shard.up ? "up" : "down"), el("code", {}, shard.address));
