@@ -15,8 +15,9 @@ quick: ## Run the tests that need no database (the simulation with fewer seeds a
 	AKA_SIM_SEEDS=$${AKA_SIM_SEEDS:-100} cargo test --locked --workspace --features aka/test-hooks --test simulation -- --skip mutants::
 	cargo test --locked --workspace --features aka/test-hooks --doc
 
-test: ## Install the test databases if need be, then run all tests
+test: ## Install the test databases and the test browser if need be, then run all tests
 	scripts/install-test-databases
+	scripts/install-test-browser
 	cargo test --locked --workspace --features aka/test-hooks
 	cargo test --locked -p aka-core --features shuttle --test interleavings
 

@@ -62,7 +62,7 @@ async fn why_two_people_are_one_is_shown() {
         browser.open_page(address);
         let shown = browser.look_up("device-7f3a", "Alice ");
         let verdict = "device-7f3a and Aliceblank are one person, alice@example.com.";
-        let chain = ["device-7f3a is an alias of alice@example.com.", "UTC", "version", "slot"];
+        let chain = ["device-7f3a is an alias of alice@example.com.", "utc", "version", "slot"];
         assert_all_in(&shown, &[verdict, "They are joined since 20"]);
         assert_all_in(&shown.to_lowercase(), &chain);
         // In the order in which they were joined.
