@@ -83,8 +83,8 @@ function clock(us) {
 }
 
 /** The same, and how long ago it was. */
-function moment(us) {
-  return el("span", {}, clock(us), " ", el("small", {}, ago(Date.now() / 1000 - us / 1e6)));
+function moment(us, more = "") {
+  return el("span", {}, clock(us), " ", el("small", {}, ago(Date.now() / 1000 - us / 1e6), more));
 }
 
 function fact(name, ...value) {
@@ -180,7 +180,7 @@ function show(...parts) {
 function showAnswers(answer, other) {
   const cards = [];
   if (other) cards.push(el("div", { class: "card" }, comparison(answer, other)));
-  cards.push(card(answer));
+  cards.push(card(answer, other ? [other.id] : []));
   if (other && other.canonical_id !== answer.canonical_id) cards.push(card(other));
   show(...cards);
 }
@@ -194,7 +194,7 @@ function comparison(one, two) {
   }
   const since = Math.max(...[one, two].map((answer) => answer.alias?.created_us ?? 0));
   const last = one.alias?.created_us === since ? one : two;
-  const why = since === 0 ? null : el("p", {}, "They are joined since ", clock(since), ", when ", idText(last.id),
+  const why = since === 0 ? null : el("p", {}, "They have been one since ", clock(since), ", when ", idText(last.id),
     " became an alias of ", idText(last.canonical_id), ".");
   const words = [idText(one.id), " and ", idText(two.id), " are one person, ", idText(one.canonical_id), "."];
   return el("div", {}, verdict(...words), why);
@@ -207,23 +207,22 @@ const SOURCES = {
   rule: "a rule, without asking anybody",
 };
 
-function card(answer) {
+function card(answer, others = []) {
   const { alias, found, aliases, trouble } = answer;
   const facts = el("dl", {});
   if (alias) {
-    facts.append(fact("Joined", moment(alias.created_us)));
-    if (isChanged(alias)) facts.append(fact("Last pointed elsewhere", moment(alias.updated_us)));
+    facts.append(fact("Joined", moment(alias.created_us, isChanged(alias) ? "" : `, version ${alias.version}`)));
+    if (isChanged(alias)) facts.append(fact("Last pointed elsewhere", moment(alias.updated_us, `, version ${alias.version}`)));
   }
   facts.append(fact("The answer came from", SOURCES[found.source] ?? found.source,
     el("small", {}, `${found.outcome}, ${duration(found.took_us / 1e6)}`)));
-  facts.append(fact("The id lives in", place(answer.place)));
+  if (answer.kind !== "never") facts.append(fact("The id lives in", place(answer.place)));
   if (alias) {
     facts.append(fact("Its person lives in", place(answer.canonical_place)));
-    facts.append(fact("Version", alias.version));
   }
   const body = el("div", { class: "card" }, verdictOf(answer), facts);
   if (trouble) body.append(el("p", { class: "alert" }, trouble));
-  if (aliases?.length) body.append(...listOf(answer));
+  if (aliases?.length) body.append(...listOf(answer, [answer.id, ...others]));
   return body;
 }
 
@@ -248,14 +247,14 @@ function verdictOf({ id, kind, canonical_id: canonical, never, aliases, next_pag
 }
 
 /** All aliases of a person, in the order in which they were joined. */
-function listOf(answer) {
+function listOf(answer, asked) {
   const [heads, rows] = [el("tr"), el("tbody")];
   const fill = () => {
     answer.aliases.sort((one, two) => one.created_us - two.created_us || (one.id < two.id ? -1 : 1));
     const changes = answer.aliases.some(isChanged);
     const names = ["Id", "Joined", ...(changes ? ["Last changed"] : []), "Version", "Lives in"];
     heads.replaceChildren(...names.map((name) => el("th", { scope: "col" }, name)));
-    rows.replaceChildren(...answer.aliases.map((alias) => rowOf(alias, answer.id, changes)));
+    rows.replaceChildren(...answer.aliases.map((alias) => rowOf(alias, asked.includes(alias.id), changes)));
   };
   fill();
   const caption = el("caption", {}, "All ids that stand for ", idText(answer.canonical_id), ", in the order in which they were joined");
@@ -290,7 +289,7 @@ function rowOf(alias, asked, changes) {
     el("td", { "data-head": "version" }, alias.version),
     el("td", {}, place(alias)),
   ];
-  return el("tr", alias.id === asked ? { class: "asked", "aria-current": "true" } : {}, ...cells);
+  return el("tr", asked ? { class: "asked", "aria-current": "true" } : {}, ...cells);
 }
 
 // ----------------------------------------------------------------------------------------- status

@@ -1,12 +1,13 @@
 //! What is no lookup, what is too much, and the files of the page.
 
 use super::requests::{OWN, ask, send};
-use aka_test_support::{Aka, Database, PROJECT, backend, eventually, start};
+use aka_test_support::{Aka, Database, PATIENCE, PROJECT, backend, eventually, start};
 use serde_json::json;
 use std::fs;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_lookup_is_refused_in_words() {
@@ -46,7 +47,8 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
     let request = format!("POST /ui/lookup HTTP/1.1\r\n{head}\r\nContent-Length: 100\r\n\r\n{{");
     stream.write_all(request.as_bytes()).await.expect("sent");
     let mut reply = String::new();
-    stream.read_to_string(&mut reply).await.expect("the connection is closed");
+    let closed = timeout(PATIENCE, stream.read_to_string(&mut reply)).await;
+    closed.expect("it is given up").expect("the connection is closed");
     assert!(reply.starts_with("HTTP/1.1 408"), "{reply}");
     assert!(reply.contains("REQUEST_INCOMPLETE"), "{reply}");
 }

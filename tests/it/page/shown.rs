@@ -2,7 +2,7 @@
 
 use super::browser::Browser;
 use crate::auth::people::{PrincipalFile, Token};
-use aka_test_support::{Aka, Database, PROJECT, backend, start};
+use aka_test_support::{Aka, Database, PROJECT, backend, hex_literal, start};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
@@ -51,19 +51,30 @@ fn assert_all_in(shown: &str, parts: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn why_two_people_are_one_is_shown() {
-    let (_database, aka) = start(backend::sqlite()).await;
-    for alias in ["device-7f3a", "device-ios-18e0", "al@old.example", "Alice "] {
+    let (database, aka) = start(backend::sqlite()).await;
+    let mut rows = database.connect(0).await;
+    // Not in the order of their bytes, in which they are listed.
+    for (alias, hours_ago) in
+        [("device-7f3a", 9000), ("device-ios-18e0", 2111), ("al@old.example", 77), ("Alice ", 5)]
+    {
         aka.create(PROJECT, alias, "alice@example.com").await.expect("created");
+        let (before_us, id) = (hours_ago * 3_600_000_000_i64, hex_literal(alias));
+        rows.execute(&format!(
+            "UPDATE alias SET create_time_us = create_time_us - {before_us}, \
+             update_time_us = update_time_us - {before_us} WHERE alias_id = {id}"
+        ))
+        .await;
     }
     aka.create(PROJECT, "other-device", "carol").await.expect("created");
     let address = aka.metrics;
     in_browser(move |browser| {
-        browser.look(1100, 1180, false);
+        browser.look(1000, 900, false);
         browser.open_page(address);
         let shown = browser.look_up("device-7f3a", "Alice ");
         let verdict = "device-7f3a and Aliceblank are one person, alice@example.com.";
+        let since = "They have been one since 20";
         let chain = ["device-7f3a is an alias of alice@example.com.", "utc", "version", "slot"];
-        assert_all_in(&shown, &[verdict, "They are joined since 20"]);
+        assert_all_in(&shown, &[verdict, since, "5 hours ago", "375 days ago"]);
         assert_all_in(&shown.to_lowercase(), &chain);
         // In the order in which they were joined.
         let order = ["\ndevice-7f3a", "\ndevice-ios-18e0", "\nal@old.example", "\nAliceblank"];
@@ -129,6 +140,24 @@ async fn hostile_ids_are_shown_as_text() {
         ] {
             assert_all_in(&browser.look_up(id, ""), &[words]);
         }
+        // What a database says is text, too.
+        let server = json!({ "address": image, "role": "primary", "in_use": true, "seq": 9,
+            "lag": 3, "role_seconds": 2.5 });
+        let error = json!({ "kind": "refused", "reason": "SHARD_REFUSED", "text": script,
+            "seconds_ago": 61.0 });
+        let shown = browser.run(&format!(
+            "const status = await (await fetch('status')).json(); const shard = status.shards[0]; \
+             Object.assign(shard, {{ up: false, servers: [{server}], last_error: {error} }}); \
+             shard.audit.checked = 5; shard.audit.wrong = 2; shard.staleness_seconds = null; \
+             showStatus(status); return $('shards').innerText"
+        ));
+        let shown = shown.as_str().expect("text");
+        assert_all_in(shown, &[image, script, "down", "1 minute ago", "primary", "3 changes"]);
+        assert_all_in(
+            shown,
+            &["2 wrong", "Memory said what the database does not", "never looked"],
+        );
+        assert_eq!(browser.run(strange), json!("0akafalse"));
         // Half a character is not UTF-8. JSON cannot carry it from here, so the page makes it.
         let half = browser.run(&format!(
             "{UNTIL} $('first').value = 'a\\ud800'; $('form').requestSubmit(); \
