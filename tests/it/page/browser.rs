@@ -88,8 +88,10 @@ impl Browser {
             json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.call("Emulation.setDeviceMetricsOverride", &size);
         let scheme = if dark { "dark" } else { "light" };
-        let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
-        self.call("Emulation.setEmulatedMedia", &json!({ "features": [feature] }));
+        // Without motion, so that a picture shows no moment of it.
+        let features = [("prefers-color-scheme", scheme), ("prefers-reduced-motion", "reduce")]
+            .map(|(name, value)| json!({ "name": name, "value": value }));
+        self.call("Emulation.setEmulatedMedia", &json!({ "features": features }));
     }
 
     /// Runs JavaScript in the page, the inside of an async function, and returns its value.
