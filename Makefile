@@ -15,9 +15,10 @@ quick: ## Run the tests that need no database (the simulation with fewer seeds a
 	AKA_SIM_SEEDS=$${AKA_SIM_SEEDS:-100} cargo test --locked --workspace --features aka/test-hooks --test simulation -- --skip mutants::
 	cargo test --locked --workspace --features aka/test-hooks --doc
 
-test: ## Install the test databases and Prometheus if need be, then run all tests, those of the Python client too
+test: ## Install what the tests need, if need be, then run all tests, those of the Python client too
 	scripts/install-test-databases
 	scripts/install-prometheus
+	scripts/install-test-browser
 	cargo test --locked --workspace --features aka/test-hooks
 	cargo test --locked -p aka-core --features shuttle --test interleavings
 	scripts/test-python-client

@@ -28,6 +28,7 @@
 //! | [`store`] | what is asked of a database; MySQL and SQLite |
 //! | [`check`] | reads every row and reports what breaks an invariant |
 //! | [`metrics`], [`ops`] | metrics, health, status, logs |
+//! | [`page`] | the page on the operations port, and its lookups |
 //! | [`tls`] | certificates and handshakes, of both ports and of the commands |
 //!
 //! # The path of a read
@@ -66,6 +67,7 @@ mod hooks;
 pub mod metrics;
 pub mod ops;
 pub mod overload;
+pub mod page;
 pub mod quotas;
 mod reload;
 pub mod resolve;

@@ -1,4 +1,5 @@
-//! The audit trail: a line of JSON for each call of `AliasAdmin`, refused ones and dry runs too.
+//! The audit trail: a line of JSON for each call of `AliasAdmin`, refused ones and dry runs too, and
+//! for each lookup of the page.
 //!
 //! The dispatcher begins a line at the head of a call ([`AuditTrail::begin`]); the handler adds what
 //! the message asks for; what answers the call adds how it ended. The line is made when the

@@ -7,7 +7,6 @@ use super::entry::{AuditEntry, AuditedItem, AuditedOutcome, AuditedRequest, now}
 use super::file::AuditFile;
 use crate::metrics::{AuditLineResult, Metrics};
 use aka_core::write::Author;
-use aka_wire::Method;
 use parking_lot::Mutex;
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -75,8 +74,13 @@ impl AuditTrail {
         Ok(Self(Some(queue)))
     }
 
-    /// A call begins.
-    pub fn begin(&self, method: Method, peer: Option<SocketAddr>, author: &Author) -> AuditedCall {
+    /// A call begins. `method` is its name in the line.
+    pub fn begin(
+        &self,
+        method: &'static str,
+        peer: Option<SocketAddr>,
+        author: &Author,
+    ) -> AuditedCall {
         let Some(queue) = self.0.clone() else { return AuditedCall(None) };
         let entry = AuditEntry {
             time: String::new(),
@@ -84,7 +88,7 @@ impl AuditTrail {
             operation: author.operation.to_string(),
             principal: author.principal.as_deref().map(ToOwned::to_owned),
             peer: peer.map(|peer| peer.to_string()),
-            method: method.name(),
+            method,
             asked: AuditedRequest::default(),
             // If nobody says anything else, the client has left.
             outcome: AuditedOutcome { outcome: "CANCELLED", ..AuditedOutcome::default() },

@@ -55,6 +55,11 @@ impl Gate {
         Arc::new(Self { file, metrics })
     }
 
+    /// Whether there are principals, so that not everybody may do everything.
+    pub fn has_principals(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// The gate for the calls of one connection, whose client certificate names this URI.
     pub fn of_connection(self: &Arc<Self>, uri: Option<Arc<str>>) -> ConnectionGate {
         ConnectionGate { gate: self.clone(), uri, last: None }

@@ -51,7 +51,7 @@ settings! {
         /// Where to serve gRPC
         listen: String [ADDR] = "127.0.0.1:50051";
 
-        /// Where to serve /metrics, /livez, /readyz and /status
+        /// Where to serve the page /ui, /metrics, /livez, /readyz and /status
         metrics_listen: String [ADDR] = "127.0.0.1:9464";
 
         /// The certificate of the gRPC port in PEM, with those of the authorities between it and a

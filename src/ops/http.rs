@@ -1,11 +1,12 @@
-//! The operations port: `/metrics` for Prometheus, `/livez` and `/readyz` for orchestrators, and
-//! `/status` for people.
+//! The operations port: `/metrics` for Prometheus, `/livez` and `/readyz` for orchestrators,
+//! `/status` for programs, and `/ui` for people.
 
 use super::accept_errors::AcceptErrors;
 use super::operations::{Operations, Stage};
 use super::status::InstanceStatus;
+use crate::page::{self, Visitor};
 use crate::shard::Shard;
-use crate::tls::PortTls;
+use crate::tls::{PortTls, TlsPeer};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -37,8 +38,8 @@ pub async fn serve(listener: TcpListener, operations: Arc<Operations>, tls: Opti
     let mut open = OpenConnections::default();
     let mut errors = AcceptErrors::new("operations");
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, address) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 errors.note(&error);
                 // Accepting again at once would only use up CPU time.
@@ -48,12 +49,14 @@ pub async fn serve(listener: TcpListener, operations: Arc<Operations>, tls: Opti
         };
         let (operations, tls) = (operations.clone(), tls.clone());
         let serving = tokio::spawn(async move {
+            let mut visitor = Visitor { address: Some(address), tls: tls.is_some(), uri: None };
             match tls {
-                None => answer_all(stream, &operations).await,
+                None => answer_all(stream, &operations, &visitor).await,
                 Some(tls) => {
                     let until = Instant::now() + HANDSHAKE_TIMEOUT;
                     if let Some(stream) = tls.accept(stream, until, &operations.metrics).await {
-                        answer_all(stream, &operations).await;
+                        visitor.uri = TlsPeer::of(stream.get_ref().1).uri;
+                        answer_all(stream, &operations, &visitor).await;
                     }
                 }
             }
@@ -81,10 +84,16 @@ impl OpenConnections {
 }
 
 /// Answers the requests of one connection.
-async fn answer_all(stream: impl AsyncRead + AsyncWrite + Unpin, operations: &Operations) {
-    let service = service_fn(|request| {
-        let response = answer(operations, &request);
-        async move { Ok::<_, Infallible>(response) }
+async fn answer_all(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    operations: &Operations,
+    visitor: &Visitor,
+) {
+    let service = service_fn(async |request: Request<Incoming>| {
+        Ok::<_, Infallible>(match request.uri().path() {
+            page::LOOKUP_PATH => page::look_up(operations.desk(), request, visitor).await,
+            _ => answer(operations, &request),
+        })
     });
     let mut connection = http1::Builder::new();
     connection.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
@@ -106,7 +115,10 @@ fn answer(operations: &Operations, request: &Request<Incoming>) -> Response<Full
         "/livez" => text(StatusCode::OK, "alive\n".to_owned()),
         "/readyz" => readiness(operations),
         "/status" => status(operations),
-        _ => text(StatusCode::NOT_FOUND, "try /metrics, /livez, /readyz or /status\n".to_owned()),
+        path => page::file(path).unwrap_or_else(|| {
+            let known = "try /ui, /metrics, /livez, /readyz or /status\n";
+            text(StatusCode::NOT_FOUND, known.to_owned())
+        }),
     }
 }
 

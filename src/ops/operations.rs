@@ -1,6 +1,7 @@
 //! The operations port's view of an instance.
 
 use crate::metrics::Metrics;
+use crate::page::LookupDesk;
 use crate::shard::Cluster;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
@@ -10,6 +11,7 @@ pub struct Operations {
     pub metrics: Arc<Metrics>,
     stage: watch::Sender<Stage>,
     cluster: OnceLock<Arc<Cluster>>,
+    desk: OnceLock<LookupDesk>,
 }
 
 /// The stages of an instance's life.
@@ -32,12 +34,17 @@ impl Operations {
     /// Those of an instance that starts.
     pub fn new(metrics: Arc<Metrics>) -> Self {
         let (stage, _) = watch::channel(Stage::Starting { waits_for: String::new() });
-        Self { metrics, stage, cluster: OnceLock::new() }
+        Self { metrics, stage, cluster: OnceLock::new(), desk: OnceLock::new() }
     }
 
     /// The cluster. `None` while the instance starts.
     pub fn cluster(&self) -> Option<&Arc<Cluster>> {
         self.cluster.get()
+    }
+
+    /// What answers the lookups of the page. `None` while the instance starts.
+    pub fn desk(&self) -> Option<&LookupDesk> {
+        self.desk.get()
     }
 
     pub fn stage(&self) -> Stage {
@@ -54,8 +61,9 @@ impl Operations {
     }
 
     /// The cluster is there, and requests are accepted.
-    pub fn serve(&self, cluster: Arc<Cluster>) {
+    pub fn serve(&self, cluster: Arc<Cluster>, desk: LookupDesk) {
         // It is called once.
+        let _ = self.desk.set(desk);
         let _ = self.cluster.set(cluster);
         self.set_stage(Stage::Warming);
     }

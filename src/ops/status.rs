@@ -4,6 +4,7 @@
 
 use super::operations::{Operations, Stage};
 use crate::metrics::{FilterBuilds, ServerRoles, ShardErrors};
+use crate::page::LookupDesk;
 use crate::shard::{ServerReport, Shard, ShardError};
 use aka_core::clock::Boottime;
 use aka_core::coherence::Filter;
@@ -22,6 +23,8 @@ pub struct InstanceStatus {
     pub serving: bool,
     /// Whether its memory is warm, so that load may be sent to it.
     pub ready: bool,
+    /// Whether the lookups of the page want to know who asks.
+    pub principals: bool,
     pub cache: CacheStatus,
     /// How many ids were asked for, by outcome.
     pub lookups: BTreeMap<String, u64>,
@@ -176,6 +179,7 @@ impl InstanceStatus {
             cluster: cluster.id.to_string(),
             serving: operations.stage() != Stage::Stopping,
             ready: operations.stage() == Stage::Ready,
+            principals: operations.desk().is_some_and(LookupDesk::has_principals),
             cache: CacheStatus {
                 entries: cluster.cache.kept(),
                 bytes: cluster.cache.weight(),

@@ -5,13 +5,15 @@ mod read;
 mod resolution;
 
 pub use read::ReadTerms;
-pub use resolution::{Aliases, Resolution};
+pub use resolution::{Aliases, Explained, Resolution};
 
-use crate::metrics::{Metrics, Scarce};
+use crate::metrics::{LookupResult, Metrics, Scarce};
 use crate::quotas::{QuotaExceeded, QuotaKind, Quotas};
 use crate::shard::Cluster;
+use aka_core::coherence::Outcome;
 use aka_core::domain::{MalformedToken, Placeholders, Project, Token};
 use aka_wire::MAX_BATCH;
+use bytes::Bytes;
 use read::{Read, TURN};
 use std::sync::Arc;
 
@@ -73,14 +75,7 @@ impl Resolver {
         }
         let token = Token::parse(token, self.cluster.id)?;
         self.quotas.take(project, QuotaKind::Lookups, count)?;
-        let read = Read {
-            cluster: &self.cluster,
-            placeholders: &self.placeholders,
-            lookups: &self.metrics.lookups,
-            project,
-            token: token.as_ref(),
-            terms,
-        };
+        let read = self.read(project, token.as_ref(), terms);
         let mut resolution = Resolution::default();
         let mut misses = Vec::new();
         let mut ids = ids.enumerate();
@@ -102,6 +97,49 @@ impl Resolver {
             resolution.failures.sort_unstable_by_key(|(index, _)| *index);
         }
         Ok(resolution)
+    }
+
+    /// Resolves one id as a call would, and says how. It is counted as one, too.
+    ///
+    /// # Errors
+    /// If the project has used up its quota.
+    pub async fn explain(
+        &self,
+        project: Project,
+        id: &[u8],
+        terms: ReadTerms,
+    ) -> Result<Explained, QuotaExceeded> {
+        self.quotas.take(project, QuotaKind::Lookups, 1)?;
+        let read = self.read(project, None, terms);
+        let (mut resolution, mut misses) = (Resolution::default(), Vec::new());
+        let counts = read.answer_from_memory([(0, id)].into_iter(), &mut resolution, &mut misses);
+        if !misses.is_empty() {
+            Box::pin(read.load(misses, &mut resolution)).await;
+        }
+        let loaded = match resolution.failures.first() {
+            Some((_, failure)) => LookupResult::Failed(*failure),
+            None if resolution.degraded => LookupResult::Answered(Outcome::Degraded),
+            None => LookupResult::Answered(Outcome::Loaded),
+        };
+        let canonical = resolution.aliases.iter().next();
+        let canonical = canonical.map(|(_, canonical)| Bytes::copy_from_slice(canonical));
+        Ok(Explained { canonical, result: counts.first().unwrap_or(loaded) })
+    }
+
+    fn read<'a>(
+        &'a self,
+        project: Project,
+        token: Option<&'a Token>,
+        terms: ReadTerms,
+    ) -> Read<'a> {
+        Read {
+            cluster: &self.cluster,
+            placeholders: &self.placeholders,
+            lookups: &self.metrics.lookups,
+            project,
+            token,
+            terms,
+        }
     }
 
     /// The refusal of a whole request, because the thread that serves it is late.

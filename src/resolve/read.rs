@@ -60,7 +60,7 @@ type Group<'a> = SmallVec<[Asked<'a>; GROUP]>;
 
 /// How many ids memory answered, by outcome.
 #[derive(Default)]
-struct MemoryCounts {
+pub(super) struct MemoryCounts {
     invalid: u64,
     filtered: u64,
     hit: u64,
@@ -68,13 +68,22 @@ struct MemoryCounts {
 }
 
 impl MemoryCounts {
-    fn record(self, lookups: &Lookups) {
-        for (result, count) in [
+    fn by_result(&self) -> [(LookupResult, u64); 4] {
+        [
             (LookupResult::Invalid, self.invalid),
             (LookupResult::Answered(Outcome::Filtered), self.filtered),
             (LookupResult::Answered(Outcome::Hit), self.hit),
             (LookupResult::Answered(Outcome::NegativeHit), self.negative_hit),
-        ] {
+        ]
+    }
+
+    /// An outcome that some id had. `None`: memory answered none.
+    pub fn first(&self) -> Option<LookupResult> {
+        self.by_result().iter().find(|(_, count)| *count > 0).map(|(result, _)| *result)
+    }
+
+    fn record(&self, lookups: &Lookups) {
+        for (result, count) in self.by_result() {
             // A counter is shared by all cores, so it is written only if the count is not 0.
             if count > 0 {
                 lookups.of(result).increment(count);
@@ -84,7 +93,7 @@ impl MemoryCounts {
 }
 
 impl Read<'_> {
-    /// Answers the ids that memory can answer. The others are added to `misses`.
+    /// Answers the ids that memory can answer, and says how many. The others are added to `misses`.
     ///
     /// A group of ids takes each step together, so that their memory accesses overlap (see
     /// [`Reading`]).
@@ -93,7 +102,7 @@ impl Read<'_> {
         mut ids: impl Iterator<Item = (usize, &'a [u8])>,
         resolution: &mut Resolution,
         misses: &mut Vec<Miss>,
-    ) {
+    ) -> MemoryCounts {
         let readings: Readings<'_> =
             self.cluster.shards().iter().map(|_| OnceCell::new()).collect();
         let mut counts = MemoryCounts::default();
@@ -128,6 +137,7 @@ impl Read<'_> {
             self.look_up(&mut group, &mut counts, resolution, misses);
         }
         counts.record(self.lookups);
+        counts
     }
 
     /// Asks the filter, the hot table and the cache about a group of ids, and empties it.

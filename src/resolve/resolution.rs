@@ -1,6 +1,8 @@
 //! The answer to a batch.
 
+use crate::metrics::LookupResult;
 use aka_core::coherence::LookupFailure;
+use bytes::Bytes;
 
 /// The answer to a batch. An index that is in neither list resolves to itself.
 #[derive(Debug, Default)]
@@ -11,6 +13,15 @@ pub struct Resolution {
     pub failures: Vec<(u32, LookupFailure)>,
     /// Whether any answer is degraded.
     pub degraded: bool,
+}
+
+/// The answer for one id, and how it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explained {
+    /// The canonical id. `None`: the id is no alias, or nothing could be found out.
+    pub canonical: Option<Bytes>,
+    /// How it was found. A load that was made for an earlier reader counts as `Loaded`.
+    pub result: LookupResult,
 }
 
 /// The canonical ids of a batch's aliases, by index.

@@ -235,7 +235,7 @@ impl Dispatcher {
             reason: headers.get(REASON).map(|reason| bounded(reason.as_bytes())),
         };
         match method.service() == ALIAS_ADMIN {
-            true => (self.audit.begin(method, context.address, &author), author),
+            true => (self.audit.begin(method.name(), context.address, &author), author),
             false => (AuditedCall::none(), author),
         }
     }

@@ -14,6 +14,7 @@ use crate::config::{Config, ConfigFault, Database};
 use crate::hooks;
 use crate::metrics::{Metrics, Scarce};
 use crate::ops::{Operations, Stage};
+use crate::page::{DeskParts, LookupDesk};
 use crate::quotas::Quotas;
 use crate::resolve::Resolver;
 use crate::rpc::{Dispatcher, Doors, RequestMemory};
@@ -79,7 +80,7 @@ pub async fn serve(
     let dispatcher = dispatcher(&config, &cluster, &admin, &operations, audit.clone())?;
     let workers = Workers::start(&operations.metrics, config.overload_lag);
     let workers = workers.map_err(ServeFault::Threads)?;
-    operations.serve(cluster.clone());
+    operations.serve(cluster.clone(), desk(&config, &cluster, &admin, &operations, &audit));
     let warm = warm_up(cluster.clone(), operations.clone(), config.ready_timeout);
     let OpenPort { listener, offer } = tokio::select! {
         opened = entrance.take_over(&config, warm, &cluster) => opened?,
@@ -168,6 +169,22 @@ fn dispatcher(
     let doors = Doors { gate, reflection: config.reflection, audit };
     let limit = config.request_timeout;
     Dispatcher::new(Arc::new(resolver), admin, metrics, limit, memory, stage, doors)
+}
+
+/// What answers the lookups of the page on the operations port.
+fn desk(
+    config: &Config,
+    cluster: &Arc<Cluster>,
+    admin: &Admin,
+    operations: &Operations,
+    audit: &AuditTrail,
+) -> LookupDesk {
+    let metrics = operations.metrics.clone();
+    let (placeholders, quotas) = (config.rules.placeholders.clone(), quotas(config, &metrics));
+    let gate = Gate::new(config.auth.clone(), metrics.clone());
+    let resolver = Resolver::new(cluster.clone(), placeholders, metrics, quotas);
+    let parts = DeskParts { cluster: cluster.clone(), resolver, admin: admin.clone() };
+    LookupDesk::new(parts, gate, audit.clone(), config.request_timeout)
 }
 
 /// The quotas of projects. All that this makes share their buckets.

@@ -4,7 +4,7 @@ mod audit_trail;
 mod certificates;
 mod change_log;
 mod commands;
-mod people;
+pub mod people;
 mod projects;
 mod roles;
 mod rotation;

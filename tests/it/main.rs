@@ -22,6 +22,7 @@ mod imports;
 mod late;
 mod login;
 mod monitoring;
+mod page;
 mod quotas;
 mod races;
 mod reads;
