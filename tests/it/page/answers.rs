@@ -1,7 +1,10 @@
 //! What lookups of the page are answered.
 
 use super::requests::{OWN, ask, look_up, send};
-use aka_test_support::{Backend, PROJECT, backend, eventually, slot_of, start, start_with};
+use aka_test_support::{
+    Aka, Backend, Database, DbServer, Engine, PROJECT, backend, eventually, slot_of, start,
+    start_with,
+};
 use serde_json::{Value, json};
 
 on_backends!(the_chain_is_shown_whole: sqlite mysql_3);
@@ -109,4 +112,33 @@ async fn hostile_ids_come_back_as_they_are_or_are_never_aliases() {
         refused.refuses(400, "MALFORMED_MESSAGE");
     }
     ask(&aka, "7", &"x".repeat(4096), None).await.refuses(413, "MESSAGE_TOO_LARGE");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_could_not_be_found_out_is_never_called_no_alias() {
+    let server = tokio::task::spawn_blocking(|| DbServer::start(Engine::MariaDb)).await;
+    let server = server.expect("the server starts");
+    let database = Database::on(&[&server]).await;
+    // Memory is stale soon, and answers all the same. No filter, because it would answer for "nobody".
+    let flags = ["--filter", "false", "--staleness-limit-ms", "500", "--query-timeout-ms", "2000"];
+    let aka = Aka::serve(&database, &flags).await;
+    aka.create(PROJECT, "bob", "alice").await.expect("created");
+    eventually("memory answers", async || {
+        let found = look_up(&aka, PROJECT, "bob").await;
+        (found["found"]["source"] == json!("memory")).then_some(())
+    })
+    .await;
+    tokio::task::block_in_place(|| server.kill());
+    let found = eventually("memory is stale", async || {
+        let asked = ask(&aka, "7", "bob", None).await;
+        (asked.code == 200).then(|| asked.json()).filter(|it| it["found"]["source"] == "stale")
+    })
+    .await;
+    assert_eq!((&found["kind"], &found["canonical_id"]), (&json!("alias"), &json!("alice")));
+    assert_eq!((&found["aliases"], &found["alias"]), (&Value::Null, &Value::Null));
+    let trouble = found["trouble"].as_str().expect("it says why there is no list");
+    assert!(trouble.contains("cannot be reached"), "{trouble}");
+    let refused = ask(&aka, "7", "nobody", None).await;
+    let words = refused.refuses(503, "SHARD_UNAVAILABLE");
+    assert!(words.contains("does not mean that it is no alias"), "{words}");
 }

@@ -110,6 +110,7 @@ async fn the_files_are_served_with_a_strict_policy() {
             "x-content-type-options: nosniff",
             "referrer-policy: no-referrer",
             "frame-ancestors 'none'",
+            "require-trusted-types-for 'script'",
         ] {
             assert!(file.head.contains(header), "{path} lacks {header}: {}", file.head);
         }
