@@ -66,15 +66,20 @@ impl ClientArgs {
             server: self.server.to_string(),
             message: root_cause(&fault),
         };
-        let endpoint = Endpoint::from_shared(self.server.to_string())
+        // The connector below speaks TLS, and tonic would do so once more for an https endpoint.
+        let url = self.server.to_string();
+        let plain = url.replacen("https://", "http://", 1);
+        let endpoint = Endpoint::from_shared(plain)
             .and_then(|endpoint| {
                 endpoint.user_agent(concat!("aka-cli/", env!("CARGO_PKG_VERSION")))
             })
             .map_err(unreachable)?;
+        let uri = Uri::try_from(url).map_err(|error| CliFault::Usage(error.to_string()))?;
+        let endpoint = endpoint.origin(uri.clone());
         let (tls, metadata) = (self.tls()?, self.metadata()?);
         let refusal = LastRefusal::default();
         let of_streams = refusal.clone();
-        let connector = service_fn(move |uri| open(uri, tls.clone(), of_streams.clone()));
+        let connector = service_fn(move |_| open(uri.clone(), tls.clone(), of_streams.clone()));
         let endpoint = endpoint.connect_timeout(CONNECT_TIMEOUT);
         let connected = endpoint.connect_with_connector(connector).await;
         let channel = connected.map_err(unreachable)?;

@@ -108,8 +108,10 @@ impl TlsClient {
                 Ok::<_, Box<dyn Error + Send + Sync>>(TokioIo::new(stream))
             }
         });
-        let endpoint = Endpoint::from_shared(format!("https://{server}")).expect("an address");
-        endpoint.connect_with_connector(connector).await
+        // The connector speaks TLS. For an https endpoint tonic would do so, too.
+        let endpoint = Endpoint::from_shared(format!("http://{server}")).expect("an address");
+        let origin = format!("https://{server}").parse().expect("an address");
+        endpoint.origin(origin).connect_with_connector(connector).await
     }
 
     /// The canonical id of this one, asked for on a new connection.
