@@ -15,8 +15,8 @@ pub(super) struct LookupAnswer {
     /// What events of this id are stored under: itself, if it is no alias.
     pub canonical_id: String,
     pub found: FoundBy,
-    pub place: IdPlace,
-    pub canonical_place: IdPlace,
+    pub place: HomeOfId,
+    pub canonical_place: HomeOfId,
     /// The alias's own row, as it is in the database. `None` if it is no alias.
     pub alias: Option<RowView>,
     /// The aliases of the canonical id, sorted by the bytes of their ids. `None`: see `trouble`.
@@ -73,7 +73,7 @@ impl FoundBy {
 
 /// Where an id lives.
 #[derive(Clone, Copy, Serialize)]
-pub(super) struct IdPlace {
+pub(super) struct HomeOfId {
     pub slot: u16,
     /// `None`: the shard that owns the slot has not been reached since the start.
     pub shard: Option<u16>,
@@ -101,5 +101,5 @@ pub(super) struct ListedAlias {
     #[serde(flatten)]
     pub row: RowView,
     #[serde(flatten)]
-    pub place: IdPlace,
+    pub place: HomeOfId,
 }

@@ -1,6 +1,6 @@
 //! Answers the lookups of the page.
 
-use super::answer::{FoundBy, IdKind, IdPlace, ListedAlias, LookupAnswer, RowView};
+use super::answer::{FoundBy, HomeOfId, IdKind, ListedAlias, LookupAnswer, RowView};
 use super::fault::PageFault;
 use super::form::LookupForm;
 use super::origin::{self, Visitor};
@@ -231,10 +231,10 @@ impl LookupDesk {
         Ok(())
     }
 
-    fn place(&self, project: Project, id: &[u8]) -> IdPlace {
+    fn place(&self, project: Project, id: &[u8]) -> HomeOfId {
         let slot = Slot::of(project, id);
         let shard = self.parts.cluster.shard_of_slot(slot).map(|shard| shard.id.0);
-        IdPlace { slot: slot.get(), shard }
+        HomeOfId { slot: slot.get(), shard }
     }
 }
 

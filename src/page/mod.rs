@@ -1,6 +1,6 @@
 //! The page on the operations port, `/ui`: for people who ask why two ids are one person.
 //!
-//! It changes nothing. Its files are built into the program ([`file`]). What it looks up goes through
+//! It changes nothing. Its files are built into the program ([`file()`]). What it looks up goes through
 //! the gate of the calls and through [`LookupDesk`]; how the shards are it reads from `/status`.
 //!
 //! Invariants: an id leaves here only as JSON, and the script shows it only as text; no id and no

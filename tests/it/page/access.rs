@@ -1,9 +1,13 @@
 //! Who may look ids up: with principals those who have a token, and never another site.
 
 use super::requests::{OWN, ask, send};
-use crate::auth::people::{PrincipalFile, Token, admin};
+use crate::auth::people::{PrincipalFile, Token, admin, stanza};
+use crate::tls::authority::{Authority, KeyFolder};
+use crate::tls::clients::TlsClient;
 use aka_test_support::{Aka, Database, PROJECT, backend, create_request, eventually, start};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::rustls::version::TLS13;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_principals_a_lookup_needs_the_role_and_the_project() {
@@ -91,5 +95,33 @@ async fn another_site_is_refused() {
     }
     for hosts in [&[json][..], &["Host: localhost", "Host: evil.example", json]] {
         lookup(hosts).await.refuses(400, "HOST_REQUIRED");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_certificate_does_as_well() {
+    let (servers, clients) = (Authority::new(), Authority::new());
+    let keys = KeyFolder::new(&servers.server(), &clients.pem);
+    let spiffe = "spiffe = [\"spiffe://aka/support\"]";
+    let file = PrincipalFile::new(&stanza("support", "reader", "[7]", spiffe));
+    let (cert, key, ca, auth) = (keys.path("cert"), keys.path("key"), keys.path("ca"), file.path());
+    let database = Database::create(backend::sqlite()).await;
+    let tls = ["--metrics-tls-cert", &cert, "--metrics-tls-key", &key];
+    let flags = ["--metrics-tls-client-ca", &ca, "--auth-file", &auth];
+    let aka = Aka::serve(&database, &[&tls[..], &flags].concat()).await;
+    for (uri, status) in [("spiffe://aka/support", 200), ("spiffe://aka/stranger", 401)] {
+        let client =
+            TlsClient::with(&servers, Some(&clients.client(uri)), &[&TLS13], &["http/1.1"]);
+        let mut stream = client.connect(aka.metrics).await.expect("a connection");
+        let form = r#"{"project_id":"7","distinct_id":"bob"}"#;
+        let request = format!(
+            "POST /ui/lookup HTTP/1.1\r\nHost: aka.example.com\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{form}",
+            form.len()
+        );
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).await.expect("closed in order");
+        assert!(reply.starts_with(&format!("HTTP/1.1 {status}")), "{uri}: {reply}");
     }
 }
