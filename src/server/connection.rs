@@ -108,6 +108,8 @@ pub(super) async fn serve(
             .initial_window_size(STREAM_WINDOW)
             .max_header_list_size(MAX_HEADERS)
             .max_pending_accept_reset_streams(RESETS)
+            // Those beyond the limit that a new client sends before it knows it are reset here.
+            .max_local_error_reset_streams(Some(RESETS))
             .data_frame_budget(SMALL_FRAMES);
         let connection = http.handshake(stream).await.map_err(Error::other)?;
         let intake = Intake::new(&signs, memory.window());

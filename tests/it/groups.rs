@@ -5,12 +5,16 @@
 use aka_test_support::proxy::{Mode, Proxy};
 use aka_test_support::{
     Aka, Database, DbServer, Engine, MySqlGroup, PROJECT, ReplicaPair, Resolved, assert_refused,
-    eventually, run_aka,
+    create_request, eventually, run_aka,
 };
+use aka_wire::pb::alias_admin_client::AliasAdminClient;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::task::{JoinHandle, JoinSet};
 use tonic::Code;
+
+/// A thread that is late, as on a busy machine, refuses nothing.
+const UNHURRIED: [&str; 2] = ["--overload-lag-ms", "60000"];
 
 /// A group with one shard on it, and two instances that serve from it.
 struct Site {
@@ -26,8 +30,8 @@ impl Site {
         let database = Database::at(vec![group.url()]);
         let migrated = run_aka("migrate", &database.flags()).await;
         assert!(migrated.status.success(), "{migrated:?}");
-        let one = Arc::new(Aka::serve_with_defaults(&database, &[]).await);
-        let other = Aka::serve_with_defaults(&database, &[]).await;
+        let one = Arc::new(Aka::serve_with_defaults(&database, &UNHURRIED).await);
+        let other = Aka::serve_with_defaults(&database, &UNHURRIED).await;
         Self { group, database, one, other }
     }
 
@@ -145,9 +149,15 @@ async fn a_switch_and_a_killed_primary_lose_no_write() {
 /// While there is no primary. Those that are held fail when their time is over.
 async fn at_most_1000_writes_are_held(aka: &Arc<Aka>) {
     let mut writes = JoinSet::new();
-    for number in 0..1_200 {
-        let aka = aka.clone();
-        writes.spawn(async move { aka.create(PROJECT, format!("h-{number}"), "alice").await });
+    // A connection has a limit of calls at once.
+    for connection in 0..6 {
+        let admin = AliasAdminClient::new(aka.new_channel());
+        for number in 0..200 {
+            let mut admin = admin.clone();
+            let id = format!("h-{connection}-{number}");
+            let request = create_request(PROJECT, id, "alice");
+            writes.spawn(async move { admin.create_alias(request).await.map(drop) });
+        }
     }
     eventually("1,000 are held", async || {
         let held = aka.metric("aka_writes_held", &[]).await;
@@ -211,12 +221,13 @@ async fn a_cut_network_shows_no_past_unmarked() {
     let database = Database::at(vec![group.url()]);
     let migrated = run_aka("migrate", &database.flags()).await;
     assert!(migrated.status.success(), "{migrated:?}");
-    let one = Aka::serve_with_defaults(&database, &[]).await;
+    let one = Aka::serve_with_defaults(&database, &UNHURRIED).await;
     let ways = [Proxy::start(group.node(1).port()).await, Proxy::start(group.node(2).port()).await];
     let ports = [group.node(0).port(), ways[0].port(), ways[1].port()];
     let servers = ports.map(|port| format!("127.0.0.1:{port}")).join(",");
     let other = Database::at(vec![format!("mysql://root@{servers}/{}", group.database())]);
-    let other = Aka::serve_with_defaults(&other, &["--filter", "false"]).await;
+    let other =
+        Aka::serve_with_defaults(&other, &[&UNHURRIED[..], &["--filter", "false"]].concat()).await;
     let bob = one.create(PROJECT, "bob", "alice").await.expect("created").alias.expect("alias");
     one.create(PROJECT, "carol", "alice").await.expect("created");
     assert_eq!(answered(&other, "bob", false).await.canonical_id, "alice");
@@ -255,7 +266,9 @@ async fn a_cut_network_shows_no_past_unmarked() {
 async fn a_demoted_server_is_left(engine: Engine) {
     let pair = ReplicaPair::start(engine).await;
     let database = Database::at(vec![pair.url()]);
-    let aka = Aka::serve_with_defaults(&database, &["--filter", "false"]).await;
+    let aka =
+        Aka::serve_with_defaults(&database, &[&UNHURRIED[..], &["--filter", "false"]].concat())
+            .await;
     let kept = aka.create(PROJECT, "bob", "alice").await.expect("created");
     assert_eq!(answered(&aka, "bob", false).await.canonical_id, "alice");
 
@@ -334,7 +347,7 @@ async fn a_replica_without_tables_holds_up_no_start() {
     let (first, second) = (replica.port(), primary.port());
     let url = format!("mysql://root@127.0.0.1:{first},127.0.0.1:{second}/{name}");
     let database = Database::at(vec![url]);
-    let aka = Aka::serve_with_defaults(&database, &[]).await;
+    let aka = Aka::serve_with_defaults(&database, &UNHURRIED).await;
     aka.create(PROJECT, "bob", "alice").await.expect("created");
     assert_eq!(answered(&aka, "bob", false).await.canonical_id, "alice");
     for command in ["check", "export", "migrate"] {

@@ -38,7 +38,9 @@ impl Late {
         let hooks = folder.path().display().to_string();
         let database = Database::create(backend).await;
         // No filter: it would answer for ids that are no aliases.
-        let flags = ["--filter", "false", "--overload-lag-ms", "5"];
+        // Memory stays fresh even on a busy machine.
+        let fresh = ["--staleness-limit-ms", "120000"];
+        let flags = [&fresh[..], &["--filter", "false", "--overload-lag-ms", "5"]].concat();
         let environment = [("AKA_HOLD_DIR", hooks.as_str())];
         let aka = Aka::serve_with_env(&database, &flags, &environment).await;
         Self {

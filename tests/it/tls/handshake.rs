@@ -191,17 +191,15 @@ async fn a_client_that_falls_silent_is_cut_off() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_that_stop_half_way_do_not_keep_others_out() {
     let authority = Authority::new();
-    let (_database, aka) = start(&KeyFolder::new(&authority.server(), ""), &[]).await;
+    let files = KeyFolder::new(&authority.server(), "");
+    // Their time is never over.
+    let (_database, aka) = start_with_env(&files, &[], &[("AKA_FIRST_WORDS_MS", "600000")]).await;
     let client = TlsClient::new(&authority);
     let stalled: Vec<_> = (0..300).map(|_| client.says_hello(aka.grpc)).collect();
     for _ in 0..3 {
         client.connect(aka.grpc).await.expect("it is let in");
     }
-    let ended = async |result: &str| {
-        let label = format!("result=\"{result}\"");
-        aka.metric("aka_tls_handshakes_total", &[&label]).await
-    };
-    assert!(ended("made_room").await >= 1.0, "one has given way");
-    assert_eq!(ended("timed_out").await, 0.0, "nobody's time is over");
+    let made_room = aka.metric("aka_tls_handshakes_total", &["result=\"made_room\""]).await;
+    assert!(made_room >= 1.0, "one has given way");
     drop(stalled);
 }
