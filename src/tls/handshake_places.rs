@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 /// How many handshakes of a port are carried out at once. Each holds some memory.
@@ -47,10 +47,18 @@ impl HandshakePlaces {
     pub async fn take(&self) -> HandshakePlace<'_> {
         let mut free = pin!(self.free.acquire());
         // The semaphore is never closed.
-        let permit = tokio::select! {
-            biased;
-            permit = &mut free => permit.ok(),
-            () = self.one_gives_way() => free.await.ok(),
+        let permit = loop {
+            let told = async {
+                self.one_gives_way().await;
+                // Its place goes to whoever has waited for longest. If that is another one, who then
+                // tells nobody, this one must tell once more.
+                sleep(UNDISTURBED).await;
+            };
+            tokio::select! {
+                biased;
+                permit = &mut free => break permit.ok(),
+                () = told => {}
+            }
         };
         let gives_way = CancellationToken::new();
         let mut taken = self.taken.lock();
