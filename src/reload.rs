@@ -1,11 +1,16 @@
-//! Reads files again while the service runs: certificates, principals, the audit log.
+//! Reads files again while the service runs: certificates, principals, limits, the audit log.
 
 use crate::hooks;
 use crate::metrics::{Metrics, ReloadResult, ReloadedPart, Reloads};
+use parking_lot::Mutex;
 use std::fmt;
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
+use xxhash_rust::xxh3::xxh3_128;
 
 /// How often the files are looked at. Their contents tell, so no link and no file system hides a
 /// change.
@@ -23,6 +28,45 @@ pub trait ReloadedFiles: Send + Sync {
 
     /// Shows in the metrics what is used.
     fn show(&self, _metrics: &Metrics) {}
+}
+
+/// What files held when they were last looked at, good or bad, as a fingerprint.
+pub struct LastLook(Mutex<u128>);
+
+impl LastLook {
+    /// They hold this now.
+    pub fn new(fingerprint: u128) -> Self {
+        Self(Mutex::new(fingerprint))
+    }
+
+    /// Whether they hold something else than at the last look, or cannot be read for another reason.
+    /// So what is wrong is said once, and not at every look.
+    pub fn is_news(&self, held: Result<u128, &str>) -> bool {
+        let fingerprint = held.unwrap_or_else(|fault| xxh3_128(fault.as_bytes()));
+        std::mem::replace(&mut *self.0.lock(), fingerprint) != fingerprint
+    }
+}
+
+/// The longest text file that is read, in bytes.
+const LONGEST_TEXT: u64 = 4 << 20;
+
+/// The text of a file. `check` may refuse it by the metadata of the file that is open: the path may
+/// lead to another one a moment later.
+///
+/// # Errors
+/// If it cannot be read, is refused, or is too long.
+pub fn read_text(
+    path: &Path,
+    check: impl FnOnce(&Metadata) -> io::Result<()>,
+) -> io::Result<String> {
+    let file = File::open(path)?;
+    check(&file.metadata()?)?;
+    let mut text = String::new();
+    file.take(LONGEST_TEXT + 1).read_to_string(&mut text)?;
+    match text.len() as u64 {
+        0..=LONGEST_TEXT => Ok(text),
+        _ => Err(io::Error::other(format!("it is longer than {} MiB", LONGEST_TEXT >> 20))),
+    }
 }
 
 /// Looks at all files that may change. Clones are the same.

@@ -4,19 +4,15 @@ use super::fault::AuthFault;
 use super::principal::Principal;
 use super::principals::{Credential, Principals};
 use crate::metrics::ReloadedPart;
-use crate::reload::ReloadedFiles;
-use parking_lot::{Mutex, RwLock};
+use crate::reload::{LastLook, ReloadedFiles, read_text};
+use parking_lot::RwLock;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use xxhash_rust::xxh3::xxh3_128;
-
-/// The longest file in bytes.
-const LONGEST: u64 = 4 << 20;
 
 /// The principals of a file. They are replaced while connections are open.
 pub struct AuthFile {
@@ -24,8 +20,7 @@ pub struct AuthFile {
     current: RwLock<Arc<Generation>>,
     /// The number of the current generation, to be compared without a lock.
     generation: AtomicU64,
-    /// The fingerprint of what the file held when it was last looked at, good or bad.
-    seen: Mutex<u128>,
+    seen: LastLook,
 }
 
 /// What the file held from one change to the next.
@@ -43,7 +38,7 @@ impl AuthFile {
         let text = read(&path)?;
         let principals = parse(&path, &text)?;
         let current = RwLock::new(Arc::new(Generation { number: 0, principals }));
-        let seen = Mutex::new(xxh3_128(text.as_bytes()));
+        let seen = LastLook::new(xxh3_128(text.as_bytes()));
         Ok(Self { path, current, generation: AtomicU64::new(0), seen })
     }
 
@@ -67,13 +62,9 @@ impl ReloadedFiles for AuthFile {
 
     fn look(&self, asked: bool) -> Option<Result<(), String>> {
         let held = read(&self.path);
-        let fingerprint = match &held {
-            Ok(text) => xxh3_128(text.as_bytes()),
-            // So that what is wrong is said once, and not at every look.
-            Err(fault) => xxh3_128(fault.0.as_bytes()),
-        };
-        let seen = std::mem::replace(&mut *self.seen.lock(), fingerprint);
-        if seen == fingerprint && !asked {
+        let fingerprint = held.as_ref().map(|text| xxh3_128(text.as_bytes()));
+        let is_news = self.seen.is_news(fingerprint.map_err(|fault| fault.0.as_str()));
+        if !is_news && !asked {
             return None;
         }
         let parsed = held.and_then(|text| parse(&self.path, &text));
@@ -107,22 +98,11 @@ fn parse(path: &Path, text: &str) -> Result<Principals, AuthFault> {
 }
 
 fn read(path: &Path) -> Result<String, AuthFault> {
-    let open = || {
-        let file = File::open(path)?;
-        // Of the file that is open: the path may lead to another one a moment later.
-        let mode = file.metadata()?.mode() & 0o777;
-        if mode & 0o022 != 0 {
-            let text = format!(
-                "others than its owner may change it (mode {mode:03o}): take that away, as chmod go-w does"
-            );
-            return Err(io::Error::other(text));
-        }
-        let mut text = String::new();
-        file.take(LONGEST + 1).read_to_string(&mut text)?;
-        match text.len() as u64 {
-            0..=LONGEST => Ok(text),
-            _ => Err(io::Error::other(format!("it is longer than {} MiB", LONGEST >> 20))),
-        }
-    };
-    open().map_err(|error| AuthFault(format!("{} cannot be read: {error}", path.display())))
+    let text = read_text(path, |metadata| match metadata.mode() & 0o777 {
+        mode if mode & 0o022 != 0 => Err(io::Error::other(format!(
+            "others than its owner may change it (mode {mode:03o}): take that away, as chmod go-w does"
+        ))),
+        _ => Ok(()),
+    });
+    text.map_err(|error| AuthFault(format!("{} cannot be read: {error}", path.display())))
 }

@@ -4,17 +4,12 @@ use super::QuotaKind;
 use super::limits::Limits;
 use super::table::{QuotaExceeded, QuotaTable};
 use crate::metrics::ReloadedPart;
-use crate::reload::ReloadedFiles;
+use crate::reload::{LastLook, ReloadedFiles, read_text};
 use aka_core::domain::Project;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_128;
-
-/// The longest file in bytes.
-const LONGEST: u64 = 4 << 20;
 
 /// Why a file of limits cannot be used, in one sentence.
 #[derive(Debug, thiserror::Error)]
@@ -26,8 +21,7 @@ pub struct LimitsFile {
     path: PathBuf,
     limits: RwLock<Limits>,
     table: QuotaTable,
-    /// The fingerprint of what the file held when it was last looked at, good or bad.
-    seen: Mutex<u128>,
+    seen: LastLook,
 }
 
 impl LimitsFile {
@@ -38,7 +32,7 @@ impl LimitsFile {
     pub fn load(path: PathBuf) -> Result<Self, LimitsFault> {
         let text = read(&path)?;
         let limits = RwLock::new(parse(&path, &text)?);
-        let seen = Mutex::new(xxh3_128(text.as_bytes()));
+        let seen = LastLook::new(xxh3_128(text.as_bytes()));
         Ok(Self { path, limits, table: QuotaTable::default(), seen })
     }
 
@@ -62,13 +56,9 @@ impl ReloadedFiles for LimitsFile {
 
     fn look(&self, asked: bool) -> Option<Result<(), String>> {
         let held = read(&self.path);
-        let fingerprint = match &held {
-            Ok(text) => xxh3_128(text.as_bytes()),
-            // So that what is wrong is said once, and not at every look.
-            Err(fault) => xxh3_128(fault.0.as_bytes()),
-        };
-        let seen = std::mem::replace(&mut *self.seen.lock(), fingerprint);
-        if seen == fingerprint && !asked {
+        let fingerprint = held.as_ref().map(|text| xxh3_128(text.as_bytes()));
+        let is_news = self.seen.is_news(fingerprint.map_err(|fault| fault.0.as_str()));
+        if !is_news && !asked {
             return None;
         }
         let parsed = held.and_then(|text| parse(&self.path, &text));
@@ -95,13 +85,6 @@ fn parse(path: &Path, text: &str) -> Result<Limits, LimitsFault> {
 }
 
 fn read(path: &Path) -> Result<String, LimitsFault> {
-    let open = || {
-        let mut text = String::new();
-        File::open(path)?.take(LONGEST + 1).read_to_string(&mut text)?;
-        match text.len() as u64 {
-            0..=LONGEST => Ok(text),
-            _ => Err(io::Error::other(format!("it is longer than {} MiB", LONGEST >> 20))),
-        }
-    };
-    open().map_err(|error| LimitsFault(format!("{} cannot be read: {error}", path.display())))
+    read_text(path, |_| Ok(()))
+        .map_err(|error| LimitsFault(format!("{} cannot be read: {error}", path.display())))
 }

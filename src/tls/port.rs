@@ -5,7 +5,8 @@ use super::files::{authorities, certificate_file, certificates, key_file, privat
 use super::handshake_places::HandshakePlaces;
 use super::settings::{ClientAuth, TlsSettings, TlsVersion};
 use crate::metrics::WhichPort;
-use parking_lot::{Mutex, RwLock};
+use crate::reload::LastLook;
+use parking_lot::RwLock;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,15 +19,14 @@ use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{ServerConfig, SupportedProtocolVersion};
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
-use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+use xxhash_rust::xxh3::Xxh3;
 
 /// TLS of one port. What its files held is replaced while connections are open; they keep theirs.
 pub struct PortTls {
     settings: TlsSettings,
     pub(super) port: WhichPort,
     current: RwLock<UsedFiles>,
-    /// The fingerprint of what the files held when they were last looked at, good or bad.
-    seen: Mutex<u128>,
+    seen: LastLook,
     pub(super) places: HandshakePlaces,
 }
 
@@ -46,7 +46,7 @@ impl PortTls {
     pub fn load(settings: TlsSettings, port: WhichPort) -> Result<Self, TlsFault> {
         let held = HeldBytes::read(&settings)?;
         let current = RwLock::new(held.used(&settings, port)?);
-        let (seen, places) = (Mutex::new(held.fingerprint()), HandshakePlaces::new());
+        let (seen, places) = (LastLook::new(held.fingerprint()), HandshakePlaces::new());
         Ok(Self { settings, port, current, seen, places })
     }
 
@@ -69,13 +69,9 @@ impl PortTls {
     /// somebody has `asked` for that. `None`: they hold the same. This may block for a moment.
     pub(super) fn read_again(&self, asked: bool) -> Option<Result<(), TlsFault>> {
         let held = HeldBytes::read(&self.settings);
-        let fingerprint = match &held {
-            Ok(held) => held.fingerprint(),
-            // So that what is wrong is said once, and not at every look.
-            Err(fault) => xxh3_128(fault.0.as_bytes()),
-        };
-        let seen = std::mem::replace(&mut *self.seen.lock(), fingerprint);
-        if seen == fingerprint && !asked {
+        let fingerprint = held.as_ref().map(HeldBytes::fingerprint);
+        let is_news = self.seen.is_news(fingerprint.map_err(|fault| fault.0.as_str()));
+        if !is_news && !asked {
             return None;
         }
         let used = held.and_then(|held| held.used(&self.settings, self.port));

@@ -94,11 +94,20 @@ async fn arrays_and_compressed_files_are_read(backend: Backend) {
     assert_eq!(done(&kept), right);
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let resume = folder.path().join("resume");
-    std::fs::write(&resume, "{\"events\":1}").expect("it can be written");
     let args = [&fields[..], &["--resume-file", resume.to_str().expect("UTF-8")]].concat();
+    let begun = &one[..one.find('\n').expect("a line") + 1];
+    assert_eq!(done(&rewrite(&server, &args, begun).await), "{\"u\":\"user\"}\n");
     assert_eq!(done(&rewrite(&server, &args, one).await), "{\"u\":\"seven\"}\n{\"u\":\"x\"}\n");
     assert_eq!(done(&rewrite(&server, &args, one).await), "");
-    assert_eq!(std::fs::read_to_string(&resume).expect("it is there").trim(), "{\"events\":3}");
+    // An input that does not begin with these events is none of its own: none of it is left out.
+    let kept = std::fs::read_to_string(&resume).expect("it is there");
+    assert!(kept.starts_with("{\"events\":3,"), "{kept}");
+    for other in ["{\"u\":1}\n{\"u\":7}\n{\"u\":\"x\"}\n{\"u\":2}\n", begun, ""] {
+        let refused = rewrite(&server, &args, other).await;
+        assert_eq!((refused.code, refused.text()), (Some(2), String::new()), "{refused}");
+        assert!(refused.stderr.contains("belongs to another input"), "{refused}");
+        assert_eq!(std::fs::read_to_string(&resume).expect("it is there"), kept);
+    }
 }
 
 on_backends!(facts_are_learned_before_the_events_after_them: sqlite mysql_3);
@@ -163,10 +172,14 @@ async fn what_cannot_be_looked_up_is_not_passed_off_as_resolved() {
     let right = "{}\n{\"$aka_unresolved\":true,\"event\":\"e\",\"distinct_id\":\"anon-1\"}\n";
     assert_eq!(done(&marked), right);
     // It waits until there is a server.
-    let waiting = tokio::spawn(run("wait").run());
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     let database = aka_test_support::Database::create(Backend::Sqlite).await;
+    let turning_away = tokio::net::TcpListener::bind(&server).await.expect("the port is free");
+    let waiting = tokio::spawn(run("wait").run());
+    for _ in 0..3 {
+        drop(turning_away.accept().await.expect("it tries again"));
+    }
     assert!(!waiting.is_finished());
+    drop(turning_away);
     let started = Aka::serve(&database, &["--listen", &server]).await;
     let waited = waiting.await.expect("no panic");
     assert_eq!(done(&waited), format!("{{}}\n{event}"));

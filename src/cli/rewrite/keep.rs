@@ -38,10 +38,14 @@ impl Rejects {
     }
 }
 
-/// How many events were written.
-#[derive(Default, Deserialize, Serialize)]
-struct WrittenEvents {
-    events: u64,
+/// What was written before, or by now.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub(super) struct WrittenEvents {
+    /// How many events.
+    pub events: u64,
+    /// The fingerprint of these events, as they were read. So a file that belongs to another input is
+    /// told from one of this input.
+    pub fingerprint: String,
 }
 
 /// The file that remembers it.
@@ -52,28 +56,24 @@ impl ResumeFile {
         Self(path)
     }
 
-    /// How many events were written before.
-    pub fn read(&self) -> Result<u64, CliFault> {
-        let Some(path) = &self.0 else { return Ok(0) };
+    /// What was written before. `None`: nothing.
+    pub fn read(&self) -> Result<Option<WrittenEvents>, CliFault> {
+        let Some(path) = &self.0 else { return Ok(None) };
         let wrong = |why: String| CliFault::Usage(format!("{}: {why}", path.display()));
         match fs::read(path) {
-            Ok(text) => {
-                let written: WrittenEvents =
-                    serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
-                Ok(written.events)
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
+            Ok(text) => serde_json::from_slice(&text).map_err(|error| wrong(error.to_string())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(wrong(error.to_string())),
         }
     }
 
     /// Replaces the file as a whole.
-    pub fn write(&self, events: u64) -> Result<(), CliFault> {
+    pub fn write(&self, written: &WrittenEvents) -> Result<(), CliFault> {
         let Some(path) = &self.0 else { return Ok(()) };
         let mut new = path.clone().into_os_string();
         new.push(".new");
         let mut text = Vec::new();
-        push_json(&mut text, &WrittenEvents { events })?;
+        push_json(&mut text, written)?;
         let written = fs::write(&new, text).and_then(|()| fs::rename(&new, path));
         written.map_err(|source| CliFault::Io { what: "cannot write the resume file", source })
     }

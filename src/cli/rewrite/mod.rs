@@ -44,7 +44,7 @@ pub async fn run(args: RewriteArgs) -> Result<(), CliFault> {
     let reader = args.reader()?;
     let mut rejects = Rejects::open(args.rejects.as_deref())?;
     let resume = ResumeFile::new(args.resume_file.clone());
-    let skip = resume.read()?;
+    let before = resume.read()?;
     let client = aka_client::Client::connect(args.client_options()?).await;
     let client = client.map_err(|error| CliFault::Usage(error.to_string()))?;
     let step = &ResolveStep {
@@ -53,7 +53,7 @@ pub async fn run(args: RewriteArgs) -> Result<(), CliFault> {
         on_unavailable: args.on_unavailable,
         server: args.client.server.to_string(),
     };
-    let chunks = source::read(args.files.clone(), reader, skip)?;
+    let chunks = source::read(args.files.clone(), reader, before)?;
     let chunks = stream::unfold(chunks, async |mut chunks| Some((chunks.recv().await?, chunks)));
     // A fact must be settled before the events after it are looked up.
     let at_once = if args.learn { 1 } else { AT_ONCE };
@@ -74,7 +74,7 @@ pub async fn run(args: RewriteArgs) -> Result<(), CliFault> {
         let original = args.keep_original.as_deref();
         write_chunk(&mut out, &chunk, &outcomes, original, &mut rejects, &mut counts)?;
         write_out(&out)?;
-        resume.write(chunk.first - 1 + chunk.meanings.len() as u64)?;
+        resume.write(&chunk.written)?;
         progress.show(counts.events, "");
     }
     progress.end("");
